@@ -1,0 +1,135 @@
+/* busbar.yaml as structs. Read once at start, never changed (a restart is the reload).
+ *
+ * config_load reports every problem, not the first alone, each with file, line, column and the
+ * nearest known word. Placeholders ${file:...} and ${env:...} in settings are resolved here; a value
+ * that held one is a secret and is never printed. What belongs to a plugin (a target's own options)
+ * stays as nodes for target.c; what belongs to rules (body, jq) for route.c. */
+#ifndef BUSBAR_CONFIG_H
+#define BUSBAR_CONFIG_H
+
+#include "yaml.h"
+
+enum config_durability { DURABILITY_POWER_LOSS = 1, DURABILITY_CRASH };
+enum config_mode { MODE_READ = 1, MODE_DRAFT, MODE_HANDOFF, MODE_WRITE_BACK };
+enum config_on_uncertain { UNCERTAIN_DEFAULT = 0, UNCERTAIN_RETRY, UNCERTAIN_PARK };
+
+struct config_tls {
+    char *ca, *cert, *key; /* NULL: not given */
+};
+
+struct config_bus {
+    char **urls;
+    size_t url_count;
+    int version; /* 5 or 3 */
+    char *client_id, *username, *password, *share, *prefix;
+    struct config_tls tls;
+    int64_t session_expiry_ms, keep_alive_ms;
+    int64_t receive_maximum, max_payload_bytes;
+};
+
+struct config_store {
+    char *path;
+    enum config_durability durability;
+    int64_t max_bytes, retention_ms;
+};
+
+struct config_http {
+    char *webhooks, *admin; /* NULL: no such listener */
+    char *admin_token;      /* NULL: none */
+    struct config_tls tls;
+    int64_t max_body_bytes, max_connections, max_connections_per_ip;
+    struct mark admin_mark;
+};
+
+struct config_retry {
+    int64_t first_ms, max_ms, max_age_ms, attempts;
+};
+
+struct config_secret { /* of a webhook */
+    char *event;       /* NULL: any */
+    char *secret;
+};
+
+struct config_mode_entry {
+    char *operation; /* NULL: the default */
+    enum config_mode mode;
+    struct mark mark;
+};
+
+/* A plugin's own option, placeholders resolved. */
+struct config_option {
+    char *name;
+    struct mark mark;
+    const struct yaml_node *node; /* borrowed from the tree */
+    char *text;  /* scalar with ${file:}/${env:} resolved; NULL for a mapping or sequence */
+    bool secret; /* it held a placeholder */
+};
+
+struct config_target {
+    char *name;
+    struct mark mark, plugin_mark;
+    char *plugin; /* name, or path of a .so */
+    char *url;    /* NULL: the plugin's default */
+    struct config_mode_entry *modes;
+    size_t mode_count;
+    bool mode_given;
+    double rate_per_s; /* 0: no limit */
+    int64_t concurrency, connect_timeout_ms, timeout_ms, poll_ms /* -1: the plugin's */, webhook_tolerance_ms /* -1 */;
+    struct config_retry retry;
+    enum config_on_uncertain on_uncertain;
+    struct config_tls tls;
+    char *proxy;
+    struct config_secret *webhook_secrets;
+    size_t webhook_secret_count;
+    bool allow_unsigned;
+    struct config_option *options;
+    size_t option_count;
+};
+
+struct config_route {
+    char *name;
+    struct mark mark, from_mark, to_mark;
+    char *from;
+    bool retained;
+    struct {
+        bool given;
+        struct mark mark;
+        const struct yaml_node *value, *above, *below, *outside, *when, *clear, *key; /* NULL: absent */
+        int64_t cooldown_ms; /* -1: not given */
+    } trigger;
+    char *key;  /* lane, when there is no trigger key; NULL */
+    struct mark key_mark;
+    char *target, *operation; /* of `to` */
+    const struct yaml_node *body, *body_jq; /* one of them, or neither: the payload itself */
+    enum config_on_uncertain on_uncertain;
+};
+
+struct config {
+    char *file;
+    char *instance;
+    struct config_bus bus;
+    struct config_store store;
+    struct config_http http;
+    struct config_target *targets;
+    size_t target_count;
+    struct config_route *routes;
+    size_t route_count;
+    struct yaml_tree **trees; /* what the nodes are borrowed from */
+    size_t tree_count;
+};
+
+/* NULL only when nothing could be read; else what was understood, problems->errors says whether it
+ * may be used. gives */
+struct config *config_load(const char *path, struct problems *problems);
+void config_destroy(struct config *config);
+/* -c, else $BUSBAR_CONFIG, else ./busbar.yaml, else /etc/busbar/busbar.yaml. gives; NULL when there is none */
+char *config_find(const char *given);
+/* The configuration with its defaults filled in, secrets as "***". */
+void config_print(const struct config *config, struct buf *out);
+const struct config_target *config_target(const struct config *config, const char *name);
+const struct config_route *config_route(const struct config *config, const char *name);
+/* The mode of a target's operation: its own entry, else the default, else read. */
+enum config_mode config_mode_of(const struct config_target *target, const char *operation);
+const char *config_mode_name(enum config_mode mode);
+
+#endif

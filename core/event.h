@@ -1,0 +1,47 @@
+/* Events and the work-order record, without store or bus: what a plugin said about a work order is
+ * merged into the record we hold, and becomes CloudEvents. Pure. */
+#ifndef BUSBAR_EVENT_H
+#define BUSBAR_EVENT_H
+
+#include "buf.h"
+#include "store.h"
+
+#include <busbar/plugin.h>
+
+/* Lifecycle of the common record (FV-04). */
+bool event_status_known(const char *common_status);
+bool event_transition_allowed(const char *from, const char *to); /* same to same: true */
+
+/* A record that owns its text. */
+struct order_record {
+    struct arena *arena;
+    struct work_order order;
+    bool fresh;          /* was not known before */
+    bool illegal;        /* an import made a step that the lifecycle does not know: accepted, audited */
+    bool status_changed;
+};
+/* known: NULL when we hold none. The rules of settled 22: from completed, closed, canceled only "reopened" (or a lifecycle step
+ * completed -> closed) moves the status; an import sets sync_state imported (new) or synchronized. */
+void event_merge_order(struct order_record *record, const struct work_order *known, const struct bb_work_order *said,
+                       const char *provider_id, const char *new_id, int64_t now_ms);
+void order_record_finish(struct order_record *record);
+/* The eleven contract fields as a JSON object. */
+void event_print_order(const struct work_order *order, struct buf *out);
+
+struct event_facts {
+    const char *instance, *target, *plugin;
+    const char *id;   /* CloudEvents id, stable */
+    const char *type; /* "work_order.updated" or "provider.<plugin>.<event>" */
+    int64_t time_ms;
+    const struct work_order *order; /* NULL: not about one */
+    const char *provider_event;     /* NULL: an event of busbar's own */
+    int64_t received_ms;
+    struct span raw;   /* JSON; empty: null */
+    struct span extra; /* further members of data, as `"error":{...}`; empty: none */
+};
+void event_print(const struct event_facts *facts, struct buf *out);
+/* "<prefix>/events/<target>/<type with / for .>"; "<prefix>/orders/<target>/<id>". gives */
+char *event_topic(const char *prefix, const char *target, const char *type);
+char *event_order_topic(const char *prefix, const char *target, const char *common_id);
+
+#endif

@@ -1,0 +1,51 @@
+/* What the core offers to a plugin, and one job's memory: arena, emitted events, verdicts of a batch's
+ * items, notes to write. Knows no store and no network: the dispatcher reads what a job gathered and
+ * commits it with the verdict. Tests drive plugins with the same jobs. Reactor thread only. */
+#ifndef BUSBAR_HOST_H
+#define BUSBAR_HOST_H
+
+#include "buf.h"
+
+#include <busbar/plugin.h>
+
+struct job_event { /* copies in the job's arena */
+    struct bb_event event;
+    struct bb_work_order work_order; /* when event.work_order is not NULL */
+};
+
+struct job_item { /* a batch item's own verdict; verdict 0: none given */
+    enum bb_next verdict;
+    struct bb_error error;
+};
+
+struct job_note {
+    const char *key, *value;
+};
+
+struct bb_job {
+    struct arena *arena;
+    const char *target, *plugin; /* borrowed: for logs and metrics */
+    int64_t now_ms;
+    struct job_event *events;
+    size_t event_count, event_cap;
+    struct job_item *items; /* message_count of them */
+    size_t item_count;
+    struct job_note *notes;
+    size_t note_count, note_cap;
+    void *state; /* the plugin's, for in->state */
+    /* Reads a note of the target; gives or NULL. May be NULL: no notes. */
+    char *(*read_note)(void *context, const char *key);
+    void *context;
+    const char *misuse; /* the plugin broke a rule of the ABI: the attempt is rejected with this */
+};
+
+void job_init(struct bb_job *job, const char *target, const char *plugin, size_t item_count, int64_t now_ms);
+void job_finish(struct bb_job *job);
+const struct bb_host *host_table(void);
+
+const char *host_class_name(enum bb_class error_class);          /* "authentication" ..., NULL for none */
+const char *host_owner_action(enum bb_class error_class);        /* the class's own text */
+/* The shared classifier behind host->judge, for responses; also used by the core for transport failures. */
+enum bb_next host_judge(struct bb_job *job, const struct bb_response *response, struct bb_out *out);
+
+#endif

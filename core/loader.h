@@ -1,0 +1,26 @@
+/* Plugins as shared objects: found, opened, checked, their descriptor made readable whatever its
+ * size. The only user of dlopen. Reactor thread only. A loaded plugin stays loaded. */
+#ifndef BUSBAR_LOADER_H
+#define BUSBAR_LOADER_H
+
+#include "buf.h"
+
+#include <busbar/plugin.h>
+
+struct loaded_plugin {
+    struct bb_plugin descriptor; /* ours: the smaller of both sizes copied, the rest zero */
+    char *path;
+};
+
+/* name: "mobility_work", looked for as <name>.so in $BUSBAR_PLUGIN_PATH (folders parted by ':'), then beside the binary
+ * (../lib/busbar/plugins and ./plugins), then the installed folder; or a path with a '/'. NULL and *error
+ * (gives: every place looked at, or what is wrong with the descriptor). borrowed: the loader keeps it */
+const struct loaded_plugin *loader_load(const char *name, char **error);
+/* Names of all plugins on the path, sorted, NULL-terminated. gives: free each and the array */
+char **loader_list(void);
+/* Strided access. NULL past the end. */
+const struct bb_option *plugin_option(const struct bb_plugin *plugin, size_t i, struct bb_option *copy);
+const struct bb_operation *plugin_operation(const struct bb_plugin *plugin, size_t i, struct bb_operation *copy);
+bool plugin_find_operation(const struct bb_plugin *plugin, const char *name, struct bb_operation *copy);
+
+#endif

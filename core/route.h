@@ -1,0 +1,52 @@
+/* Routes: which messages matter, what they become and where they go.
+ *
+ * The set owns the topic trie, the compiled templates and jq programs and the state of all keys. It
+ * belongs to one thread at a time (the caller's mutex). It knows no store: it answers decisions, and
+ * the caller stores them and then says commit or rollback, so that memory and disk agree. */
+#ifndef BUSBAR_ROUTE_H
+#define BUSBAR_ROUTE_H
+
+#include "message.h"
+#include "digest.h"
+#include "problems.h"
+
+struct config;
+struct config_route;
+struct route_set;
+
+struct route_decision { /* borrowed for the call of decide */
+    size_t route; /* index in the configuration */
+    enum outcome outcome;
+    const char *reason; /* for ACCEPTED "fired" or "command"; for INVALID a sentence */
+    struct span key, lane; /* key empty when the route has no trigger */
+    bool state_changed;
+    struct span state;     /* to store for (route, key); empty: forget it */
+    struct span body;      /* ACCEPTED: minified JSON */
+    const char *id;        /* ACCEPTED, INVALID: the delivery's id (UUID v7) */
+};
+typedef void route_decide(void *context, const struct route_decision *decision);
+
+/* Compiles all routes; problems get marks. NULL when there are errors. borrows config */
+struct route_set *route_set_create(const struct config *config, struct problems *problems);
+void route_set_destroy(struct route_set *set);
+
+/* Distinct MQTT filters to subscribe, in MQTT 5 one per distinct filter, in 3.1.1 without the covered
+ * ones; `share` puts $share/<share>/ before each. borrowed */
+size_t route_set_filters(const struct route_set *set, const char *const **filters);
+
+/* Evaluates one message against its routes in the order of the file. steady_ms drives triggers. Answers the number
+ * of decisions made. */
+size_t route_set_evaluate(struct route_set *set, const struct message *message, int64_t steady_ms, route_decide *decide,
+                          void *context);
+/* Maps a message through one route without its trigger (fire by hand, edit of a dead letter). */
+void route_set_map(struct route_set *set, size_t route, const struct message *message, route_decide *decide,
+                   void *context);
+void route_set_commit(struct route_set *set);   /* what was decided since the last commit is stored */
+void route_set_rollback(struct route_set *set); /* ... was not: forget it */
+/* At start: puts a stored state back. Unknown routes are ignored. */
+void route_set_restore(struct route_set *set, const char *route, struct span key, struct span state);
+size_t route_set_keys(const struct route_set *set); /* keys that have a state */
+/* The constant parts of a route's body for plugin->check: placeholders and jq become null. gives text; NULL: unknown */
+char *route_set_outline(const struct route_set *set, size_t route);
+
+#endif

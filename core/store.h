@@ -1,0 +1,223 @@
+/* The durable store: deliveries, trigger states, work orders, audit, dedup, notes, in one SQLite file.
+ *
+ * Speaks in busbar's nouns, not in SQL, so that a second backend can stand behind it later.
+ * A struct store is the file (locked: two daemons never share one), a struct store_session one thread's
+ * way to it. One session writes at a time: store_begin takes a fair mutex and store_commit or
+ * store_rollback gives it back. Between them: no plugin, no HTTP, no Paho call. Reads need no begin.
+ *
+ * int functions answer 0, or -1 with store_error(session) set; after a failed write, roll back.
+ * What a callback is handed is borrowed for its call. Text members may be NULL where it says so. */
+#ifndef BUSBAR_STORE_H
+#define BUSBAR_STORE_H
+
+#include "buf.h"
+#include "digest.h"
+
+struct store;
+struct store_session;
+
+struct store_options {
+    const char *path;
+    bool power_loss;   /* synchronous=FULL */
+    int64_t max_bytes; /* accepts are refused above; verdicts may use 10 % more */
+    bool read_only;    /* no lock, no writes: the command line beside or without a daemon */
+};
+
+/* NULL and *error (gives; says what to do). Creates and migrates; a newer schema is refused. */
+struct store *store_open(const struct store_options *options, char **error);
+void store_close(struct store *store); /* sessions first; checkpoints */
+struct store_session *store_session_open(struct store *store, char **error);
+void store_session_close(struct store_session *session); /* NULL is legal */
+const char *store_error(const struct store_session *session);
+int64_t store_bytes(const struct store *store); /* file and WAL */
+bool store_has_room(const struct store *store);
+
+int store_begin(struct store_session *session);
+int store_commit(struct store_session *session);
+void store_rollback(struct store_session *session); /* legal without begin */
+bool store_in_transaction(void); /* of this thread: asserted false before Paho, plugin and HTTP calls */
+
+/* ---- deliveries ---------------------------------------------------------*/
+
+enum delivery_kind { DELIVERY_OUT = 1 /* to a target */, DELIVERY_IN /* a webhook to decode */, DELIVERY_BUS /* to publish */ };
+
+enum delivery_state {
+    DELIVERY_DRAFT = 1, /* waits for a person's approval */
+    DELIVERY_PENDING,
+    DELIVERY_RETRYING,
+    DELIVERY_DELIVERED,
+    DELIVERY_REJECTED, /* dead letter */
+    DELIVERY_EXPIRED,
+    DELIVERY_DISCARDED
+};
+const char *delivery_state_name(enum delivery_state state);
+bool delivery_state_parse(const char *name, enum delivery_state *state);
+bool delivery_state_is_open(enum delivery_state state); /* draft, pending, retrying */
+
+struct delivery_error { /* all may be NULL */
+    const char *error_class; /* authentication ... provider_unavailable */
+    const char *code, *message;
+    int http_status; /* 0: none */
+    const char *request_id;
+    const char *rejected_fields; /* JSON array */
+    const char *owner_action;
+};
+
+struct delivery {
+    int64_t seq; /* order of acceptance */
+    const char *id;
+    enum delivery_kind kind;
+    enum delivery_state state;
+    const char *route; /* NULL for webhooks, events */
+    const char *target, *operation, *lane;
+    const char *order_id; /* common work order id, or NULL */
+    int64_t accepted_ms, due_ms, ended_ms /* 0: open */;
+    int attempts, crashes;
+    bool in_flight; /* an attempt began and has no verdict: found so at start, its outcome is uncertain */
+    bool uncertain; /* an attempt was sent, its answer lost */
+    bool unconfirmed; /* delivered by 202 */
+    struct span body;       /* what the plugin gets; DELIVERY_BUS: the payload; DELIVERY_IN: raw bytes */
+    const char *topic;      /* OUT: came from; BUS: goes to; IN: the event's name */
+    struct span payload;    /* OUT: the message as it came (for editing and mapping again) */
+    const char *user;       /* JSON object of user properties, or NULL */
+    bool retained;          /* BUS */
+    int packet_id;
+    int64_t packet_hash; /* of the message that made it; 0: none */
+    struct delivery_error error;
+    const char *request, *response; /* last ones, cut to 8 KiB, without secrets; or NULL */
+    const char *merged_into;        /* id, or NULL */
+};
+
+/* Fills seq. Members that come later (attempts, ended ...) are ignored; a state other than pending may
+ * be given (draft; rejected with error, for what could not be mapped). */
+int store_add_delivery(struct store_session *session, struct delivery *delivery);
+
+struct delivery_head {
+    int64_t seq, due_ms, accepted_ms;
+    const char *operation, *lane, *route;
+    int attempts;
+    enum delivery_kind kind;
+    enum delivery_state state;
+    bool in_flight;
+};
+/* Pending and retrying ones of a target with seq > after, in order, at most limit. Both kinds OUT and IN. */
+int store_scan_open(struct store_session *session, const char *target, int64_t after_seq, size_t limit,
+                    void (*each)(void *context, const struct delivery_head *head), void *context);
+/* Whole deliveries. each may be called 0 or 1 times by the first two. */
+typedef void store_delivery_each(void *context, const struct delivery *delivery);
+int store_get_delivery(struct store_session *session, int64_t seq, store_delivery_each *each, void *context);
+int store_find_delivery(struct store_session *session, const char *id, store_delivery_each *each, void *context);
+
+struct delivery_filter { /* NULL or 0: any */
+    const char *target, *route, *state, *code, *lane;
+    int64_t before_seq; /* cursor: newest first, seq < this */
+    size_t limit;
+};
+int store_list_deliveries(struct store_session *session, const struct delivery_filter *filter,
+                          store_delivery_each *each, void *context); /* without bodies, request, response */
+struct delivery_count {
+    const char *route, *target; /* route NULL: none */
+    enum delivery_state state;
+    int64_t count, oldest_ms;
+};
+int store_count_deliveries(struct store_session *session,
+                           void (*each)(void *context, const struct delivery_count *count), void *context);
+/* The message hashes of the newest `limit` accepted messages, oldest first: the duplicate ring at start. */
+int store_recent_packets(struct store_session *session, size_t limit,
+                         void (*each)(void *context, int packet_id, int64_t packet_hash), void *context);
+int store_forget_packets(struct store_session *session); /* the broker lost our session: ids start anew */
+
+/* Counts the attempt and marks it in flight, before the plugin runs. */
+int store_start_attempt(struct store_session *session, int64_t seq, int64_t now_ms);
+
+struct settlement {
+    enum delivery_state state;
+    int64_t due_ms; /* pending, retrying */
+    bool keep_attempts; /* held, breaker open: this attempt does not count */
+    bool uncertain, unconfirmed;
+    struct delivery_error error;
+    const char *request, *response, *merged_into;
+    const char *who; /* audit: "busbar", or "operator" */
+    const char *what; /* audit: "attempt", "retry", "discard", "approve", "edit", "crash" */
+    int64_t now_ms;
+};
+/* The verdict: state, error, one audit row. */
+int store_settle(struct store_session *session, int64_t seq, const struct settlement *settlement);
+/* An edited dead letter goes back to pending with a new body (and route, operation, target when given). */
+int store_edit_delivery(struct store_session *session, int64_t seq, struct span body, const char *operation,
+                        int64_t now_ms);
+/* At start: in-flight ones become uncertain (out) and not in flight. Answers how many, or -1. */
+int64_t store_recover(struct store_session *session, int64_t now_ms);
+/* One more crash with this delivery inside a plugin; answers how many so far, or -1. */
+int store_count_crash(struct store_session *session, int64_t seq);
+
+/* ---- triggers, webhooks, holds, notes, session -----------------------------*/
+
+int store_put_trigger(struct store_session *session, const char *route, struct span key, struct span state); /* empty: delete */
+int store_load_triggers(struct store_session *session,
+                        void (*each)(void *context, const char *route, struct span key, struct span state), void *context);
+
+/* Remembers; *seen says that it was there before. Namespaces: "hook:<target>", "nonce:<target>", "event:<target>". */
+int store_remember(struct store_session *session, const char *space, struct span key, int64_t now_ms, bool *seen);
+int store_is_remembered(struct store_session *session, const char *space, struct span key, bool *seen);
+
+/* operation "" is the whole target. */
+int store_put_hold(struct store_session *session, const char *target, const char *operation, const char *reason,
+                   int64_t since_ms); /* reason NULL: resume */
+int store_load_holds(struct store_session *session,
+                     void (*each)(void *context, const char *target, const char *operation, const char *reason,
+                                  int64_t since_ms),
+                     void *context);
+char *store_note_get(struct store_session *session, const char *target, const char *key); /* gives, NULL */
+int store_note_put(struct store_session *session, const char *target, const char *key, const char *value);
+
+int store_put_subscriptions(struct store_session *session, const char *client_id, const char *const *filters, size_t count);
+int store_load_subscriptions(struct store_session *session, const char *client_id,
+                             void (*each)(void *context, const char *filter), void *context);
+
+/* ---- work orders ----------------------------------------------------------*/
+
+struct work_order { /* the common record; NULL: null */
+    const char *common_work_order_id, *provider_id, *source_work_order_id, *asset_ref, *source_status, *common_status,
+        *priority, *source_priority;
+    int64_t sla_due_ms; /* 0: null */
+    const char *sync_state;
+    int64_t last_synced_ms; /* 0: null */
+    const char *delivery_id; /* ours, or NULL */
+    int64_t updated_ms;
+};
+typedef void store_order_each(void *context, const struct work_order *order);
+int store_put_order(struct store_session *session, const struct work_order *order); /* insert or replace by common id */
+int store_find_order(struct store_session *session, const char *common_id, store_order_each *each, void *context);
+int store_find_order_by_source(struct store_session *session, const char *provider_id, const char *source_id,
+                               store_order_each *each, void *context);
+int store_list_orders(struct store_session *session, const char *provider_id, const char *after_id, size_t limit,
+                      store_order_each *each, void *context);
+
+/* ---- audit ---------------------------------------------------------------*/
+
+struct audit {
+    int64_t seq, at_ms;
+    const char *who, *what, *delivery_id, *route, *target, *operation, *mode, *outcome, *detail; /* NULL allowed but who, what */
+};
+int store_add_audit(struct store_session *session, const struct audit *audit);
+int store_list_audit(struct store_session *session, const char *delivery_id, int64_t since_ms, int64_t before_seq,
+                     size_t limit, void (*each)(void *context, const struct audit *audit), void *context);
+
+/* ---- upkeep ----------------------------------------------------------------*/
+
+/* Removes at most `limit` rows that ended before now - retention (dead letters stay), and old memories.
+ * In its own transaction. Answers rows removed, or -1. */
+int64_t store_retain(struct store_session *session, int64_t now_ms, int64_t retention_ms, size_t limit);
+int store_checkpoint(struct store_session *session); /* passive, a small step */
+int store_backup(struct store_session *session, const char *path); /* online copy */
+
+/* ---- the breadcrumb: what was being worked on when the process died ------------- */
+
+enum store_crumb { CRUMB_INTAKE = 0, CRUMB_PLUGIN = 1 };
+void store_crumb_set(struct store *store, enum store_crumb which, uint64_t value); /* memory-mapped: survives a crash, not a power cut */
+void store_crumb_clear(struct store *store, enum store_crumb which);
+/* Of the last process: the value, and how many processes died in a row with it. 0: none. */
+uint64_t store_crumb_found(const struct store *store, enum store_crumb which, int *deaths);
+
+#endif

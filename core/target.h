@@ -1,0 +1,39 @@
+/* A target: a configured instance of a plugin. Binds the options of its configuration to the plugin's
+ * struct, keeps the credential away from the plugin, turns a plugin's request into an HTTP request.
+ * Reactor thread only. */
+#ifndef BUSBAR_TARGET_H
+#define BUSBAR_TARGET_H
+
+#include "config.h"
+#include "host.h"
+#include "http.h"
+
+struct loaded_plugin;
+
+struct target {
+    const struct config_target *config; /* borrowed */
+    const struct bb_plugin *plugin;     /* borrowed */
+    const char *name;
+    const char *url; /* without trailing slash */
+    void *self;
+    struct http_options http; /* points into this target */
+    char *auth_value;         /* secret */
+    void *plugin_config;
+    struct arena *arena;
+};
+
+/* Checks options (unknown, missing, wrong type, nearest word), url (https, or http to loopback only), modes' operations, webhook secrets;
+ * then plugin->open. NULL when there are errors. gives; borrows config and plugin */
+struct target *target_create(const struct config_target *config, const struct loaded_plugin *plugin,
+                             struct problems *problems);
+void target_destroy(struct target *target);
+
+/* The whole HTTP request of a plugin's: URL, credential, User-Agent, content type. Answers -1 and *error (static) when
+ * the plugin's request breaks a rule (path without '/', unknown method, header that smuggles).
+ * Memory from the job's arena. */
+int target_request(const struct target *target, struct bb_job *job, const struct bb_request *request,
+                   struct http_request *out, const char **error);
+/* The same for people: method, URL, headers with the credential as "***", body; cut to max bytes. */
+void target_request_print(const struct http_request *request, const struct target *target, struct buf *out, size_t max);
+
+#endif

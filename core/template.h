@@ -1,0 +1,47 @@
+/* ${...} placeholders in text: compiled once, rendered for each message. Pure.
+ *
+ *   ${capture} ${.json.path[0]} ${.path?} ${.path?default} ${value} ${key} ${topic} ${id}
+ *   ${now} ${now+2h} ${now-15m} ${received} ${user.<v5 user property>}     $${ is a literal ${
+ *
+ * A text that is one placeholder keeps the value's JSON type, numbers keep their text. */
+#ifndef BUSBAR_TEMPLATE_H
+#define BUSBAR_TEMPLATE_H
+
+#include "message.h"
+#include "topic.h"
+
+struct json_object;
+struct template;
+
+struct template_scope { /* all borrowed */
+    struct json_object *payload; /* NULL: no JSON; payload_null: it is JSON null */
+    bool payload_null;
+    struct span payload_text; /* the raw bytes */
+    const struct topic_captures *captures;
+    struct json_object *value; /* the trigger's value, NULL: none */
+    struct span topic, key;
+    const char *id;
+    int64_t now_ms, received_ms; /* wall; ${now} prints RFC 3339 with +00:00, whole seconds */
+    const struct message_property *user;
+    size_t user_count;
+};
+
+#define TEMPLATE_USES_VALUE 1u
+#define TEMPLATE_USES_KEY 2u
+#define TEMPLATE_USES_PAYLOAD 4u
+#define TEMPLATE_USES_ID 8u
+
+/* captures: the names that ${name} may use (NULL-terminated), with them the fixed words. NULL and
+ * *error (gives; names the nearest known word, *offset is its place in text) when it does not parse. */
+struct template *template_compile(struct span text, const char *const *captures, char **error, size_t *offset);
+void template_destroy(struct template *t); /* NULL is legal */
+bool template_is_literal(const struct template *t);
+unsigned template_uses(const struct template *t);
+/* 0 and *out (gives; NULL is JSON null), or -1 and a reason such as "no .celsius in the payload". */
+int template_render(const struct template *t, const struct template_scope *scope, struct json_object **out,
+                    struct buf *reason);
+/* The same as text, appended. A JSON null, object or array inside text is an error. */
+int template_render_text(const struct template *t, const struct template_scope *scope, struct buf *out,
+                         struct buf *reason);
+
+#endif
