@@ -26,7 +26,8 @@ struct span {
 
 struct span span_of(const char *text); /* NULL gives the empty span */
 bool span_is(struct span span, const char *text);
-char *span_dup(struct span span); /* gives NUL-terminated */
+char *span_dup(struct span span);    /* gives NUL-terminated */
+bool span_is_utf8(struct span text); /* well-formed */
 
 void buf_append(struct buf *buf, const void *bytes, size_t len);
 void buf_puts(struct buf *buf, const char *text);
@@ -35,14 +36,14 @@ void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(
 void buf_vprintf(struct buf *buf, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 void buf_put_json(struct buf *buf, struct span text); /* as a quoted JSON string; bad UTF-8 becomes U+FFFD */
 void buf_reserve(struct buf *buf, size_t more);
-void buf_clear(struct buf *buf);   /* len 0, keeps the memory */
-void buf_finish(struct buf *buf);  /* frees, zeroes */
-char *buf_steal(struct buf *buf);  /* gives the text ("" when empty), buf is zeroed */
+void buf_clear(struct buf *buf);  /* len 0, keeps the memory */
+void buf_finish(struct buf *buf); /* frees, zeroes */
+char *buf_steal(struct buf *buf); /* gives the text ("" when empty), buf is zeroed */
 struct span buf_span(const struct buf *buf);
 
-void *mem_alloc(size_t bytes); /* gives zeroed memory */
-void *mem_grow(void *array, size_t *cap, size_t need, size_t item_bytes); /* realloc, doubles, new part zeroed */
-char *mem_strdup(const char *text); /* NULL stays NULL */
+void *mem_alloc(size_t bytes);                                                   /* gives zeroed memory */
+void *mem_grow(void *array, size_t *cap, size_t need, size_t item_bytes);        /* realloc, doubles, new part zeroed */
+char *mem_strdup(const char *text);                                              /* NULL stays NULL */
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2))); /* gives */
 
 void mem_free_char(char **text);
@@ -52,8 +53,8 @@ void mem_free_char(char **text);
 /* Memory that is given back all at once. */
 struct arena;
 struct arena *arena_create(void);
-void arena_destroy(struct arena *arena); /* NULL is legal */
-void *arena_alloc(struct arena *arena, size_t bytes); /* zeroed, aligned for any type */
+void arena_destroy(struct arena *arena);                             /* NULL is legal */
+void *arena_alloc(struct arena *arena, size_t bytes);                /* zeroed, aligned for any type */
 char *arena_dup(struct arena *arena, const void *bytes, size_t len); /* NUL-terminated */
 char *arena_vprintf(struct arena *arena, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 

@@ -61,8 +61,8 @@ struct config_option {
     char *name;
     struct mark mark;
     const struct yaml_node *node; /* borrowed from the tree */
-    char *text;  /* scalar with ${file:}/${env:} resolved; NULL for a mapping or sequence */
-    bool secret; /* it held a placeholder */
+    char *text;                   /* scalar with ${file:}/${env:} resolved; NULL for a mapping or sequence */
+    bool secret;                  /* it held a placeholder */
 };
 
 struct config_target {
@@ -95,11 +95,11 @@ struct config_route {
         bool given;
         struct mark mark;
         const struct yaml_node *value, *above, *below, *outside, *when, *clear, *key; /* NULL: absent */
-        int64_t cooldown_ms; /* -1: not given */
+        int64_t cooldown_ms;                                                          /* -1: not given */
     } trigger;
-    char *key;  /* lane, when there is no trigger key; NULL */
+    char *key; /* lane, when there is no trigger key; NULL */
     struct mark key_mark;
-    char *target, *operation; /* of `to` */
+    char *target, *operation;               /* of `to` */
     const struct yaml_node *body, *body_jq; /* one of them, or neither: the payload itself */
     enum config_on_uncertain on_uncertain;
 };

@@ -16,8 +16,8 @@ uint64_t digest_fast(struct span bytes, uint64_t seed);             /* not crypt
 char *digest_base64(struct span bytes);                             /* gives */
 bool digest_base64_decode(struct span text, struct buf *out);       /* appends; false when not base64 */
 uint64_t random_u64(void);
-double random_unit(void); /* [0, 1) */
-void uuid_v7(int64_t wall_ms, char text[UUID_TEXT_MAX]);            /* time-ordered, random */
-void uuid_v5(struct span name, char text[UUID_TEXT_MAX]);           /* of our own name space */
+double random_unit(void);                                 /* [0, 1) */
+void uuid_v7(int64_t wall_ms, char text[UUID_TEXT_MAX]);  /* time-ordered, random */
+void uuid_v5(struct span name, char text[UUID_TEXT_MAX]); /* of our own name space */
 
 #endif

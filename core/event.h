@@ -16,12 +16,12 @@ bool event_transition_allowed(const char *from, const char *to); /* same to same
 struct order_record {
     struct arena *arena;
     struct work_order order;
-    bool fresh;          /* was not known before */
-    bool illegal;        /* an import made a step that the lifecycle does not know: accepted, audited */
+    bool fresh;   /* was not known before */
+    bool illegal; /* an import made a step that the lifecycle does not know: accepted, audited */
     bool status_changed;
 };
-/* known: NULL when we hold none. The rules of settled 22: from completed, closed, canceled only "reopened" (or a lifecycle step
- * completed -> closed) moves the status; an import sets sync_state imported (new) or synchronized. */
+/* known: NULL when we hold none. The rules of settled 22: from completed, closed, canceled only "reopened" (or a
+ * lifecycle step completed -> closed) moves the status; an import sets sync_state imported (new) or synchronized. */
 void event_merge_order(struct order_record *record, const struct work_order *known, const struct bb_work_order *said,
                        const char *provider_id, const char *new_id, int64_t now_ms);
 void order_record_finish(struct order_record *record);

@@ -10,10 +10,10 @@
 struct json_object;
 struct expr_set;
 
-struct expr_scope { /* borrowed */
+struct expr_scope {                                 /* borrowed */
     struct json_object *payload, *value, *captures; /* NULL: null */
     struct span key, topic;
-    const char *id;     /* NULL: null */
+    const char *id; /* NULL: null */
     int64_t now_ms; /* $now: RFC 3339 text */
 };
 
@@ -23,8 +23,10 @@ void expr_destroy(struct expr_set *set);
 int expr_add(struct expr_set *set, struct span text, struct mark mark);
 /* Compiles all; problems name the places. Answers 0 or -1. */
 int expr_compile(struct expr_set *set, struct problems *problems);
-/* First result of expression n. 0 and *out (gives, NULL: null), or -1 and a reason (jq's error text, or "no result"). */
-int expr_eval(struct expr_set *set, int n, const struct expr_scope *scope, struct json_object **out, struct buf *reason);
+/* First result of expression n. 0 and *out (gives, NULL: null), or -1 and a reason (jq's error text, or "no result").
+ */
+int expr_eval(struct expr_set *set, int n, const struct expr_scope *scope, struct json_object **out,
+              struct buf *reason);
 /* jq truth of the first result: false and null are false. 1, 0, or -1 and a reason. */
 int expr_test(struct expr_set *set, int n, const struct expr_scope *scope, struct buf *reason);
 

@@ -22,14 +22,15 @@ struct hook_rules { /* borrowed */
 
 struct hook_request {
     struct span body;
-    const char *signature;      /* value of the profile's header; NULL: absent */
-    size_t signature_count;     /* how often the header came; more than one is refused */
-    int64_t now_ms;             /* wall */
+    const char *signature;  /* value of the profile's header; NULL: absent */
+    size_t signature_count; /* how often the header came; more than one is refused */
+    int64_t now_ms;         /* wall */
 };
 
 struct hook_result {
     int status;          /* 200: genuine; 400 or 401 with reason */
-    const char *outcome; /* static, for busbar_webhooks_total: "accepted", "bad_json", "no_event", "unsigned", "bad_signature", "stale", "malformed_signature" */
+    const char *outcome; /* static, for busbar_webhooks_total: "accepted", "bad_json", "no_event", "unsigned",
+                            "bad_signature", "stale", "malformed_signature" */
     const char *reason;  /* static sentence */
     char *event;         /* gives */
     char *dedup_key;     /* gives */

@@ -43,8 +43,8 @@ void job_init(struct bb_job *job, const char *target, const char *plugin, size_t
 void job_finish(struct bb_job *job);
 const struct bb_host *host_table(void);
 
-const char *host_class_name(enum bb_class error_class);          /* "authentication" ..., NULL for none */
-const char *host_owner_action(enum bb_class error_class);        /* the class's own text */
+const char *host_class_name(enum bb_class error_class);   /* "authentication" ..., NULL for none */
+const char *host_owner_action(enum bb_class error_class); /* the class's own text */
 /* The shared classifier behind host->judge, for responses; also used by the core for transport failures. */
 enum bb_next host_judge(struct bb_job *job, const struct bb_response *response, struct bb_out *out);
 

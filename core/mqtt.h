@@ -17,16 +17,16 @@ struct mqtt;
 struct mqtt_handler {
     void *context;
     void (*message)(void *context, const struct message *message); /* Paho's thread */
-    int (*flush)(void *context);                                        /* Paho's thread: commit */
-    void (*wake)(void *context);                                        /* any thread: mqtt_collect has news */
+    int (*flush)(void *context);                                   /* Paho's thread: commit */
+    void (*wake)(void *context);                                   /* any thread: mqtt_collect has news */
     /* Paho's thread, before any message of the session. present false: the broker forgot us. */
     void (*session)(void *context, bool present);
 };
 
-struct mqtt_options { /* borrowed until mqtt_destroy */
+struct mqtt_options {        /* borrowed until mqtt_destroy */
     const char *const *urls; /* mqtt:// or mqtts://host:port, in failover order */
     size_t url_count;
-    int version; /* 5 or 3 */
+    int version;                                 /* 5 or 3 */
     const char *client_id, *username, *password; /* NULL: none */
     const char *tls_ca, *tls_cert, *tls_key;     /* NULL: the system's CAs, no client certificate */
     int64_t session_expiry_ms, keep_alive_ms, connect_timeout_ms;
@@ -35,7 +35,7 @@ struct mqtt_options { /* borrowed until mqtt_destroy */
     size_t filter_count;
     const char *const *drop_filters; /* remembered by the session, no longer wanted: unsubscribe */
     size_t drop_count;
-    const char *will_topic; /* retained, QoS 1; NULL: none */
+    const char *will_topic;                  /* retained, QoS 1; NULL: none */
     struct span will_payload, birth_payload; /* birth: published retained on will_topic after each connect */
     int64_t reconnect_first_ms, reconnect_max_ms;
 };

@@ -6,8 +6,8 @@
 #ifndef BUSBAR_ROUTE_H
 #define BUSBAR_ROUTE_H
 
-#include "message.h"
 #include "digest.h"
+#include "message.h"
 #include "problems.h"
 
 struct config;
@@ -15,14 +15,14 @@ struct config_route;
 struct route_set;
 
 struct route_decision { /* borrowed for the call of decide */
-    size_t route; /* index in the configuration */
+    size_t route;       /* index in the configuration */
     enum outcome outcome;
-    const char *reason; /* for ACCEPTED "fired" or "command"; for INVALID a sentence */
+    const char *reason;    /* for ACCEPTED "fired" or "command"; for INVALID a sentence */
     struct span key, lane; /* key empty when the route has no trigger */
     bool state_changed;
-    struct span state;     /* to store for (route, key); empty: forget it */
-    struct span body;      /* ACCEPTED: minified JSON */
-    const char *id;        /* ACCEPTED, INVALID: the delivery's id (UUID v7) */
+    struct span state; /* to store for (route, key); empty: forget it */
+    struct span body;  /* ACCEPTED: minified JSON */
+    const char *id;    /* ACCEPTED, INVALID: the delivery's id (UUID v7) */
 };
 typedef void route_decide(void *context, const struct route_decision *decision);
 

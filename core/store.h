@@ -39,7 +39,11 @@ bool store_in_transaction(void); /* of this thread: asserted false before Paho, 
 
 /* ---- deliveries ---------------------------------------------------------*/
 
-enum delivery_kind { DELIVERY_OUT = 1 /* to a target */, DELIVERY_IN /* a webhook to decode */, DELIVERY_BUS /* to publish */ };
+enum delivery_kind {
+    DELIVERY_OUT = 1 /* to a target */,
+    DELIVERY_IN /* a webhook to decode */,
+    DELIVERY_BUS /* to publish */
+};
 
 enum delivery_state {
     DELIVERY_DRAFT = 1, /* waits for a person's approval */
@@ -54,7 +58,7 @@ const char *delivery_state_name(enum delivery_state state);
 bool delivery_state_parse(const char *name, enum delivery_state *state);
 bool delivery_state_is_open(enum delivery_state state); /* draft, pending, retrying */
 
-struct delivery_error { /* all may be NULL */
+struct delivery_error {      /* all may be NULL */
     const char *error_class; /* authentication ... provider_unavailable */
     const char *code, *message;
     int http_status; /* 0: none */
@@ -73,14 +77,14 @@ struct delivery {
     const char *order_id; /* common work order id, or NULL */
     int64_t accepted_ms, due_ms, ended_ms /* 0: open */;
     int attempts, crashes;
-    bool in_flight; /* an attempt began and has no verdict: found so at start, its outcome is uncertain */
-    bool uncertain; /* an attempt was sent, its answer lost */
-    bool unconfirmed; /* delivered by 202 */
-    struct span body;       /* what the plugin gets; DELIVERY_BUS: the payload; DELIVERY_IN: raw bytes */
-    const char *topic;      /* OUT: came from; BUS: goes to; IN: the event's name */
-    struct span payload;    /* OUT: the message as it came (for editing and mapping again) */
-    const char *user;       /* JSON object of user properties, or NULL */
-    bool retained;          /* BUS */
+    bool in_flight;      /* an attempt began and has no verdict: found so at start, its outcome is uncertain */
+    bool uncertain;      /* an attempt was sent, its answer lost */
+    bool unconfirmed;    /* delivered by 202 */
+    struct span body;    /* what the plugin gets; DELIVERY_BUS: the payload; DELIVERY_IN: raw bytes */
+    const char *topic;   /* OUT: came from; BUS: goes to; IN: the event's name */
+    struct span payload; /* OUT: the message as it came (for editing and mapping again) */
+    const char *user;    /* JSON object of user properties, or NULL */
+    bool retained;       /* BUS */
     int packet_id;
     int64_t packet_hash; /* of the message that made it; 0: none */
     struct delivery_error error;
@@ -132,12 +136,12 @@ int store_start_attempt(struct store_session *session, int64_t seq, int64_t now_
 
 struct settlement {
     enum delivery_state state;
-    int64_t due_ms; /* pending, retrying */
+    int64_t due_ms;     /* pending, retrying */
     bool keep_attempts; /* held, breaker open: this attempt does not count */
     bool uncertain, unconfirmed;
     struct delivery_error error;
     const char *request, *response, *merged_into;
-    const char *who; /* audit: "busbar", or "operator" */
+    const char *who;  /* audit: "busbar", or "operator" */
     const char *what; /* audit: "attempt", "retry", "discard", "approve", "edit", "crash" */
     int64_t now_ms;
 };
@@ -153,9 +157,11 @@ int store_count_crash(struct store_session *session, int64_t seq);
 
 /* ---- triggers, webhooks, holds, notes, session -----------------------------*/
 
-int store_put_trigger(struct store_session *session, const char *route, struct span key, struct span state); /* empty: delete */
+int store_put_trigger(struct store_session *session, const char *route, struct span key,
+                      struct span state); /* empty: delete */
 int store_load_triggers(struct store_session *session,
-                        void (*each)(void *context, const char *route, struct span key, struct span state), void *context);
+                        void (*each)(void *context, const char *route, struct span key, struct span state),
+                        void *context);
 
 /* Remembers; *seen says that it was there before. Namespaces: "hook:<target>", "nonce:<target>", "event:<target>". */
 int store_remember(struct store_session *session, const char *space, struct span key, int64_t now_ms, bool *seen);
@@ -171,7 +177,8 @@ int store_load_holds(struct store_session *session,
 char *store_note_get(struct store_session *session, const char *target, const char *key); /* gives, NULL */
 int store_note_put(struct store_session *session, const char *target, const char *key, const char *value);
 
-int store_put_subscriptions(struct store_session *session, const char *client_id, const char *const *filters, size_t count);
+int store_put_subscriptions(struct store_session *session, const char *client_id, const char *const *filters,
+                            size_t count);
 int store_load_subscriptions(struct store_session *session, const char *client_id,
                              void (*each)(void *context, const char *filter), void *context);
 
@@ -182,7 +189,7 @@ struct work_order { /* the common record; NULL: null */
         *priority, *source_priority;
     int64_t sla_due_ms; /* 0: null */
     const char *sync_state;
-    int64_t last_synced_ms; /* 0: null */
+    int64_t last_synced_ms;  /* 0: null */
     const char *delivery_id; /* ours, or NULL */
     int64_t updated_ms;
 };
@@ -198,7 +205,8 @@ int store_list_orders(struct store_session *session, const char *provider_id, co
 
 struct audit {
     int64_t seq, at_ms;
-    const char *who, *what, *delivery_id, *route, *target, *operation, *mode, *outcome, *detail; /* NULL allowed but who, what */
+    const char *who, *what, *delivery_id, *route, *target, *operation, *mode, *outcome,
+        *detail; /* NULL allowed but who, what */
 };
 int store_add_audit(struct store_session *session, const struct audit *audit);
 int store_list_audit(struct store_session *session, const char *delivery_id, int64_t since_ms, int64_t before_seq,
@@ -209,13 +217,14 @@ int store_list_audit(struct store_session *session, const char *delivery_id, int
 /* Removes at most `limit` rows that ended before now - retention (dead letters stay), and old memories.
  * In its own transaction. Answers rows removed, or -1. */
 int64_t store_retain(struct store_session *session, int64_t now_ms, int64_t retention_ms, size_t limit);
-int store_checkpoint(struct store_session *session); /* passive, a small step */
+int store_checkpoint(struct store_session *session);               /* passive, a small step */
 int store_backup(struct store_session *session, const char *path); /* online copy */
 
 /* ---- the breadcrumb: what was being worked on when the process died ------------- */
 
 enum store_crumb { CRUMB_INTAKE = 0, CRUMB_PLUGIN = 1 };
-void store_crumb_set(struct store *store, enum store_crumb which, uint64_t value); /* memory-mapped: survives a crash, not a power cut */
+void store_crumb_set(struct store *store, enum store_crumb which,
+                     uint64_t value); /* memory-mapped: survives a crash, not a power cut */
 void store_crumb_clear(struct store *store, enum store_crumb which);
 /* Of the last process: the value, and how many processes died in a row with it. 0: none. */
 uint64_t store_crumb_found(const struct store *store, enum store_crumb which, int *deaths);

@@ -22,8 +22,8 @@ struct target {
     struct arena *arena;
 };
 
-/* Checks options (unknown, missing, wrong type, nearest word), url (https, or http to loopback only), modes' operations, webhook secrets;
- * then plugin->open. NULL when there are errors. gives; borrows config and plugin */
+/* Checks options (unknown, missing, wrong type, nearest word), url (https, or http to loopback only), modes'
+ * operations, webhook secrets; then plugin->open. NULL when there are errors. gives; borrows config and plugin */
 struct target *target_create(const struct config_target *config, const struct loaded_plugin *plugin,
                              struct problems *problems);
 void target_destroy(struct target *target);

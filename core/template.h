@@ -13,7 +13,7 @@
 struct json_object;
 struct template;
 
-struct template_scope { /* all borrowed */
+struct template_scope {          /* all borrowed */
     struct json_object *payload; /* NULL: no JSON; payload_null: it is JSON null */
     bool payload_null;
     struct span payload_text; /* the raw bytes */

@@ -21,7 +21,7 @@ struct topic_filter {
 };
 
 struct topic_captures {
-    const char *names[TOPIC_CAPTURES_MAX]; /* borrowed from the filter */
+    const char *names[TOPIC_CAPTURES_MAX];  /* borrowed from the filter */
     struct span values[TOPIC_CAPTURES_MAX]; /* borrowed from the topic */
     size_t count;
 };

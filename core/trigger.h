@@ -13,7 +13,7 @@ enum trigger_kind { TRIGGER_NONE = 0, TRIGGER_ABOVE, TRIGGER_BELOW, TRIGGER_OUTS
 
 struct trigger_rule {
     enum trigger_kind kind;
-    double low, high;             /* above: high; below: low; outside: both */
+    double low, high; /* above: high; below: low; outside: both */
     bool has_clear;
     double clear_low, clear_high; /* above: value < clear_high; below: value > clear_low; outside: inside both */
     int64_t cooldown_ms;          /* 0: none */

@@ -18,7 +18,7 @@ struct yaml_node {
     bool plain;       /* scalar without quotes: may be a number, a bool, null */
     struct yaml_pair {
         struct yaml_node *key, *value; /* sequence: key is NULL */
-    } *items;
+    } * items;
     size_t count, cap;
 };
 
@@ -32,8 +32,8 @@ const struct yaml_node *yaml_root(const struct yaml_tree *tree); /* NULL: empty 
 void yaml_destroy(struct yaml_tree *tree);
 
 const struct yaml_node *yaml_get(const struct yaml_node *mapping, const char *key); /* NULL when absent */
-bool yaml_is_null(const struct yaml_node *node); /* NULL, or plain "", ~, null */
-bool yaml_to_bool(const struct yaml_node *node, bool *out); /* true false (YAML 1.2 core) */
+bool yaml_is_null(const struct yaml_node *node);                                    /* NULL, or plain "", ~, null */
+bool yaml_to_bool(const struct yaml_node *node, bool *out);                         /* true false (YAML 1.2 core) */
 /* Plain scalars become null, bool, number (keeping its text) by the YAML 1.2 core schema, all else strings. gives */
 struct json_object *yaml_to_json(const struct yaml_node *node);
 

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "json.h"
+
+#include "clock.h"
+#include "number.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+/* json-c quietly clamps whole numbers beyond 64 bits. Numbers keep their text with us, so such a
+ * text is refused with a reason rather than changed: the caller makes a dead letter of it. */
+static bool has_huge_integer(struct span text)
+{
+    bool in_string = false;
+    size_t digits = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+            continue;
+        }
+        if (c == '"')
+            in_string = true;
+        if (c >= '0' && c <= '9') {
+            digits++;
+            continue;
+        }
+        if (digits >= 19 && c != '.' && c != 'e' && c != 'E')
+            return true;
+        if (c == '.' || c == 'e' || c == 'E') { /* a fraction: kept as text by json-c */
+            while (i + 1 < text.len && strchr("0123456789eE+-.", text.data[i + 1]) != NULL && text.data[i + 1] != '\0')
+                i++;
+        }
+        digits = 0;
+    }
+    return digits >= 19;
+}
+
+struct json_object *json_parse(struct span text, bool *is_null, const char **error)
+{
+    static _Thread_local struct json_tokener *tokener;
+    const char *unused;
+    if (error == NULL)
+        error = &unused;
+    if (is_null != NULL)
+        *is_null = false;
+    if (text.len == 0 || text.len > INT32_MAX - 1) {
+        *error = text.len == 0 ? "it is empty" : "it is too large";
+        return NULL;
+    }
+    if (!span_is_utf8(text)) {
+        *error = "it is not UTF-8";
+        return NULL;
+    }
+    if (tokener == NULL) {
+        tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
+        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+    }
+    json_tokener_reset(tokener);
+    struct json_object *value = json_tokener_parse_ex(tokener, text.data, (int)text.len);
+    enum json_tokener_error state = json_tokener_get_error(tokener);
+    if (state == json_tokener_continue) /* a number at the very end needs to be told that it ended */
+        value = json_tokener_parse_ex(tokener, "\0", 1), state = json_tokener_get_error(tokener);
+    else if (state == json_tokener_success) {
+        for (size_t i = json_tokener_get_parse_end(tokener); i < text.len; i++)
+            if (strchr(" \t\r\n", text.data[i]) == NULL || text.data[i] == '\0')
+                state = json_tokener_error_parse_unexpected;
+    }
+    if (state == json_tokener_success && has_huge_integer(text)) {
+        json_object_put(value);
+        *error = "it has a whole number beyond 18 digits; send it as a string";
+        return NULL;
+    }
+    if (state != json_tokener_success) {
+        json_object_put(value);
+        *error = state == json_tokener_continue ? "it ends too early" : json_tokener_error_desc(state);
+        return NULL;
+    }
+    if (value == NULL && is_null != NULL)
+        *is_null = true;
+    *error = NULL;
+    return value;
+}
+
+void json_print(const struct json_object *value, struct buf *out)
+{
+    size_t len = 0;
+    /* json-c caches its print buffer in the object: it takes a non-const pointer */
+    const char *text = json_object_to_json_string_length((struct json_object *)(uintptr_t)value,
+                                                         JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
+    buf_append(out, text, len);
+}
+
+struct json_object *json_pointer(struct json_object *root, const char *pointer, bool *found)
+{
+    struct json_object *at = root;
+    char key[256];
+    if (found != NULL)
+        *found = false;
+    while (*pointer == '/') {
+        size_t len = 0;
+        for (pointer++; *pointer != '\0' && *pointer != '/'; pointer++) {
+            char c = *pointer;
+            if (c == '~' && (pointer[1] == '0' || pointer[1] == '1'))
+                c = *++pointer == '0' ? '~' : '/';
+            if (len + 1 >= sizeof(key))
+                return NULL;
+            key[len++] = c;
+        }
+        key[len] = '\0';
+        if (json_object_is_type(at, json_type_array)) {
+            int64_t index;
+            if (!number_parse_int((struct span){key, len}, 0, INT32_MAX, &index) ||
+                (size_t)index >= json_object_array_length(at))
+                return NULL;
+            at = json_object_array_get_idx(at, (size_t)index);
+        } else if (!json_object_is_type(at, json_type_object) || !json_object_object_get_ex(at, key, &at)) {
+            return NULL;
+        }
+    }
+    if (*pointer != '\0')
+        return NULL;
+    if (found != NULL)
+        *found = true;
+    return at;
+}
+
+struct json_object *json_get(struct json_object *object, const char *key)
+{
+    struct json_object *value = NULL;
+    if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, key, &value))
+        return NULL;
+    return value;
+}
+
+const char *json_get_text(struct json_object *object, const char *key)
+{
+    struct json_object *value = json_get(object, key);
+    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
+}
+
+bool json_to_double(struct json_object *value, double *out)
+{
+    switch (json_object_get_type(value)) {
+    case json_type_int:
+    case json_type_double:
+        *out = json_object_get_double(value);
+        return true;
+    case json_type_string:
+        return number_parse_double(
+            (struct span){json_object_get_string(value), (size_t)json_object_get_string_len(value)}, out);
+    case json_type_null:
+    case json_type_boolean:
+    case json_type_object:
+    case json_type_array:
+        return false;
+    }
+    return false;
+}
+
+bool json_to_text(struct json_object *value, struct buf *out)
+{
+    switch (json_object_get_type(value)) {
+    case json_type_string:
+        buf_append(out, json_object_get_string(value), (size_t)json_object_get_string_len(value));
+        return true;
+    case json_type_object:
+    case json_type_array:
+        return false;
+    case json_type_null:
+    case json_type_boolean:
+    case json_type_int:
+    case json_type_double:
+        json_print(value, out);
+        return true;
+    }
+    return false;
+}
+
+struct json_object *json_text(struct span text)
+{
+    return json_object_new_string_len(text.data != NULL ? text.data : "", (int)text.len);
+}
+
+void json_put_text(struct json_object *object, const char *key, const char *value)
+{
+    json_object_object_add(object, key, value == NULL ? NULL : json_object_new_string(value));
+}
+
+void json_put_time(struct json_object *object, const char *key, int64_t wall_ms)
+{
+    char text[CLOCK_TEXT_MAX];
+    json_put_text(object, key, wall_ms == 0 ? NULL : clock_format(wall_ms, text));
+}
+
+void json_put_int(struct json_object *object, const char *key, int64_t value)
+{
+    json_object_object_add(object, key, json_object_new_int64(value));
+}
+
+void json_free(struct json_object **value)
+{
+    json_object_put(*value);
+    *value = NULL;
+}
