@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Order of the questions: is the signature good (401), is the body a JSON object that names its event (400).
+ * The body is parsed only once its signature was found good under one of the secrets; whether that secret is
+ * the one of *this* event is asked afterwards. So no parser sees what a stranger sent, unless the operator
+ * allowed unsigned calls. */
+#include "hook.h"
+
+#include "digest.h"
+#include "json.h"
+
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIGNATURE_HEX (2 * DIGEST_BYTES)
+#define TIME_DIGITS_MAX 12
+#define NONCE_MAX 256
+#define EVENT_MAX 128
+#define DEDUP_KEY_MAX 256
+#define PARTS_MAX 16
+
+/* What the signature header says. */
+struct claim {
+    struct span time, nonce, sign;
+    int64_t time_ms;
+};
+
+static void refuse(struct hook_result *result, int status, const char *outcome, const char *reason)
+{
+    result->status = status;
+    result->outcome = outcome;
+    result->reason = reason;
+}
+
+static struct span trim(struct span text)
+{
+    while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+        text.data++;
+        text.len--;
+    }
+    while (text.len > 0 && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t'))
+        text.len--;
+    return text;
+}
+
+/* Cuts the text before `separator` off `rest`; the whole rest when there is none. */
+static struct span take_until(struct span *rest, char separator, bool *found)
+{
+    const char *at = rest->len > 0 ? memchr(rest->data, separator, rest->len) : NULL;
+    *found = at != NULL;
+    struct span head = {rest->data, at ? (size_t)(at - rest->data) : rest->len};
+    size_t used = head.len + (at ? 1 : 0);
+    *rest = (struct span){rest->len > used ? rest->data + used : NULL, rest->len - used};
+    return head;
+}
+
+/* A known key twice would let two readers disagree on what was signed: refused. Pairs that we do not know
+ * are left alone, in any order. */
+static const char *read_pairs(const struct bb_signature *profile, struct span text, struct claim *claim)
+{
+    const struct {
+        const char *key;
+        struct span *value;
+    } known[] = {
+        {profile->time_key, &claim->time},
+        {profile->nonce_key, &claim->nonce},
+        {profile->sign_key, &claim->sign},
+    };
+    bool more = true;
+    while (more) {
+        struct span value = trim(take_until(&text, ',', &more));
+        bool is_pair;
+        struct span key = take_until(&value, '=', &is_pair);
+        if (!is_pair)
+            return "the signature header holds a part that is not key=value";
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+            if (!known[i].key || !span_is(key, known[i].key))
+                continue;
+            if (known[i].value->data)
+                return "the signature header names a key twice";
+            if (value.len == 0)
+                return "the signature header holds an empty value";
+            *known[i].value = value;
+        }
+    }
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (known[i].key && !known[i].value->data)
+            return "the signature header lacks its time, nonce or signature";
+    return NULL;
+}
+
+static const char *read_prefixed(const struct bb_signature *profile, struct span text, struct claim *claim)
+{
+    text = trim(text);
+    size_t prefix = profile->sign_key ? strlen(profile->sign_key) : 0;
+    if (text.len < prefix || (prefix > 0 && memcmp(text.data, profile->sign_key, prefix) != 0))
+        return "the signature header does not start as it should";
+    claim->sign = (struct span){text.data + prefix, text.len - prefix};
+    return NULL;
+}
+
+static bool read_time(struct span text, int64_t *time_ms)
+{
+    int64_t seconds = 0;
+    if (text.len == 0 || text.len > TIME_DIGITS_MAX)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+        seconds = seconds * 10 + (text.data[i] - '0');
+    }
+    *time_ms = seconds * 1000;
+    return true;
+}
+
+/* NULL, or what is malformed. */
+static const char *read_claim(const struct bb_signature *profile, const char *header, struct claim *claim)
+{
+    const char *wrong =
+        profile->pairs ? read_pairs(profile, span_of(header), claim) : read_prefixed(profile, span_of(header), claim);
+    if (wrong)
+        return wrong;
+    if (profile->pairs && profile->time_key && !read_time(claim->time, &claim->time_ms))
+        return "the signature's time is not Unix seconds";
+    if (claim->nonce.len > NONCE_MAX)
+        return "the signature's nonce is too long";
+    if (claim->sign.len != SIGNATURE_HEX)
+        return "the signature is not 64 hex digits";
+    for (size_t i = 0; i < claim->sign.len; i++)
+        if (!strchr("0123456789abcdef", claim->sign.data[i]) || claim->sign.data[i] == '\0')
+            return "the signature is not lower-case hex";
+    return NULL;
+}
+
+/* The signed string in pieces, so that the body is not copied. Answers how many; 0: the profile has too many. */
+static size_t signed_parts(const char *pattern, const struct claim *claim, struct span body,
+                           struct span parts[PARTS_MAX])
+{
+    const struct {
+        struct span name, value;
+    } fields[] = {
+        {SPAN("{time}"), claim->time},
+        {SPAN("{nonce}"), claim->nonce},
+        {SPAN("{body}"), body},
+    };
+    size_t count = 0;
+    const char *literal = pattern;
+    for (const char *at = pattern;;) {
+        size_t field = 0, n = sizeof fields / sizeof fields[0];
+        while (field < n && strncmp(at, fields[field].name.data, fields[field].name.len) != 0)
+            field++;
+        if (field == n && *at) {
+            at++;
+            continue;
+        }
+        if (count + 2 > PARTS_MAX)
+            return 0;
+        if (at > literal)
+            parts[count++] = (struct span){literal, (size_t)(at - literal)};
+        if (!*at)
+            return count;
+        parts[count++] = fields[field].value;
+        at += fields[field].name.len;
+        literal = at;
+    }
+}
+
+static bool secret_signed(const char *secret, const struct claim *claim, const struct span *parts, size_t count)
+{
+    unsigned char mac[DIGEST_BYTES];
+    char hex[DIGEST_HEX_MAX];
+    if (!secret || !*secret) /* an empty key is known to everyone */
+        return false;
+    digest_hmac_sha256(span_of(secret), parts, count, mac);
+    digest_hex(mac, sizeof mac, hex);
+    return digest_equal(hex, claim->sign.data, SIGNATURE_HEX);
+}
+
+/* Which secrets made this signature: tells `matches` by index. */
+static bool match_secrets(const struct hook_rules *rules, const struct claim *claim, struct span body, bool *matches)
+{
+    struct span parts[PARTS_MAX];
+    size_t count = signed_parts(rules->profile->signature.signed_string, claim, body, parts);
+    bool any = false;
+    for (size_t i = 0; i < rules->secret_count; i++) {
+        matches[i] = count > 0 && secret_signed(rules->secrets[i].secret, claim, parts, count);
+        any = any || matches[i];
+    }
+    return any;
+}
+
+static bool read_event(const struct hook_rules *rules, const struct hook_request *request, struct json_object **body,
+                       struct hook_result *result)
+{
+    const char *error = NULL;
+    bool is_null = false;
+    *body = json_parse(request->body, &is_null, &error);
+    if (!*body || !json_object_is_type(*body, json_type_object)) {
+        refuse(result, 400, "bad_json", "the body is not a JSON object");
+        return false;
+    }
+    struct json_object *name = json_pointer(*body, rules->profile->event_pointer, NULL);
+    size_t len = json_object_is_type(name, json_type_string) ? (size_t)json_object_get_string_len(name) : 0;
+    if (len == 0 || len > EVENT_MAX || strlen(json_object_get_string(name)) != len) {
+        refuse(result, 400, "no_event", "the body does not name its event");
+        return false;
+    }
+    result->event = mem_strdup(json_object_get_string(name));
+    return true;
+}
+
+/* Are there secrets for this event (NULL: for every event); was one of them used. */
+static bool has_secret_for(const struct hook_rules *rules, const char *event, const bool *matches, bool *matched)
+{
+    bool has = false;
+    *matched = false;
+    for (size_t i = 0; rules->profile->signature.header && i < rules->secret_count; i++) {
+        const char *only = rules->secrets[i].event;
+        if (only && (!event || strcmp(only, event) != 0))
+            continue;
+        has = true;
+        *matched = *matched || matches[i];
+    }
+    return has;
+}
+
+static char *hash_key(const char *prefix, struct span bytes)
+{
+    unsigned char hash[DIGEST_BYTES];
+    char hex[DIGEST_HEX_MAX];
+    digest_sha256(bytes, hash);
+    digest_hex(hash, sizeof hash, hex);
+    return mem_printf("%s%s", prefix, hex);
+}
+
+static bool is_key_value(struct json_object *value)
+{
+    return json_object_is_type(value, json_type_int) ||
+           (json_object_is_type(value, json_type_string) && json_object_get_string_len(value) > 0);
+}
+
+/* The named values as one JSON array (so that no value can run into its neighbour), or the body's hash when
+ * the target gave no key of its own: without it the rest says nothing about identity. */
+static char *make_dedup_key(const struct bb_hook *profile, struct json_object *root, struct span body)
+{
+    bool usable = profile->dedup_pointers && profile->dedup_pointers[0];
+    if (profile->dedup_required)
+        usable = usable && is_key_value(json_pointer(root, profile->dedup_required, NULL));
+    if (!usable)
+        return hash_key("sha256:", body);
+    cleanup_buf struct buf key = {0};
+    for (size_t i = 0; profile->dedup_pointers[i]; i++) {
+        buf_putc(&key, i == 0 ? '[' : ',');
+        json_print(json_pointer(root, profile->dedup_pointers[i], NULL), &key);
+    }
+    buf_putc(&key, ']');
+    return key.len > DEDUP_KEY_MAX ? hash_key("key-sha256:", buf_span(&key)) : buf_steal(&key);
+}
+
+/* Every secret that is configured may sign; the header must be there once, well formed, fresh. */
+static bool check_signature(const struct hook_rules *rules, const struct hook_request *request, bool *matches,
+                            struct hook_result *result)
+{
+    struct claim claim = {0};
+    const struct bb_signature *profile = &rules->profile->signature;
+    if (request->signature_count > 1) {
+        refuse(result, 401, "malformed_signature", "the signature header came more than once");
+        return false;
+    }
+    const char *wrong = read_claim(profile, request->signature, &claim);
+    if (wrong) {
+        refuse(result, 401, "malformed_signature", wrong);
+        return false;
+    }
+    if (!match_secrets(rules, &claim, request->body, matches)) {
+        refuse(result, 401, "bad_signature", "the signature does not match the body");
+        return false;
+    }
+    int64_t age_ms = request->now_ms - claim.time_ms;
+    if (claim.time.data && rules->tolerance_ms > 0 && (age_ms > rules->tolerance_ms || -age_ms > rules->tolerance_ms)) {
+        refuse(result, 401, "stale", "the signature's time is too far from this clock");
+        return false;
+    }
+    if (claim.nonce.data)
+        result->nonce = span_dup(claim.nonce);
+    return true;
+}
+
+/* With a secret for each event, only the body tells which one had to be used: the rest of the 401s. */
+static void check_event(const struct hook_rules *rules, const struct hook_request *request, const bool *matches,
+                        struct hook_result *result)
+{
+    bool matched;
+    bool has = has_secret_for(rules, result->event, matches, &matched);
+    if (has && !request->signature)
+        refuse(result, 401, "unsigned", "the signature header is missing");
+    else if (has && !matched)
+        refuse(result, 401, "bad_signature", "the signature is not made with this event's secret");
+    else if (!has && !rules->allow_unsigned)
+        refuse(result, 401, "bad_signature", "no webhook_secret is configured for this event");
+    else
+        refuse(result, 200, "accepted", "");
+}
+
+static void verify(const struct hook_rules *rules, const struct hook_request *request, bool *matches,
+                   struct hook_result *result)
+{
+    bool can_sign = rules->profile->signature.header && rules->secret_count > 0;
+    bool unused;
+    if (can_sign && request->signature) {
+        if (!check_signature(rules, request, matches, result))
+            return;
+    } else if (!rules->allow_unsigned || has_secret_for(rules, NULL, matches, &unused)) {
+        refuse(result, 401, "unsigned",
+               can_sign ? "the signature header is missing" : "no webhook_secret is configured for this target");
+        return;
+    }
+    cleanup_json struct json_object *body = NULL;
+    if (!read_event(rules, request, &body, result))
+        return;
+    check_event(rules, request, matches, result);
+    if (result->status == 200)
+        result->dedup_key = make_dedup_key(rules->profile, body, request->body);
+}
+
+void hook_verify(const struct hook_rules *rules, const struct hook_request *request, struct hook_result *result)
+{
+    *result = (struct hook_result){0};
+    bool *matches = mem_alloc((rules->secret_count + 1) * sizeof *matches);
+    verify(rules, request, matches, result);
+    free(matches);
+    if (result->status != 200)
+        hook_result_finish(result); /* what was refused has no name, key or nonce */
+}
+
+void hook_result_finish(struct hook_result *result)
+{
+    mem_free_char(&result->event);
+    mem_free_char(&result->dedup_key);
+    mem_free_char(&result->nonce);
+}
