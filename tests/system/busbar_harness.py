@@ -1,0 +1,420 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the system tests are made of: a real broker, the stand-in, busbar itself, MQTT and HTTP helpers.
+
+Nothing here sleeps to let something happen: wait_until() polls a condition and has a deadline.
+Ports are free ones of the loopback; every process logs into the test's folder (conftest.py shows the
+logs of a failed test) and is killed by the fixture that started it.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import paho.mqtt.client as paho
+import yaml
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SANDBOX = ROOT / "tests" / "sandbox"
+sys.path.insert(0, str(SANDBOX))
+
+from mobility_work import sign  # noqa: E402  (the stand-in's signature is the tests' too)
+
+DATA = ROOT.parent / "shared" / "data"
+BINARY = pathlib.Path(os.environ.get("BUSBAR_BIN", ROOT / "build" / "release" / "busbar"))
+KEY = "0123456789abcdef0123456789abcdef01234567"
+SECRET = "busbar-test-secret"
+NETWORK_ID = "17df9a0f-5c04-43c8-b010-b48e1237e6ff"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(condition, deadline=10.0, what=None):
+    """The first true value of condition(), asked again and again; fails past the deadline (seconds)."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {deadline} s: {what or condition}; last value: {value!r}")
+        time.sleep(0.02)
+
+
+def listens(port):
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+def http_call(port, method, path, body=None, headers=None, timeout=30):
+    """One request. A dict or list goes out as JSON, bytes as they are."""
+    headers = dict(headers or {})
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+        headers.setdefault("Content-Type", "application/json")
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
+class Process:
+    """A child with its log in a file. Subclasses say command() and is_up()."""
+
+    name = "process"
+
+    def __init__(self, folder, logs):
+        self.folder, self.process = folder, None
+        self.log = folder / f"{self.name}.log"
+        logs[f"{self.name} {len(logs)}"] = self.log
+
+    def environment(self):
+        return dict(os.environ)
+
+    def launch(self, command, stdout=None):
+        assert self.process is None or self.process.poll() is not None, f"{self.name} still runs"
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log,
+                                            env=self.environment(), cwd=self.folder)
+
+    def runs(self):
+        return self.process is not None and self.process.poll() is None
+
+    def wait_up(self, condition, deadline, what):
+        def up():
+            assert self.runs(), f"{self.name} ended with {self.process.poll()}:\n{self.tail()}"
+            return condition()
+        wait_until(up, deadline, f"{self.name} {what}")
+
+    def tail(self, lines=60):
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def kill(self):
+        if self.runs():
+            self.process.kill()
+        if self.process is not None:
+            self.process.wait()
+
+    def terminate(self, deadline=20):
+        """SIGTERM; answers the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(deadline)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} did not end within {deadline} s of SIGTERM:\n{self.tail()}") from None
+
+
+class Broker(Process):
+    """mosquitto with persistent sessions that survive its restart, and no limit on its queues."""
+
+    name = "mosquitto"
+
+    def __init__(self, folder, logs, **settings):
+        super().__init__(folder, logs)
+        self.port = free_port()
+        self.config = folder / "mosquitto.conf"
+        lines = {"listener": f"{self.port} 127.0.0.1", "allow_anonymous": "true", "persistence": "true",
+                 "persistence_location": f"{folder}/", "max_queued_messages": "0", "max_inflight_messages": "0",
+                 "log_dest": "stderr", **settings}
+        if os.geteuid() == 0:
+            lines["user"] = "root"  # else it drops to a user that may not write the test's folder
+        self.config.write_text("".join(f"{key} {value}\n" for key, value in lines.items()))
+
+    def start(self):
+        program = next((p for p in ("/usr/sbin/mosquitto", "/usr/bin/mosquitto") if os.path.exists(p)), "mosquitto")
+        self.launch([program, "-c", str(self.config)])
+        self.wait_up(lambda: listens(self.port), 10, "does not listen")
+
+    def stop(self):
+        self.terminate()
+
+    @property
+    def url(self):
+        return f"mqtt://127.0.0.1:{self.port}"
+
+
+class Sandbox(Process):
+    """The stand-in, steered over its control port."""
+
+    name = "stand-in"
+
+    def __init__(self, folder, logs, *arguments):
+        super().__init__(folder, logs)
+        self.arguments = arguments
+        self.port = self.control_port = 0
+
+    def start(self):
+        self.launch([sys.executable, str(SANDBOX / "mobility_work.py"), "--key", KEY, "--port", str(self.port),
+                     "--control-port", str(self.control_port), *self.arguments], stdout=subprocess.PIPE)
+        line = self.process.stdout.readline()
+        assert line, f"the stand-in did not start:\n{self.tail()}"
+        ready = json.loads(line)
+        self.port, self.control_port = ready["port"], ready["control_port"]
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def control(self, method, name, body=None):
+        answer = http_call(self.control_port, method, f"/_control/{name}", body, timeout=120)
+        assert answer.status == 200, f"{method} {name}: {answer.status} {answer.body}"
+        return answer.json
+
+    def items(self, name):
+        return self.control("GET", name)["items"]
+
+    def tasks(self):
+        return self.items("tasks")
+
+    def requests(self, path=None):
+        return [r for r in self.items("requests") if path is None or r["path"] == path]
+
+    def counts(self):
+        return self.control("GET", "counts")
+
+    def fail(self, action, **rule):
+        return self.control("POST", "fail", dict(rule, action=action))
+
+    def forgive(self):
+        self.control("DELETE", "fail")
+
+    def configure(self, **settings):
+        return self.control("POST", "config", settings)
+
+    def send(self, event, **command):
+        """Webhooks of an event; answers their idempotency keys."""
+        return self.control("POST", "webhook", dict(command, event=event))["keys"]
+
+    def tell(self, task, event):
+        return self.control("POST", "task", {"task": task, "event": event})["key"]
+
+
+class Metrics:
+    """A scrape: {(name, ((label, value), ..)): number}."""
+
+    line = re.compile(r'([A-Za-z_:][A-Za-z0-9_:]*)(?:\{(.*)\})? (\S+)$')
+    label = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
+
+    def __init__(self, text):
+        self.text, self.values = text, {}
+        for line in text.splitlines():
+            match = None if line.startswith("#") else self.line.match(line)
+            if match:
+                labels = tuple(sorted(self.label.findall(match[2] or "")))
+                self.values[match[1], labels] = float(match[3])
+
+    def sum(self, name, **labels):
+        wanted = set(labels.items())
+        return sum(v for (n, has), v in self.values.items() if n == name and wanted <= set(has))
+
+    def has(self, name):
+        return any(n == name for n, _ in self.values)
+
+
+class Busbar(Process):
+    """The daemon with its configuration, and its command line."""
+
+    name = "busbar"
+
+    def __init__(self, folder, logs, config):
+        super().__init__(folder, logs)
+        self.file = folder / "busbar.yaml"
+        self.config = config
+        self.write()
+
+    def write(self):
+        text = self.config if isinstance(self.config, str) else yaml.safe_dump(self.config, sort_keys=False,
+                                                                              allow_unicode=True)
+        self.file.write_text(text)
+        tree = yaml.safe_load(text) if not isinstance(self.config, dict) else self.config
+        listeners = (tree or {}).get("http", {}) if isinstance(tree, dict) else {}
+        self.admin_port = int(listeners.get("admin", ":0").rpartition(":")[2])
+        self.hook_port = int(listeners.get("webhooks", ":0").rpartition(":")[2])
+
+    def environment(self):
+        return dict(os.environ, BUSBAR_PLUGIN_PATH=os.environ.get("BUSBAR_PLUGIN_PATH", str(BINARY.parent / "plugins")))
+
+    def start(self, ready=True, deadline=30):
+        self.launch([str(BINARY), "run", "-c", str(self.file)])
+        if ready:
+            self.wait_ready(deadline)
+
+    def wait_ready(self, deadline=30):
+        self.wait_up(self.ready, deadline, "is not ready")
+
+    def ready(self):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.get("/readyz").status == 200
+        return False
+
+    def get(self, path):
+        return http_call(self.admin_port, "GET", path)
+
+    def api(self, method, path, body=None):
+        return http_call(self.admin_port, method, f"/api/v1/{path}", body)
+
+    def metrics(self):
+        answer = self.get("/metrics")
+        assert answer.status == 200
+        return Metrics(answer.body.decode())
+
+    def hook(self, body, target="mw", headers=None, secret=SECRET, when=None, nonce=None, method="POST"):
+        """One webhook from us; signed unless secret is None."""
+        head = {"Content-Type": "application/json", "User-Agent": "Mobility Work - Webhook Service v1"}
+        if secret is not None:
+            head["X-MW-Signature"] = sign(secret, body, when, nonce)
+        return http_call(self.hook_port, method, f"/hooks/{target}", body, {**head, **(headers or {})})
+
+    def cli(self, *arguments, config=True, expect=0, stdin=None):
+        """A verb with its arguments; -c is put behind them. expect None: any exit status."""
+        command = [str(BINARY), *arguments] + (["-c", str(self.file)] if config else [])
+        done = subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=120, check=False,
+                              env=self.environment(), cwd=self.folder)
+        if expect is not None:
+            assert done.returncode == expect, (f"{' '.join(command)}: exit {done.returncode}, wanted {expect}\n"
+                                               f"{done.stdout}\n{done.stderr}")
+        return done
+
+    def json(self, *arguments):
+        return json.loads(self.cli(*arguments, "--json").stdout)
+
+    def deliveries(self, **filters):
+        arguments = [part for name, value in filters.items() for part in (f"--{name}", str(value))]
+        return self.json("queue", "list", *arguments)["items"]
+
+
+class Subscriber:
+    """Collects what arrives on filters. As MQTT 5, so that properties are seen."""
+
+    def __init__(self, port, *filters):
+        self.messages, self.ready, self.lock = [], threading.Event(), threading.Lock()
+        self.filters = filters
+        self.client = paho.Client(client_id="", protocol=paho.MQTTv5)
+        self.client.on_connect = lambda client, *_: client.subscribe([(f, paho.SubscribeOptions(qos=1)) for f in filters])
+        self.client.on_subscribe = lambda *_: self.ready.set()
+        self.client.on_message = self.took
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        assert self.ready.wait(10), f"no SUBACK for {filters}"
+
+    def took(self, _client, _data, message):
+        with self.lock:
+            self.messages.append(message)
+
+    def seen(self, topic=None):
+        with self.lock:
+            return [m for m in self.messages if topic is None or paho.topic_matches_sub(topic, m.topic)]
+
+    def payloads(self, topic=None):
+        return [json.loads(m.payload) for m in self.seen(topic)]
+
+    def wait(self, topic, count=1, deadline=10):
+        wait_until(lambda: len(self.seen(topic)) >= count, deadline, f"{count} messages on {topic}")
+        return self.seen(topic)
+
+    def close(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+class Publisher:
+    """Publishes at QoS 1 and waits for the broker's acknowledgements."""
+
+    def __init__(self, port):
+        self.connected, self.acked, self.sent = threading.Event(), 0, 0
+        self.client = paho.Client(client_id="", protocol=paho.MQTTv5)
+        self.client.max_inflight_messages_set(1000)
+        self.client.on_connect = lambda *_: self.connected.set()
+        self.client.on_publish = self.count
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        assert self.connected.wait(10), "no CONNACK"
+
+    def count(self, *_):
+        self.acked += 1
+
+    def send(self, topic, payload, retain=False, user=None):
+        if not isinstance(payload, (bytes, str)):
+            payload = json.dumps(payload)
+        properties = None
+        if user:
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.UserProperty = list(user.items())
+        self.sent += 1
+        self.client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+
+    def flush(self, deadline=120):
+        wait_until(lambda: self.acked >= self.sent, deadline, "acknowledgements of what was published")
+
+    def publish(self, topic, payload, **options):
+        self.send(topic, payload, **options)
+        self.flush(10)
+
+    def close(self):
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+TASK_BODY = {
+    "equipment": {"type": "external", "value": "${asset}"},
+    "description": "Bearing at ${.celsius} °C on ${asset}",
+    "startDateTime": "${now}", "endDateTime": "${now+2h}", "allDay": False,
+    "assignees": ["maintenance@example.com"],
+}
+
+
+def command_route(name="job", topic="plant/{line}/{asset}/job", to="mw.task.schedule", **members):
+    """A route without trigger: each message is a command."""
+    return {"name": name, "from": topic, "to": to, "body": TASK_BODY, **members}
+
+
+def hot_route(**trigger):
+    return {"name": "bearing-hot", "from": "plant/{line}/{asset}/temperature",
+            "trigger": {"value": "${.celsius}", "above": 85, "clear": 80, "cooldown": "0s", "key": "${line}/${asset}",
+                        **trigger},
+            "to": "mw.task.schedule", "body": TASK_BODY}
+
+
+def mw_target(sandbox, **settings):
+    return {"plugin": "mobility_work", "url": sandbox.url, "api_key": KEY, "network_name": "Factory Inc.",
+            "webhook_secret": SECRET, "mode": "write_back", "concurrency": 32,
+            "retry": {"first": "200ms", "max": "1s", "attempts": 50, "max_age": "7d"}, **settings}
+
+
+def configuration(folder, broker, targets, routes, **sections):
+    """A whole busbar.yaml as a dict; further sections replace or add."""
+    return {
+        "instance": "edge-01", "bus": {"url": broker.url},
+        "store": {"path": str(folder / "busbar.db"), "durability": "crash"},
+        "http": {"webhooks": f"127.0.0.1:{free_port()}", "admin": f"127.0.0.1:{free_port()}"},
+        "targets": targets, "routes": routes, **sections}
