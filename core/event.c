@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a provider says is law for its own work orders: an import that makes a step which the lifecycle does not
+ * know is accepted and marked, with one exception. Webhooks come late and out of order, so from completed, closed
+ * and canceled only an explicit reopen leads on (or completed -> closed); anything else leaves the status alone.
+ * The provider's word and ours travel in pairs (status, priority): both change or neither does. */
+#include "event.h"
+
+#include "clock.h"
+#include "json.h"
+
+#include <json-c/json.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum status {
+    REQUESTED,
+    TRIAGED,
+    APPROVED,
+    ASSIGNED,
+    IN_PROGRESS,
+    BLOCKED,
+    COMPLETED,
+    CLOSED,
+    CANCELED,
+    REOPENED,
+    UNKNOWN,
+    STATUS_COUNT
+};
+
+#define BIT(status) (1u << (status))
+
+static const struct {
+    const char *name;
+    unsigned next; /* FV-04: bits of what may follow */
+} lifecycle[STATUS_COUNT] = {
+    [REQUESTED] = {"requested", BIT(TRIAGED) | BIT(APPROVED) | BIT(ASSIGNED) | BIT(CANCELED)},
+    [TRIAGED] = {"triaged", BIT(APPROVED) | BIT(ASSIGNED) | BIT(CANCELED)},
+    [APPROVED] = {"approved", BIT(ASSIGNED) | BIT(BLOCKED) | BIT(IN_PROGRESS) | BIT(CANCELED)},
+    [ASSIGNED] = {"assigned", BIT(IN_PROGRESS) | BIT(BLOCKED) | BIT(COMPLETED) | BIT(CANCELED)},
+    [IN_PROGRESS] = {"in_progress", BIT(BLOCKED) | BIT(COMPLETED) | BIT(CANCELED)},
+    [BLOCKED] = {"blocked", BIT(APPROVED) | BIT(ASSIGNED) | BIT(IN_PROGRESS) | BIT(CANCELED)},
+    [COMPLETED] = {"completed", BIT(CLOSED) | BIT(REOPENED)},
+    [CLOSED] = {"closed", BIT(REOPENED)},
+    [CANCELED] = {"canceled", BIT(REOPENED)},
+    [REOPENED] = {"reopened", BIT(ASSIGNED) | BIT(IN_PROGRESS) | BIT(COMPLETED) | BIT(CANCELED)},
+    [UNKNOWN] = {"unknown", 0},
+};
+
+/* STATUS_COUNT when it is no word of ours. */
+static enum status find_status(const char *name)
+{
+    int i = 0;
+    while (i < STATUS_COUNT && (!name || strcmp(lifecycle[i].name, name) != 0))
+        i++;
+    return (enum status)i;
+}
+
+bool event_status_known(const char *common_status)
+{
+    return find_status(common_status) != STATUS_COUNT;
+}
+
+static bool step_allowed(enum status from, enum status to)
+{
+    return from != STATUS_COUNT && to != STATUS_COUNT && (from == to || (lifecycle[from].next & BIT(to)) != 0);
+}
+
+bool event_transition_allowed(const char *from, const char *to)
+{
+    return step_allowed(find_status(from), find_status(to));
+}
+
+/* ---- the record ------------------------------------------------------------*/
+
+static const char *keep(struct order_record *record, const char *text)
+{
+    return text ? arena_dup(record->arena, text, strlen(text)) : NULL;
+}
+
+static void copy_known(struct order_record *record, const struct work_order *known)
+{
+    struct work_order *order = &record->order;
+    *order = *known;
+    const char **texts[] = {
+        &order->common_work_order_id,
+        &order->provider_id,
+        &order->source_work_order_id,
+        &order->asset_ref,
+        &order->source_status,
+        &order->common_status,
+        &order->priority,
+        &order->source_priority,
+        &order->sync_state,
+        &order->delivery_id,
+    };
+    for (size_t i = 0; i < COUNT(texts); i++)
+        *texts[i] = keep(record, *texts[i]);
+}
+
+static bool is_over(enum status status)
+{
+    return status == COMPLETED || status == CLOSED || status == CANCELED;
+}
+
+static void merge_status(struct order_record *record, const struct bb_work_order *said)
+{
+    struct work_order *order = &record->order;
+    if (!said->common_status && !said->source_status)
+        return;
+    enum status from = find_status(order->common_status), to = find_status(said->common_status);
+    if (to == STATUS_COUNT)
+        to = UNKNOWN; /* a word without a mapping: never a guess */
+    bool allowed = step_allowed(from, to);
+    if (is_over(from) && !allowed)
+        return;
+    record->illegal = !allowed && from != UNKNOWN && from != STATUS_COUNT;
+    record->status_changed = from != to;
+    order->common_status = lifecycle[to].name;
+    order->source_status = keep(record, said->source_status);
+}
+
+static void merge_priority(struct order_record *record, const struct bb_work_order *said)
+{
+    static const char *const levels[] = {"critical", "high", "medium", "low"};
+    if (!said->priority && !said->source_priority)
+        return;
+    record->order.priority = NULL;
+    for (size_t i = 0; said->priority && i < COUNT(levels); i++)
+        if (strcmp(said->priority, levels[i]) == 0)
+            record->order.priority = levels[i];
+    record->order.source_priority = keep(record, said->source_priority);
+}
+
+void event_merge_order(struct order_record *record, const struct work_order *known, const struct bb_work_order *said,
+                       const char *provider_id, const char *new_id, int64_t now_ms)
+{
+    *record = (struct order_record){.arena = arena_create(), .fresh = known == NULL};
+    struct work_order *order = &record->order;
+    if (known) {
+        copy_known(record, known);
+    } else {
+        order->common_work_order_id = keep(record, new_id);
+        order->provider_id = keep(record, provider_id);
+    }
+    merge_status(record, said);
+    merge_priority(record, said);
+    if (!order->common_status)
+        order->common_status = lifecycle[UNKNOWN].name;
+    /* An id stays what it was when it was first learned: it is how the record is found again. */
+    if (!order->source_work_order_id)
+        order->source_work_order_id = keep(record, said->source_work_order_id);
+    if (!order->delivery_id)
+        order->delivery_id = keep(record, said->delivery_id);
+    if (said->asset_ref)
+        order->asset_ref = keep(record, said->asset_ref);
+    if (said->sla_due_at)
+        clock_parse(span_of(said->sla_due_at), &order->sla_due_ms); /* unreadable: left as it was */
+    /* The target spoke of it: news for a new record, and the confirmation of a known one. */
+    order->sync_state = record->fresh ? "imported" : "synchronized";
+    order->last_synced_ms = now_ms;
+    order->updated_ms = now_ms;
+}
+
+void order_record_finish(struct order_record *record)
+{
+    arena_destroy(record->arena);
+    *record = (struct order_record){0};
+}
+
+static struct json_object *order_json(const struct work_order *order)
+{
+    struct json_object *json = json_object_new_object();
+    json_put_text(json, "common_work_order_id", order->common_work_order_id);
+    json_put_text(json, "provider_id", order->provider_id);
+    json_put_text(json, "source_work_order_id", order->source_work_order_id);
+    json_put_text(json, "asset_ref", order->asset_ref);
+    json_put_text(json, "source_status", order->source_status);
+    json_put_text(json, "common_status", order->common_status);
+    json_put_text(json, "priority", order->priority);
+    json_put_text(json, "source_priority", order->source_priority);
+    json_put_time(json, "sla_due_at", order->sla_due_ms);
+    json_put_text(json, "sync_state", order->sync_state);
+    json_put_time(json, "last_synced_at", order->last_synced_ms);
+    return json;
+}
+
+void event_print_order(const struct work_order *order, struct buf *out)
+{
+    cleanup_json struct json_object *json = order_json(order);
+    json_print(json, out);
+}
+
+/* ---- the CloudEvent ----------------------------------------------------------*/
+
+static void put_member(struct buf *out, const char *key, const char *value)
+{
+    buf_printf(out, ",\"%s\":", key);
+    buf_put_json(out, span_of(value));
+}
+
+/* `source` is a URI reference: whatever a host name brings along is percent-encoded. */
+static void put_uri_part(struct buf *out, const char *text)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    for (; *text; text++) {
+        if (strchr(plain, *text))
+            buf_putc(out, *text);
+        else
+            buf_printf(out, "%%%02X", (unsigned char)*text);
+    }
+}
+
+/* The provider's object goes on byte by byte, so that numbers keep their text. What is no JSON after all
+ * must not spoil the envelope: it goes on as a string. */
+static void put_raw(struct buf *out, struct span raw)
+{
+    bool is_null = false;
+    cleanup_json struct json_object *json = json_parse(raw, &is_null, NULL);
+    if (json || is_null)
+        buf_append(out, raw.data, raw.len);
+    else
+        buf_put_json(out, raw);
+}
+
+static void put_provider(struct buf *out, const struct event_facts *facts)
+{
+    char time[CLOCK_TEXT_MAX];
+    buf_puts(out, "{\"event\":");
+    buf_put_json(out, span_of(facts->provider_event));
+    put_member(out, "received_at", clock_format(facts->received_ms, time));
+    buf_puts(out, ",\"raw\":");
+    if (facts->raw.len > 0)
+        put_raw(out, facts->raw);
+    else
+        buf_puts(out, "null");
+    buf_putc(out, '}');
+}
+
+void event_print(const struct event_facts *facts, struct buf *out)
+{
+    char time[CLOCK_TEXT_MAX];
+    cleanup_buf struct buf source = {0};
+    buf_puts(&source, "/busbar/");
+    put_uri_part(&source, facts->instance);
+    buf_putc(&source, '/');
+    put_uri_part(&source, facts->target);
+
+    buf_puts(out, "{\"specversion\":\"1.0\"");
+    put_member(out, "id", facts->id);
+    put_member(out, "source", source.data);
+    put_member(out, "type", facts->type);
+    if (facts->order)
+        put_member(out, "subject", facts->order->common_work_order_id);
+    put_member(out, "time", clock_format(facts->time_ms ? facts->time_ms : facts->received_ms, time));
+    put_member(out, "datacontenttype", "application/json");
+    buf_puts(out, ",\"data\":{\"work_order\":");
+    if (facts->order)
+        event_print_order(facts->order, out);
+    else
+        buf_puts(out, "null");
+    buf_puts(out, ",\"provider\":");
+    if (facts->provider_event)
+        put_provider(out, facts);
+    else
+        buf_puts(out, "null");
+    if (facts->extra.len > 0) {
+        buf_putc(out, ',');
+        buf_append(out, facts->extra.data, facts->extra.len);
+    }
+    buf_puts(out, "}}");
+}
+
+/* Names come from outside: none may add a level, a wildcard or a control character to a topic. */
+static void put_level(struct buf *out, const char *text, bool dots_part)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (dots_part && c == '.')
+            buf_putc(out, '/');
+        else
+            buf_putc(out, c < 0x20 || c == 0x7f || strchr("/+#", c) ? '_' : (char)c);
+    }
+}
+
+char *event_topic(const char *prefix, const char *target, const char *type)
+{
+    struct buf topic = {0};
+    buf_printf(&topic, "%s/events/", prefix);
+    put_level(&topic, target, false);
+    buf_putc(&topic, '/');
+    put_level(&topic, type, true);
+    return buf_steal(&topic);
+}
+
+char *event_order_topic(const char *prefix, const char *target, const char *common_id)
+{
+    struct buf topic = {0};
+    buf_printf(&topic, "%s/orders/", prefix);
+    put_level(&topic, target, false);
+    buf_putc(&topic, '/');
+    put_level(&topic, common_id, false);
+    return buf_steal(&topic);
+}
