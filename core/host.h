@@ -43,9 +43,14 @@ void job_init(struct bb_job *job, const char *target, const char *plugin, size_t
 void job_finish(struct bb_job *job);
 const struct bb_host *host_table(void);
 
+/* Whether what a plugin answered keeps to the ABI: NULL, or what is wrong (job->misuse, or about next and
+ * *out). In the job's arena or static. Call it after each step, decode and poll. */
+const char *job_review(const struct bb_job *job, enum bb_next next, const struct bb_out *out);
+
 const char *host_class_name(enum bb_class error_class);   /* "authentication" ..., NULL for none */
 const char *host_owner_action(enum bb_class error_class); /* the class's own text */
-/* The shared classifier behind host->judge, for responses; also used by the core for transport failures. */
+/* The shared classifier behind host->judge; response NULL: a transport failure. Leaves out->request
+ * alone; Retry-After is target_heed_retry_after's. */
 enum bb_next host_judge(struct bb_job *job, const struct bb_response *response, struct bb_out *out);
 
 #endif

@@ -17,8 +17,11 @@ struct target {
     const char *url; /* without trailing slash */
     void *self;
     struct http_options http; /* points into this target */
+    const char *auth_header;  /* NULL: no credential */
     char *auth_value;         /* secret */
+    const char *secrets[3];   /* each text that must never be shown; NULL past the last */
     void *plugin_config;
+    bool opened;
     struct arena *arena;
 };
 
@@ -35,5 +38,10 @@ int target_request(const struct target *target, struct bb_job *job, const struct
                    struct http_request *out, const char **error);
 /* The same for people: method, URL, headers with the credential as "***", body; cut to max bytes. */
 void target_request_print(const struct http_request *request, const struct target *target, struct buf *out, size_t max);
+/* Appends text from or to the target for people: its secrets as "***", cut to max bytes at a character. */
+void target_scrub(const struct target *target, struct span text, struct buf *out, size_t max);
+/* BB_RETRY without a time of the plugin's own: takes the response's Retry-After, when there is one. */
+void target_heed_retry_after(enum bb_next next, const struct bb_response *response, int64_t now_wall_ms,
+                             struct bb_out *out);
 
 #endif

@@ -18,9 +18,11 @@
  *  - No writable globals: one process may hold several targets of one plugin.
  *  - Text is UTF-8. A slice carries its length and is not NUL-terminated unless
  *    a member says so. Times are milliseconds since 1970-01-01T00:00:00Z.
- *  - Structs grow at their end only. Each struct that the other side made
- *    starts with its size: read no member past it. Arrays that a plugin owns
- *    are walked with the element size that the descriptor names.
+ *  - Structs grow at their end only. Where one carries its size, read no member
+ *    past it; arrays of options, operations and messages are walked with the
+ *    element size beside them. bb_header, bb_work_order and what is held by
+ *    value inside another struct are final.
+ *  - What the core hands out to be filled (struct bb_out) comes zeroed.
  *
  * Clean as C17 and as C++17.
  */
@@ -72,7 +74,7 @@ enum bb_option_type {
     BB_INT,        /* int64_t */
     BB_NUMBER,     /* double */
     BB_DURATION,   /* int64_t, milliseconds; written 250ms 30s 15m 1h 7d */
-    BB_JSON,       /* const char *, NUL-terminated JSON text of any YAML value */
+    BB_JSON,       /* const char *, NUL-terminated JSON text of any YAML value; a default is JSON */
     BB_SECRET      /* never in the plugin's struct: the core's auth uses it */
 };
 
@@ -98,7 +100,7 @@ struct bb_option {
 #define BB_AT_START 64u   /* run once when the target opens, to prove its settings */
 
 struct bb_operation {
-    const char *name; /* resource.verb */
+    const char *name; /* resource.verb: lower case, digits and _ */
     const char *help; /* one line */
     unsigned flags;
     unsigned max_batch;         /* 1: one message a call */
@@ -121,7 +123,7 @@ struct bb_auth {
 
 /* ---- webhooks: the plugin describes, the core verifies ------------------ */
 
-/* HMAC-SHA256 in lower-case hex, compared in constant time over the raw body. */
+/* HMAC-SHA256 in lower-case hex over signed_string with the raw body, compared in constant time. */
 struct bb_signature {
     const char *header;    /* e.g. "X-MW-Signature" */
     bool pairs;            /* true: the value is k=v,k=v,... with the three keys below */
@@ -242,7 +244,7 @@ enum bb_log_level { BB_LOG_DEBUG = 1, BB_LOG_INFO, BB_LOG_WARN, BB_LOG_ERROR };
 /* Append-only. Check size before a member that is newer than your ABI. */
 struct bb_host {
     size_t size;
-    void *context; /* pass it to open-time calls that take a host */
+    void *context; /* the core's own */
 
     /* Zeroed memory that lives until the job ends. Never NULL. */
     void *(*alloc)(struct bb_job *job, size_t bytes);
@@ -256,12 +258,13 @@ struct bb_host {
     const char *(*path_segment)(struct bb_job *job, struct bb_str text);
     /* Publishes an event when the job's verdict is stored. */
     void (*emit)(struct bb_job *job, const struct bb_event *event);
-    /* Gives message i of a batch its own verdict (BB_DONE, BB_RETRY, BB_REJECT). */
+    /* Gives message i of a batch (from 0) its own verdict: BB_DONE, or BB_RETRY, BB_REJECT with an error. */
     void (*settle)(struct bb_job *job, size_t i, enum bb_next verdict, const struct bb_error *error);
     /* The shared classifier: fills *out from a response and answers the verdict that its
      * status means: 2xx DONE (202 unconfirmed), 401 HOLD, 403 HOLD operation, 3xx HOLD,
-     * 408 425 429 5xx RETRY with Retry-After, 404 410 REJECT identity, 409 412 428 REJECT
-     * conflict, other 4xx REJECT validation. A plugin may refine what it wrote. */
+     * 408 425 429 5xx RETRY, 404 410 REJECT identity, 409 412 428 REJECT conflict, other 4xx
+     * REJECT validation. A plugin may refine what it wrote. A retry that leaves retry_after_ms
+     * at 0 follows the response's Retry-After by itself. */
     enum bb_next (*judge)(struct bb_job *job, const struct bb_response *response, struct bb_out *out);
     /* Durable notes of the target; commit with the verdict. get: NUL-terminated in job memory, or NULL. */
     const char *(*note_get)(struct bb_job *job, const char *key);
@@ -279,7 +282,7 @@ struct bb_plugin {
     uint32_t magic; /* BB_MAGIC */
     uint32_t abi;   /* BB_ABI */
     size_t size;    /* sizeof(struct bb_plugin) as you compiled it */
-    const char *name;        /* mobility_work */
+    const char *name;        /* mobility_work: lower case, digits and _; the file is <name>.so */
     const char *title;       /* Mobility Work */
     const char *version;     /* the plugin's own */
     const char *help;        /* one paragraph */

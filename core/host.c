@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host.h"
+
+#include "json.h"
+#include "log.h"
+#include "metrics.h"
+
+#include <string.h>
+
+/* What a plugin gets wrong is noted in the job, the first thing only: the plugin goes on with a call
+ * that had no effect, and the core files the attempt with the note. */
+#define MOST_EVENTS 10000
+#define MOST_NOTES 1000
+#define MOST_NOTE_KEY 200
+#define MOST_NOTE_BYTES ((size_t)64 << 10)
+
+void job_init(struct bb_job *job, const char *target, const char *plugin, size_t item_count, int64_t now_ms)
+{
+    *job = (struct bb_job){.arena = arena_create(), .target = target, .plugin = plugin, .now_ms = now_ms};
+    job->items = arena_alloc(job->arena, (item_count + 1) * sizeof *job->items);
+    job->item_count = item_count;
+}
+
+void job_finish(struct bb_job *job)
+{
+    arena_destroy(job->arena);
+    *job = (struct bb_job){0};
+}
+
+__attribute__((format(printf, 2, 3))) static void note_misuse(struct bb_job *job, const char *format, ...)
+{
+    if (job->misuse)
+        return;
+    va_list args;
+    va_start(args, format);
+    job->misuse = arena_vprintf(job->arena, format, args);
+    va_end(args);
+}
+
+/* Room for one more in an array of the arena. The old one stays behind until the job ends. */
+static void *more(struct bb_job *job, void *items, size_t count, size_t *cap, size_t item_bytes)
+{
+    if (count < *cap)
+        return items;
+    *cap = *cap ? *cap * 2 : 4;
+    void *grown = arena_alloc(job->arena, *cap * item_bytes);
+    if (count)
+        memcpy(grown, items, count * item_bytes);
+    return grown;
+}
+
+static const char *keep(struct bb_job *job, const char *text)
+{
+    return text ? arena_dup(job->arena, text, strlen(text)) : NULL;
+}
+
+/* ---- memory and text ------------------------------------------------------------ */
+
+static void *host_alloc(struct bb_job *job, size_t bytes)
+{
+    return arena_alloc(job->arena, bytes ? bytes : 1);
+}
+
+__attribute__((format(printf, 2, 3))) static const char *host_format(struct bb_job *job, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const char *text = arena_vprintf(job->arena, format, args);
+    va_end(args);
+    return text;
+}
+
+static bool is_unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '~' || c == '.';
+}
+
+static const char *host_path_segment(struct bb_job *job, struct bb_str text)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    /* "." and ".." would walk the path: encoded, so that target_request sees and refuses them. */
+    bool dots = (text.len == 1 && text.data[0] == '.') || (text.len == 2 && memcmp(text.data, "..", 2) == 0);
+    char *segment = arena_alloc(job->arena, 3 * text.len + 1), *at = segment;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if (is_unreserved(text.data[i]) && !dots) {
+            *at++ = text.data[i];
+            continue;
+        }
+        *at++ = '%';
+        *at++ = hex[c >> 4];
+        *at++ = hex[c & 15];
+    }
+    return segment;
+}
+
+/* ---- events ------------------------------------------------------------------------ */
+
+static bool event_type_known(const char *type)
+{
+    static const char *const types[] = {"work_order.created", "work_order.updated", "work_order.completed",
+                                        "work_order.closed",  "attachment.added",   "mapping.exception"};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(types[i], type) == 0)
+            return true;
+    return false;
+}
+
+static bool is_json(struct span text)
+{
+    bool is_null = false;
+    const char *error = NULL;
+    struct json_object *value cleanup_json = json_parse(text, &is_null, &error);
+    return value || is_null;
+}
+
+static struct bb_work_order keep_work_order(struct bb_job *job, const struct bb_work_order *order)
+{
+    return (struct bb_work_order){.order_id = keep(job, order->order_id),
+                                  .delivery_id = keep(job, order->delivery_id),
+                                  .source_work_order_id = keep(job, order->source_work_order_id),
+                                  .asset_ref = keep(job, order->asset_ref),
+                                  .source_status = keep(job, order->source_status),
+                                  .common_status = keep(job, order->common_status),
+                                  .priority = keep(job, order->priority),
+                                  .source_priority = keep(job, order->source_priority),
+                                  .sla_due_at = keep(job, order->sla_due_at)};
+}
+
+static void keep_event(struct bb_job *job, const struct bb_event *event)
+{
+    const struct job_event *before = job->events;
+    job->events = more(job, job->events, job->event_count, &job->event_cap, sizeof *job->events);
+    for (size_t i = 0; job->events != before && i < job->event_count; i++) /* moved: point at the moved orders */
+        if (job->events[i].event.work_order)
+            job->events[i].event.work_order = &job->events[i].work_order;
+    struct job_event *kept = &job->events[job->event_count++];
+    kept->event = (struct bb_event){.size = sizeof kept->event,
+                                    .type = keep(job, event->type),
+                                    .name = keep(job, event->name),
+                                    .dedup_id = keep(job, event->dedup_id),
+                                    .occurred_ms = event->occurred_ms};
+    if (event->raw.len)
+        kept->event.raw = (struct bb_str){arena_dup(job->arena, event->raw.data, event->raw.len), event->raw.len};
+    if (event->work_order) {
+        kept->work_order = keep_work_order(job, event->work_order);
+        kept->event.work_order = &kept->work_order;
+    }
+}
+
+static void host_emit(struct bb_job *job, const struct bb_event *theirs)
+{
+    if (!theirs || theirs->size < offsetof(struct bb_event, raw) + sizeof theirs->raw) {
+        note_misuse(job, "emit: an event without its size");
+        return;
+    }
+    struct bb_event event = {0};
+    memcpy(&event, theirs, theirs->size < sizeof event ? theirs->size : sizeof event);
+    if (event.type && !event_type_known(event.type))
+        note_misuse(job, "emit: there is no event type %s", event.type);
+    else if (!event.type && (!event.name || !*event.name))
+        note_misuse(job, "emit: an event needs a type or a name");
+    else if (event.raw.len && !is_json((struct span){event.raw.data, event.raw.len}))
+        note_misuse(job, "emit: raw is no JSON");
+    else if (job->event_count == MOST_EVENTS)
+        note_misuse(job, "emit: more than %d events in one job", MOST_EVENTS);
+    else
+        keep_event(job, &event);
+}
+
+/* ---- verdicts of a batch's items --------------------------------------------------- */
+
+static bool class_known(enum bb_class error_class)
+{
+    return host_class_name(error_class) != NULL;
+}
+
+static void host_settle(struct bb_job *job, size_t i, enum bb_next verdict, const struct bb_error *error)
+{
+    if (i >= job->item_count) {
+        note_misuse(job, "settle: there is no message %zu in a batch of %zu", i, job->item_count);
+        return;
+    }
+    if (verdict != BB_DONE && verdict != BB_RETRY && verdict != BB_REJECT) {
+        note_misuse(job, "settle: %d is no verdict for one message", (int)verdict);
+        return;
+    }
+    if (verdict == BB_DONE)
+        error = NULL;
+    else if (!error || !class_known(error->error_class) || !error->code || !error->message) {
+        note_misuse(job, "settle: message %zu needs an error with class, code and message", i);
+        return;
+    }
+    struct job_item *item = &job->items[i];
+    *item = (struct job_item){.verdict = verdict};
+    if (error)
+        item->error = (struct bb_error){.error_class = error->error_class,
+                                        .code = keep(job, error->code),
+                                        .message = keep(job, error->message),
+                                        .rejected_fields = keep(job, error->rejected_fields),
+                                        .owner_action = keep(job, error->owner_action)};
+}
+
+static const char *review_error(const struct bb_error *error)
+{
+    if (!class_known(error->error_class))
+        return "the verdict has no error class";
+    if (!error->code || !*error->code || !error->message || !*error->message)
+        return "the verdict's error has no code or no message";
+    return NULL;
+}
+
+const char *job_review(const struct bb_job *job, enum bb_next next, const struct bb_out *out)
+{
+    if (job->misuse)
+        return job->misuse;
+    switch (next) {
+    case BB_SEND:
+        return out->request.method && out->request.path ? NULL : "BB_SEND without a method or path";
+    case BB_DONE:
+        return NULL;
+    case BB_RETRY:
+        return out->retry_after_ms < 0 ? "retry_after_ms is negative" : review_error(&out->error);
+    case BB_REJECT:
+    case BB_HOLD:
+        return review_error(&out->error);
+    }
+    return "it answered no verdict";
+}
+
+/* ---- the classifier ------------------------------------------------------------------ */
+
+static const struct class_text {
+    enum bb_class error_class;
+    const char *name, *owner_action;
+} class_texts[] = {
+    {BB_AUTHENTICATION, "authentication",
+     "Check the credential, its environment and whether the target still accepts it, then resume the target."},
+    {BB_AUTHORIZATION, "authorization",
+     "Check the scope, role and plan of the credential and the mode of this operation, then resume it."},
+    {BB_VALIDATION, "validation",
+     "Correct the rejected fields: required ones, allowed values, timestamps, the payload's schema."},
+    {BB_IDENTITY, "identity",
+     "Check the asset reference, the mapping of names and whether the target has retired the object."},
+    {BB_CONFLICT, "conflict",
+     "Read the target's present state again: revision, allowed transition, duplicate, ownership. Then decide."},
+    {BB_PROVIDER_UNAVAILABLE, "provider_unavailable",
+     "Wait for the retry; when the target stays away, check the network and call its operator."},
+};
+
+static const struct class_text *class_text(enum bb_class error_class)
+{
+    for (size_t i = 0; i < sizeof class_texts / sizeof *class_texts; i++)
+        if (class_texts[i].error_class == error_class)
+            return &class_texts[i];
+    return NULL;
+}
+
+const char *host_class_name(enum bb_class error_class)
+{
+    const struct class_text *text = class_text(error_class);
+    return text ? text->name : NULL;
+}
+
+const char *host_owner_action(enum bb_class error_class)
+{
+    const struct class_text *text = class_text(error_class);
+    return text ? text->owner_action : NULL;
+}
+
+struct ruling {
+    int from, to; /* status, both included */
+    enum bb_next verdict;
+    enum bb_class error_class;
+    bool hold_operation;
+    const char *message;
+};
+
+/* The first that fits decides. */
+static const struct ruling rulings[] = {
+    {200, 299, BB_DONE, BB_CLASS_NONE, false, NULL},
+    {300, 399, BB_HOLD, BB_VALIDATION, false, "the target redirects, which is not followed: wrong base URL"},
+    {401, 401, BB_HOLD, BB_AUTHENTICATION, false, "the target refused the credential"},
+    {403, 403, BB_HOLD, BB_AUTHORIZATION, true, "the target does not allow this operation"},
+    {404, 404, BB_REJECT, BB_IDENTITY, false, "the target does not know what the request names"},
+    {410, 410, BB_REJECT, BB_IDENTITY, false, "what the request names is gone from the target"},
+    {409, 409, BB_REJECT, BB_CONFLICT, false, "it conflicts with the target's present state"},
+    {412, 412, BB_REJECT, BB_CONFLICT, false, "the target's state changed meanwhile"},
+    {428, 428, BB_REJECT, BB_CONFLICT, false, "the target wants a revision with the request"},
+    {408, 408, BB_RETRY, BB_PROVIDER_UNAVAILABLE, false, "the target gave up waiting for the request"},
+    {425, 425, BB_RETRY, BB_PROVIDER_UNAVAILABLE, false, "the target is not ready for the request"},
+    {429, 429, BB_RETRY, BB_PROVIDER_UNAVAILABLE, false, "the target wants fewer requests"},
+    {400, 499, BB_REJECT, BB_VALIDATION, false, "the target refused the request as invalid"},
+    {500, 599, BB_RETRY, BB_PROVIDER_UNAVAILABLE, false, "the target failed"},
+};
+
+enum bb_next host_judge(struct bb_job *job, const struct bb_response *response, struct bb_out *out)
+{
+    out->error = (struct bb_error){0};
+    out->retry_after_ms = 0;
+    out->hold_operation = out->unconfirmed = false;
+    out->source_work_order_id = NULL;
+    const int status = response ? response->status : 0;
+    for (size_t i = 0; i < sizeof rulings / sizeof *rulings; i++) {
+        const struct ruling *ruling = &rulings[i];
+        if (status < ruling->from || status > ruling->to)
+            continue;
+        out->unconfirmed = status == 202;
+        out->hold_operation = ruling->hold_operation;
+        if (ruling->verdict == BB_DONE)
+            return BB_DONE;
+        out->error.error_class = ruling->error_class;
+        out->error.code = host_format(job, "http_%d", status);
+        out->error.message = host_format(job, "%s (%d)", ruling->message, status);
+        return ruling->verdict;
+    }
+    out->error.error_class = BB_PROVIDER_UNAVAILABLE;
+    out->error.code = status ? host_format(job, "http_%d", status) : "no_answer";
+    out->error.message = status ? "the target answered with a status that is none" : "no answer came from the target";
+    return BB_RETRY;
+}
+
+/* ---- notes, log, counters --------------------------------------------------------------- */
+
+static const char *host_note_get(struct bb_job *job, const char *key)
+{
+    if (!key)
+        return NULL;
+    for (size_t i = job->note_count; i-- > 0;) /* the newest wins */
+        if (strcmp(job->notes[i].key, key) == 0)
+            return job->notes[i].value;
+    char *stored cleanup_text = job->read_note ? job->read_note(job->context, key) : NULL;
+    return keep(job, stored);
+}
+
+static void host_note_put(struct bb_job *job, const char *key, const char *value)
+{
+    if (!key || !*key || strlen(key) > MOST_NOTE_KEY) {
+        note_misuse(job, "note_put: a key has 1 to %d bytes", MOST_NOTE_KEY);
+        return;
+    }
+    if (value && strlen(value) > MOST_NOTE_BYTES) {
+        note_misuse(job, "note_put: the note %s is over 64 KiB", key);
+        return;
+    }
+    for (size_t i = 0; i < job->note_count; i++)
+        if (strcmp(job->notes[i].key, key) == 0) {
+            job->notes[i].value = keep(job, value);
+            return;
+        }
+    if (job->note_count == MOST_NOTES) {
+        note_misuse(job, "note_put: more than %d notes in one job", MOST_NOTES);
+        return;
+    }
+    job->notes = more(job, job->notes, job->note_count, &job->note_cap, sizeof *job->notes);
+    job->notes[job->note_count++] = (struct job_note){keep(job, key), keep(job, value)};
+}
+
+static int64_t host_now_ms(struct bb_job *job)
+{
+    return job->now_ms;
+}
+
+static void host_log(struct bb_job *job, enum bb_log_level level, const char *message)
+{
+    enum log_level ours = LOG_INFO;
+    switch (level) {
+    case BB_LOG_DEBUG:
+        ours = LOG_DEBUG;
+        break;
+    case BB_LOG_INFO:
+        ours = LOG_INFO;
+        break;
+    case BB_LOG_WARN:
+        ours = LOG_WARN;
+        break;
+    case BB_LOG_ERROR:
+        ours = LOG_ERROR;
+        break;
+    }
+    log_write(ours, message ? message : "", "target", job->target, "plugin", job->plugin, NULL);
+}
+
+static void host_count(struct bb_job *job, const char *name, uint64_t n)
+{
+    if (!name || !*name || strlen(name) > 64 || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(name)) {
+        note_misuse(job, "count: a name is made of lower-case letters, digits and _");
+        return;
+    }
+    struct metric_family *family =
+        metric_family(METRIC_COUNTER, "busbar_plugin_events_total", "What plugins counted themselves.", "target,name");
+    metric_add(metric_get(family, job->target, name), n > INT64_MAX ? INT64_MAX : (int64_t)n);
+}
+
+const struct bb_host *host_table(void)
+{
+    static const struct bb_host table = {.size = sizeof table,
+                                         .alloc = host_alloc,
+                                         .format = host_format,
+                                         .path_segment = host_path_segment,
+                                         .emit = host_emit,
+                                         .settle = host_settle,
+                                         .judge = host_judge,
+                                         .note_get = host_note_get,
+                                         .note_put = host_note_put,
+                                         .now_ms = host_now_ms,
+                                         .log = host_log,
+                                         .count = host_count};
+    return &table;
+}

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "target.h"
+
+#include "digest.h"
+#include "json.h"
+#include "loader.h"
+#include "number.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What creating a target needs at hand. */
+struct builder {
+    struct target *target;
+    const struct config_target *config;
+    const struct bb_plugin *plugin;
+    struct problems *problems;
+};
+
+static char *keep_text(struct arena *arena, struct span text)
+{
+    return arena_dup(arena, text.data, text.len);
+}
+
+__attribute__((format(printf, 2, 3))) static char *keep_format(struct arena *arena, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = arena_vprintf(arena, format, args);
+    va_end(args);
+    return text;
+}
+
+static bool has_control(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return true;
+    return false;
+}
+
+/* ---- url ---------------------------------------------------------------------- */
+
+static bool is_loopback(struct span host)
+{
+    char text[16];
+    struct in_addr address;
+    if (span_is(host, "localhost") || span_is(host, "[::1]"))
+        return true;
+    if (host.len >= sizeof text)
+        return false;
+    memcpy(text, host.data, host.len);
+    text[host.len] = '\0';
+    return inet_pton(AF_INET, text, &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
+}
+
+/* NULL, or what is wrong with a base URL. Plain http is for this machine only: it would carry the
+ * credential in the clear. */
+static const char *url_fault(const char *url)
+{
+    bool plain = strncmp(url, "http://", 7) == 0;
+    if (!plain && strncmp(url, "https://", 8) != 0)
+        return "starts with https://";
+    for (const char *at = url; *at; at++)
+        if ((unsigned char)*at <= 0x20 || (unsigned char)*at >= 0x7f)
+            return "has neither spaces nor letters beyond ASCII";
+    if (strpbrk(url, "?#\\"))
+        return "has no query and no fragment";
+    const char *authority = url + (plain ? 7 : 8);
+    size_t len = strcspn(authority, "/");
+    if (memchr(authority, '@', len))
+        return "holds no credential: the plugin's own options do";
+    size_t host = len;
+    const char *bracket = *authority == '[' ? memchr(authority, ']', len) : NULL;
+    const char *from = bracket ? bracket : authority;
+    const char *colon = memchr(from, ':', len - (size_t)(from - authority));
+    if (colon) {
+        int64_t port;
+        host = (size_t)(colon - authority);
+        if (!number_parse_int((struct span){colon + 1, len - host - 1}, 1, 65535, &port))
+            return "has a port from 1 to 65535";
+    }
+    if (host == 0 || (*authority == '[') != (authority[host - 1] == ']'))
+        return "names a host";
+    if (plain && !is_loopback((struct span){authority, host}))
+        return "starts with https:// (http:// is for 127.0.0.0/8, [::1] and localhost only)";
+    return NULL;
+}
+
+static void bind_url(const struct builder *b)
+{
+    const char *url = b->config->url ? b->config->url : b->plugin->default_url;
+    if (!url) {
+        problems_add(b->problems, b->config->mark, "target %s needs a url: the plugin %s has none of its own",
+                     b->config->name, b->plugin->name);
+        return;
+    }
+    const char *fault = url_fault(url);
+    if (fault)
+        problems_add(b->problems, b->config->mark, "url of target %s: a url %s", b->config->name, fault);
+    size_t len = strlen(url);
+    while (len && url[len - 1] == '/')
+        len--;
+    b->target->url = keep_text(b->target->arena, (struct span){url, len});
+}
+
+/* ---- options --------------------------------------------------------------------- */
+
+static const struct config_option *given_option(const struct config_target *config, const char *name)
+{
+    for (size_t i = 0; name && i < config->option_count; i++)
+        if (strcmp(config->options[i].name, name) == 0 && !(!config->options[i].text && !config->options[i].node) &&
+            !(config->options[i].node && !config->options[i].secret && yaml_is_null(config->options[i].node)))
+            return &config->options[i];
+    return NULL;
+}
+
+static void report_unknown_options(const struct builder *b)
+{
+    const struct bb_plugin *plugin = b->plugin;
+    const char **names = mem_alloc((plugin->option_count + 1) * sizeof *names);
+    struct bb_option option;
+    for (size_t i = 0; plugin_option(plugin, i, &option); i++)
+        names[i] = option.name;
+    for (size_t g = 0; g < b->config->option_count; g++) {
+        const struct config_option *given = &b->config->options[g];
+        size_t i = 0;
+        while (i < plugin->option_count && strcmp(names[i], given->name) != 0)
+            i++;
+        if (i < plugin->option_count)
+            continue;
+        const char *nearest = problems_nearest(span_of(given->name), names, plugin->option_count);
+        problems_add(b->problems, given->mark, "the plugin %s has no option %s%s%s%s", plugin->name, given->name,
+                     nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    }
+    free(names);
+}
+
+static bool parse_bool(struct span text, bool *out)
+{
+    *out = span_is(text, "true");
+    return *out || span_is(text, "false");
+}
+
+/* Writes one value to its member; answers what the value should have been, or NULL. */
+static const char *set_scalar(const struct builder *b, const struct bb_option *option, struct span text)
+{
+    char *member = (char *)b->target->plugin_config + option->offset;
+    switch (option->type) {
+    case BB_STRING: {
+        const char *copy = keep_text(b->target->arena, text);
+        memcpy(member, &copy, sizeof copy);
+        return strlen(copy) == text.len ? NULL : "text without NUL";
+    }
+    case BB_BOOL: {
+        bool value;
+        if (!parse_bool(text, &value))
+            return "true or false";
+        memcpy(member, &value, sizeof value);
+        return NULL;
+    }
+    case BB_INT: {
+        int64_t value;
+        if (!number_parse_int(text, INT64_MIN, INT64_MAX, &value))
+            return "a whole number";
+        memcpy(member, &value, sizeof value);
+        return NULL;
+    }
+    case BB_NUMBER: {
+        double value;
+        if (!number_parse_double(text, &value))
+            return "a number";
+        memcpy(member, &value, sizeof value);
+        return NULL;
+    }
+    case BB_DURATION: {
+        int64_t value;
+        if (!number_parse_duration(text, &value))
+            return "a duration such as 250ms, 30s, 15m, 1h, 7d";
+        memcpy(member, &value, sizeof value);
+        return NULL;
+    }
+    case BB_JSON: {
+        const char *copy = keep_text(b->target->arena, text);
+        memcpy(member, &copy, sizeof copy);
+        return NULL;
+    }
+    case BB_SECRET:
+        return NULL; /* bind_auth takes it */
+    }
+    return NULL;
+}
+
+static const char *set_option(const struct builder *b, const struct bb_option *option,
+                              const struct config_option *given)
+{
+    if (option->type == BB_JSON) {
+        struct buf text cleanup_buf = {0};
+        if (given->text && (given->secret || !given->node)) {
+            buf_put_json(&text, span_of(given->text));
+        } else {
+            struct json_object *value cleanup_json = yaml_to_json(given->node);
+            json_print(value, &text);
+        }
+        return set_scalar(b, option, buf_span(&text));
+    }
+    if (!given->text)
+        return option->type == BB_SECRET ? "text" : "one value, no list and no mapping";
+    return set_scalar(b, option, span_of(given->text));
+}
+
+static void bind_options(const struct builder *b)
+{
+    struct bb_option option;
+    for (size_t i = 0; plugin_option(b->plugin, i, &option); i++) {
+        const struct config_option *given = given_option(b->config, option.name);
+        const char *wanted = NULL;
+        if (given)
+            wanted = set_option(b, &option, given);
+        else if (option.flags & BB_REQUIRED)
+            problems_add(b->problems, b->config->mark, "target %s needs the option %s%s%s", b->config->name,
+                         option.name, option.help ? ": " : "", option.help ? option.help : "");
+        else if (option.default_value)
+            (void)set_scalar(b, &option, span_of(option.default_value)); /* checked by the loader */
+        if (wanted)
+            problems_add(b->problems, given->mark, "option %s of target %s must be %s", option.name, b->config->name,
+                         wanted);
+    }
+}
+
+/* ---- credential -------------------------------------------------------------------- */
+
+/* The text of an option that goes into a header. "" when it is not there. The value is never printed. */
+static const char *header_text(const struct builder *b, const char *name)
+{
+    const struct config_option *given = given_option(b->config, name);
+    const char *text = given ? given->text : NULL;
+    struct bb_option option;
+    for (size_t i = 0; !text && name && plugin_option(b->plugin, i, &option); i++)
+        if (strcmp(option.name, name) == 0)
+            text = option.default_value;
+    if (!text)
+        return "";
+    if (has_control(text)) {
+        problems_add(b->problems, given ? given->mark : b->config->mark,
+                     "option %s of target %s has a line break or control character, which no header may hold", name,
+                     b->config->name);
+        return "";
+    }
+    return text;
+}
+
+static void bind_auth(const struct builder *b)
+{
+    const struct bb_auth *auth = &b->plugin->auth;
+    struct target *target = b->target;
+    if (auth->scheme == BB_AUTH_NONE)
+        return;
+    const char *secret = header_text(b, auth->secret_option);
+    const struct config_option *given = given_option(b->config, auth->secret_option);
+    if (given && given->text && !*given->text)
+        problems_add(b->problems, given->mark, "option %s of target %s is empty", given->name, b->config->name);
+    if (!*secret) /* not required, not given: the target is asked without one */
+        return;
+    target->secrets[0] = keep_text(target->arena, span_of(secret));
+    target->auth_header = auth->scheme == BB_AUTH_HEADER ? auth->header : "Authorization";
+    switch (auth->scheme) {
+    case BB_AUTH_NONE:
+        break;
+    case BB_AUTH_HEADER:
+        target->auth_value = keep_text(target->arena, span_of(secret));
+        break;
+    case BB_AUTH_BEARER:
+        target->auth_value = keep_format(target->arena, "Bearer %s", secret);
+        break;
+    case BB_AUTH_BASIC: {
+        const char *user = header_text(b, auth->user_option);
+        if (strchr(user, ':'))
+            problems_add(b->problems, b->config->mark, "option %s of target %s holds a colon, which no user name may",
+                         auth->user_option, b->config->name);
+        char *pair cleanup_text = mem_printf("%s:%s", user, secret);
+        char *encoded cleanup_text = digest_base64(span_of(pair));
+        target->auth_value = keep_format(target->arena, "Basic %s", encoded);
+        target->secrets[1] = keep_text(target->arena, span_of(encoded));
+        break;
+    }
+    }
+}
+
+static void bind_http(const struct builder *b)
+{
+    const struct config_target *config = b->config;
+    const char *comment = header_text(b, b->plugin->user_agent_option);
+    b->target->http = (struct http_options){
+        .connect_timeout_ms = config->connect_timeout_ms,
+        .timeout_ms = config->timeout_ms,
+        .ca_file = config->tls.ca,
+        .cert_file = config->tls.cert,
+        .key_file = config->tls.key,
+        .proxy = config->proxy,
+        .user_agent = keep_format(b->target->arena, "busbar/%s%s%s", BUSBAR_VERSION, *comment ? " " : "", comment),
+    };
+}
+
+/* ---- modes and webhooks --------------------------------------------------------------- */
+
+static void check_modes(const struct builder *b)
+{
+    const size_t count = b->plugin->operation_count;
+    const char **names = mem_alloc((count + 1) * sizeof *names);
+    bool writes = false;
+    struct bb_operation operation;
+    for (size_t i = 0; plugin_operation(b->plugin, i, &operation); i++) {
+        names[i] = operation.name;
+        writes = writes || (operation.flags & BB_WRITES);
+    }
+    for (size_t i = 0; i < b->config->mode_count; i++) {
+        const struct config_mode_entry *mode = &b->config->modes[i];
+        if (!mode->operation || plugin_find_operation(b->plugin, mode->operation, &operation))
+            continue;
+        const char *nearest = problems_nearest(span_of(mode->operation), names, count);
+        problems_add(b->problems, mode->mark, "mode of target %s: the plugin %s has no operation %s%s%s%s",
+                     b->config->name, b->plugin->name, mode->operation, nearest ? "; did you mean " : "",
+                     nearest ? nearest : "", nearest ? "?" : "");
+    }
+    if (writes && !b->config->mode_given)
+        problems_warn(b->problems, b->config->mark,
+                      "target %s has no mode, so it is read: nothing is written to it (mode: write_back would)",
+                      b->config->name);
+    free(names);
+}
+
+static void check_webhooks(const struct builder *b)
+{
+    const struct config_target *config = b->config;
+    const struct bb_hook *hook = &b->plugin->hook;
+    if (!hook->event_pointer) {
+        if (config->webhook_secret_count || config->allow_unsigned)
+            problems_add(b->problems, config->mark,
+                         "target %s has webhook_secret or allow_unsigned, but the plugin %s takes no webhooks",
+                         config->name, b->plugin->name);
+        return;
+    }
+    if (!hook->signature.header && config->webhook_secret_count)
+        problems_add(b->problems, config->mark,
+                     "target %s has a webhook_secret, but what the plugin %s speaks to does not sign its webhooks",
+                     config->name, b->plugin->name);
+    else if (!config->webhook_secret_count && !config->allow_unsigned)
+        problems_warn(b->problems, config->mark, "target %s has no webhook_secret: its webhooks are refused",
+                      config->name);
+}
+
+/* ---- create, destroy -------------------------------------------------------------------- */
+
+static void open_plugin(const struct builder *b)
+{
+    struct target *target = b->target;
+    target->self = target->plugin_config;
+    if (!b->plugin->open)
+        return;
+    struct bb_job job;
+    const char *error = NULL;
+    job_init(&job, target->name, b->plugin->name, 0, 0);
+    target->self = NULL;
+    if (b->plugin->open(host_table(), &job, target->plugin_config, &target->self, &error) != 0)
+        problems_add(b->problems, b->config->mark, "target %s: the plugin %s says: %s", b->config->name,
+                     b->plugin->name, error ? error : "no reason");
+    else
+        target->opened = true;
+    job_finish(&job);
+}
+
+struct target *target_create(const struct config_target *config, const struct loaded_plugin *plugin,
+                             struct problems *problems)
+{
+    const size_t errors = problems->errors;
+    struct target *target = mem_alloc(sizeof *target);
+    *target =
+        (struct target){.config = config, .plugin = &plugin->descriptor, .name = config->name, .arena = arena_create()};
+    target->plugin_config = arena_alloc(target->arena, target->plugin->config_size + 1);
+    const struct builder b = {target, config, target->plugin, problems};
+    bind_url(&b);
+    report_unknown_options(&b);
+    bind_options(&b);
+    bind_auth(&b);
+    bind_http(&b);
+    check_modes(&b);
+    check_webhooks(&b);
+    if (problems->errors == errors)
+        open_plugin(&b);
+    if (problems->errors == errors)
+        return target;
+    target_destroy(target);
+    return NULL;
+}
+
+void target_destroy(struct target *target)
+{
+    if (!target)
+        return;
+    if (target->opened && target->plugin->close)
+        target->plugin->close(target->self);
+    if (target->auth_value)
+        explicit_bzero(target->auth_value, strlen(target->auth_value));
+    arena_destroy(target->arena);
+    free(target);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Breaks the rules of a step. */
+#include <busbar/plugin.h>
+
+static enum bb_next step(const struct bb_host *host, void *self, const struct bb_in *in, struct bb_out *out)
+{
+    (void)self, (void)out;
+    host->settle(in->job, 7, BB_DONE, NULL);
+    return (enum bb_next)9;
+}
+
+static const struct bb_operation operations[] = {{"thing.create", "Creates", BB_WRITES, 1, NULL, 0, NULL, NULL}};
+
+BB_EXPORT extern const struct bb_plugin busbar_plugin;
+const struct bb_plugin busbar_plugin = {
+    .magic = BB_MAGIC,
+    .abi = BB_ABI,
+    .size = sizeof(struct bb_plugin),
+    .name = "sloppy",
+    .title = "Test",
+    .version = "1",
+    .help = "For tests.",
+    .default_url = "https://test.example",
+    .operations = operations,
+    .operation_size = sizeof operations[0],
+    .operation_count = 1,
+    .step = step,
+};

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Computes for 50 ms. */
+#include <busbar/plugin.h>
+
+#include <time.h>
+
+static enum bb_next step(const struct bb_host *host, void *self, const struct bb_in *in, struct bb_out *out)
+{
+    (void)host, (void)self, (void)in, (void)out;
+    for (clock_t end = clock() + CLOCKS_PER_SEC / 20; clock() < end;)
+        ;
+    return BB_DONE;
+}
+
+static const struct bb_operation operations[] = {{"thing.create", "Creates", BB_WRITES, 1, NULL, 0, NULL, NULL}};
+
+BB_EXPORT extern const struct bb_plugin busbar_plugin;
+const struct bb_plugin busbar_plugin = {
+    .magic = BB_MAGIC,
+    .abi = BB_ABI,
+    .size = sizeof(struct bb_plugin),
+    .name = "slow",
+    .title = "Test",
+    .version = "1",
+    .help = "For tests.",
+    .default_url = "https://test.example",
+    .operations = operations,
+    .operation_size = sizeof operations[0],
+    .operation_count = 1,
+    .step = step,
+};

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include "host.h"
+#include "metrics.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct bb_job job;
+static const struct bb_host *host;
+
+static int setup(void **state)
+{
+    (void)state;
+    host = host_table();
+    job_init(&job, "mw", "mobility_work", 2, 1700000000000);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    job_finish(&job);
+    return 0;
+}
+
+static struct bb_str str(const char *text)
+{
+    return (struct bb_str){text, strlen(text)};
+}
+
+static void test_host_alloc_is_zeroed(void **state)
+{
+    (void)state;
+    char *memory = host->alloc(&job, 4096);
+    for (size_t i = 0; i < 4096; i++)
+        assert_int_equal(memory[i], 0);
+    assert_non_null(host->alloc(&job, 0));
+}
+
+static void test_host_path_segment_encodes(void **state)
+{
+    (void)state;
+    assert_string_equal(host->path_segment(&job, str("a-b_c.d~9")), "a-b_c.d~9");
+    assert_string_equal(host->path_segment(&job, str("a/b?c#d e%\xc3\xa9")), "a%2Fb%3Fc%23d%20e%25%C3%A9");
+    assert_string_equal(host->path_segment(&job, str("..")), "%2E%2E");
+    assert_string_equal(host->path_segment(&job, (struct bb_str){NULL, 0}), "");
+}
+
+static void test_host_emit_copies_deeply(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        char id[8], raw[] = "{\"a\":1}";
+        snprintf(id, sizeof id, "%d", i);
+        struct bb_work_order order = {.source_work_order_id = id};
+        struct bb_event event = {.size = sizeof event,
+                                 .type = "work_order.updated",
+                                 .dedup_id = id,
+                                 .occurred_ms = i,
+                                 .work_order = &order,
+                                 .raw = str(raw)};
+        host->emit(&job, &event);
+        memset(raw, 'x', sizeof raw);
+        memset(id, 'x', sizeof id);
+    }
+    assert_null(job.misuse);
+    assert_int_equal(job.event_count, 20);
+    assert_string_equal(job.events[0].event.dedup_id, "0");
+    assert_ptr_equal(job.events[0].event.work_order, &job.events[0].work_order);
+    assert_string_equal(job.events[7].work_order.source_work_order_id, "7");
+    assert_memory_equal(job.events[19].event.raw.data, "{\"a\":1}", 7);
+    assert_int_equal(job.events[19].event.occurred_ms, 19);
+}
+
+static void emit_is_misuse(struct bb_event event, const char *what)
+{
+    host->emit(&job, &event);
+    assert_non_null(job.misuse);
+    assert_non_null(strstr(job.misuse, what));
+    assert_int_equal(job.event_count, 0);
+}
+
+static void test_host_emit_refuses_an_unknown_type(void **state)
+{
+    (void)state;
+    emit_is_misuse((struct bb_event){.size = sizeof(struct bb_event), .type = "work_order.lost"}, "work_order.lost");
+}
+
+static void test_host_emit_refuses_no_name(void **state)
+{
+    (void)state;
+    emit_is_misuse((struct bb_event){.size = sizeof(struct bb_event)}, "needs a type or a name");
+}
+
+static void test_host_emit_refuses_no_size(void **state)
+{
+    (void)state;
+    emit_is_misuse((struct bb_event){.name = "x"}, "without its size");
+}
+
+static void test_host_emit_refuses_raw_that_is_no_json(void **state)
+{
+    (void)state;
+    emit_is_misuse((struct bb_event){.size = sizeof(struct bb_event), .name = "x", .raw = {"{", 1}}, "raw is no JSON");
+}
+
+static void test_host_misuse_keeps_the_first(void **state)
+{
+    (void)state;
+    host->settle(&job, 9, BB_DONE, NULL);
+    host->emit(&job, NULL);
+    assert_string_equal(job.misuse, "settle: there is no message 9 in a batch of 2");
+}
+
+static void test_host_settle_copies_the_error(void **state)
+{
+    (void)state;
+    char code[] = "too_short";
+    host->settle(&job, 1, BB_REJECT, &(struct bb_error){BB_VALIDATION, code, "name is too short", NULL, NULL});
+    memset(code, 'x', sizeof code - 1);
+    assert_null(job.misuse);
+    assert_int_equal(job.items[0].verdict, 0);
+    assert_int_equal(job.items[1].verdict, BB_REJECT);
+    assert_string_equal(job.items[1].error.code, "too_short");
+}
+
+static void test_host_settle_wants_an_error(void **state)
+{
+    (void)state;
+    host->settle(&job, 0, BB_REJECT, NULL);
+    assert_non_null(job.misuse);
+    assert_int_equal(job.items[0].verdict, 0);
+}
+
+static void test_host_settle_refuses_a_hold(void **state)
+{
+    (void)state;
+    host->settle(&job, 0, BB_HOLD, &(struct bb_error){BB_VALIDATION, "c", "m", NULL, NULL});
+    assert_non_null(job.misuse);
+}
+
+/* ---- notes ---------------------------------------------------------------------- */
+
+static char *stored(void *context, const char *key)
+{
+    (void)context;
+    return strcmp(key, "cursor") == 0 ? mem_strdup("old") : NULL;
+}
+
+static void test_host_notes_read_what_was_put(void **state)
+{
+    (void)state;
+    job.read_note = stored;
+    assert_string_equal(host->note_get(&job, "cursor"), "old");
+    host->note_put(&job, "cursor", "new");
+    host->note_put(&job, "cursor", "newer");
+    assert_string_equal(host->note_get(&job, "cursor"), "newer");
+    assert_int_equal(job.note_count, 1);
+    host->note_put(&job, "cursor", NULL);
+    assert_null(host->note_get(&job, "cursor"));
+    assert_null(host->note_get(&job, "other"));
+    assert_null(job.misuse);
+}
+
+static void test_host_notes_refuse_an_empty_key(void **state)
+{
+    (void)state;
+    host->note_put(&job, "", "x");
+    assert_non_null(job.misuse);
+    assert_int_equal(job.note_count, 0);
+}
+
+static void test_host_counts_by_target_and_name(void **state)
+{
+    (void)state;
+    host->count(&job, "unknown_event", 3);
+    struct buf text cleanup_buf = {0};
+    metrics_render(&text);
+    assert_non_null(strstr(text.data, "busbar_plugin_events_total{target=\"mw\",name=\"unknown_event\"} 3"));
+    host->count(&job, "Bad Name", 1);
+    assert_non_null(job.misuse);
+}
+
+/* ---- the classifier (FV-07) --------------------------------------------------------- */
+
+static void judged(int status, enum bb_next verdict, enum bb_class error_class, const char *code)
+{
+    struct bb_response response = {.size = sizeof response, .status = status};
+    struct bb_out out = {.size = sizeof out, .error = {.message = "stale"}, .request = {.path = "/kept"}};
+    assert_int_equal(host->judge(&job, &response, &out), verdict);
+    assert_int_equal(out.error.error_class, error_class);
+    assert_string_equal(out.request.path, "/kept");
+    assert_int_equal(out.hold_operation, status == 403);
+    assert_int_equal(out.unconfirmed, status == 202);
+    if (code)
+        assert_string_equal(out.error.code, code);
+    else
+        assert_null(out.error.message);
+    assert_null(job_review(&job, verdict, &out));
+}
+
+static void test_host_judges_success(void **state) /* MW-C05 */
+{
+    (void)state;
+    judged(200, BB_DONE, BB_CLASS_NONE, NULL);
+    judged(201, BB_DONE, BB_CLASS_NONE, NULL);
+    judged(202, BB_DONE, BB_CLASS_NONE, NULL);
+    judged(204, BB_DONE, BB_CLASS_NONE, NULL);
+}
+
+static void test_host_judges_authentication(void **state) /* FV-07a */
+{
+    (void)state;
+    judged(401, BB_HOLD, BB_AUTHENTICATION, "http_401");
+}
+
+static void test_host_judges_authorization(void **state) /* FV-07b */
+{
+    (void)state;
+    judged(403, BB_HOLD, BB_AUTHORIZATION, "http_403");
+}
+
+static void test_host_judges_validation(void **state) /* FV-07c */
+{
+    (void)state;
+    const int statuses[] = {400, 405, 406, 411, 413, 415, 418, 422, 431, 451};
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+        judged(statuses[i], BB_REJECT, BB_VALIDATION, host->format(&job, "http_%d", statuses[i]));
+}
+
+static void test_host_judges_redirects(void **state)
+{
+    (void)state;
+    judged(301, BB_HOLD, BB_VALIDATION, "http_301");
+    judged(308, BB_HOLD, BB_VALIDATION, "http_308");
+    struct bb_response response = {.status = 302};
+    struct bb_out out = {0};
+    host->judge(&job, &response, &out);
+    assert_non_null(strstr(out.error.message, "wrong base URL"));
+}
+
+static void test_host_judges_identity(void **state) /* FV-07d */
+{
+    (void)state;
+    judged(404, BB_REJECT, BB_IDENTITY, "http_404");
+    judged(410, BB_REJECT, BB_IDENTITY, "http_410");
+}
+
+static void test_host_judges_conflict(void **state) /* FV-07e */
+{
+    (void)state;
+    judged(409, BB_REJECT, BB_CONFLICT, "http_409");
+    judged(412, BB_REJECT, BB_CONFLICT, "http_412");
+    judged(428, BB_REJECT, BB_CONFLICT, "http_428");
+}
+
+static void test_host_judges_unavailable(void **state) /* FV-07f, MW-C08 */
+{
+    (void)state;
+    judged(408, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "http_408");
+    judged(425, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "http_425");
+    judged(429, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "http_429");
+    judged(500, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "http_500");
+    judged(599, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "http_599");
+    judged(999, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "http_999");
+}
+
+static void test_host_judges_no_answer(void **state)
+{
+    (void)state;
+    struct bb_out out = {0};
+    assert_int_equal(host_judge(&job, NULL, &out), BB_RETRY);
+    assert_int_equal(out.error.error_class, BB_PROVIDER_UNAVAILABLE);
+    assert_string_equal(out.error.code, "no_answer");
+}
+
+static void test_host_has_a_text_for_each_class(void **state)
+{
+    (void)state;
+    for (int i = BB_AUTHENTICATION; i <= BB_PROVIDER_UNAVAILABLE; i++) {
+        assert_non_null(host_class_name((enum bb_class)i));
+        assert_non_null(host_owner_action((enum bb_class)i));
+    }
+    assert_null(host_class_name(BB_CLASS_NONE));
+    assert_string_equal(host_class_name(BB_PROVIDER_UNAVAILABLE), "provider_unavailable");
+}
+
+static void test_host_review_names_broken_answers(void **state)
+{
+    (void)state;
+    struct bb_out out = {.size = sizeof out};
+    assert_non_null(job_review(&job, (enum bb_next)0, &out));
+    assert_non_null(job_review(&job, (enum bb_next)6, &out));
+    assert_non_null(job_review(&job, BB_SEND, &out));
+    assert_non_null(job_review(&job, BB_REJECT, &out));
+    assert_null(job_review(&job, BB_DONE, &out));
+    out.error = (struct bb_error){BB_CONFLICT, "c", "m", NULL, NULL};
+    assert_null(job_review(&job, BB_RETRY, &out));
+    out.retry_after_ms = -1;
+    assert_non_null(job_review(&job, BB_RETRY, &out));
+    host->emit(&job, NULL);
+    assert_ptr_equal(job_review(&job, BB_DONE, &out), job.misuse);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_host_alloc_is_zeroed),
+        TEST(test_host_path_segment_encodes),
+        TEST(test_host_emit_copies_deeply),
+        TEST(test_host_emit_refuses_an_unknown_type),
+        TEST(test_host_emit_refuses_no_name),
+        TEST(test_host_emit_refuses_no_size),
+        TEST(test_host_emit_refuses_raw_that_is_no_json),
+        TEST(test_host_misuse_keeps_the_first),
+        TEST(test_host_settle_copies_the_error),
+        TEST(test_host_settle_wants_an_error),
+        TEST(test_host_settle_refuses_a_hold),
+        TEST(test_host_notes_read_what_was_put),
+        TEST(test_host_notes_refuse_an_empty_key),
+        TEST(test_host_counts_by_target_and_name),
+        TEST(test_host_judges_success),
+        TEST(test_host_judges_authentication),
+        TEST(test_host_judges_authorization),
+        TEST(test_host_judges_validation),
+        TEST(test_host_judges_redirects),
+        TEST(test_host_judges_identity),
+        TEST(test_host_judges_conflict),
+        TEST(test_host_judges_unavailable),
+        TEST(test_host_judges_no_answer),
+        TEST(test_host_has_a_text_for_each_class),
+        TEST(test_host_review_names_broken_answers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
