@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: help for each verb, exit status 0 done, 1 the answer is no, 2 usage."""
+
+import json
+import subprocess
+
+import pytest
+
+from busbar_harness import BINARY, command_route, hot_route, wait_until
+
+VERBS = ["run", "check", "try", "status", "targets", "queue", "plugins"]
+
+
+def call(*arguments):
+    return subprocess.run([str(BINARY), *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.fixture(autouse=True)
+def built():
+    assert BINARY.exists(), f"{BINARY} is not built"
+
+
+def test_help_lists_every_verb():
+    for arguments in (["--help"], ["help"], ["-h"]):
+        done = call(*arguments)
+        if arguments != ["help"] or done.returncode == 0:
+            assert done.returncode == 0
+            assert all(verb in done.stdout for verb in VERBS), arguments
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of(verb):
+    done = call(verb, "--help")
+    assert done.returncode == 0 and verb in done.stdout and done.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["paint"], ["queue"], ["queue", "paint"], ["queue", "show"], ["targets", "hold"], ["plugins", "check"],
+    ["check", "--paint"], ["try"], ["run", "extra"]], ids=" ".join)
+def test_usage_errors(arguments):
+    done = call(*arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr and done.stdout == ""
+
+
+def test_an_unknown_verb_names_the_nearest():
+    assert "queue" in call("queu").stderr
+
+
+def test_version():
+    done = call("--version")
+    assert done.returncode == 0 and done.stdout.startswith("busbar ")
+
+
+def test_plugins_are_listed_and_shown(busbar):
+    daemon = busbar(start=False)
+    listed = json.loads(daemon.cli("plugins", "list", "--json", config=False).stdout)["items"]
+    assert "mobility_work" in [plugin["name"] for plugin in listed]
+    shown = daemon.cli("plugins", "show", "mobility_work", config=False).stdout
+    for word in ("api_key", "network_name", "task.schedule", "maintenance_plan.trigger", "network.settings"):
+        assert word in shown
+    daemon.cli("plugins", "show", "nobody", config=False, expect=1)
+    daemon.cli("plugins", "check", str(BINARY.parent / "plugins" / "mobility_work.so"), config=False)
+    daemon.cli("plugins", "check", str(BINARY), config=False, expect=1)
+
+
+def test_try_shows_the_exact_request(busbar, sandbox):
+    daemon = busbar([hot_route(), command_route()], start=False)
+    shown = daemon.cli("try", "--topic", "plant/l1/m7/temperature", "--payload", '{"celsius": 90}').stdout
+    assert "bearing-hot" in shown and "POST" in shown and f"{sandbox.url}/partners/v1/tasks" in shown
+    assert '"value":"m7"' in shown and "Bearing at 90 °C on m7" in shown
+    ignored = daemon.cli("try", "--topic", "plant/l1/m7/temperature", "--payload", '{"celsius": 20}').stdout
+    assert "bearing-hot" in ignored and "POST" not in ignored
+    daemon.cli("try", "--topic", "nowhere", "--payload", "{}", expect=1)
+    assert sandbox.requests() == [] and not (daemon.folder / "busbar.db").exists()
+
+
+def test_try_speaks_json(busbar):
+    daemon = busbar([hot_route()], start=False)
+    done = daemon.cli("try", "--topic", "plant/l1/m7/temperature", "--payload", '{"celsius": 90}', "--json")
+    assert json.loads(done.stdout)
+
+
+def test_status_is_one_screen(busbar, sandbox, publisher):
+    daemon = busbar([command_route()])
+    publisher.publish("plant/l1/m7/job", {"celsius": 1})
+    wait_until(sandbox.tasks, 10)
+    shown = daemon.cli("status").stdout
+    assert "mw" in shown and "job" in shown and len(shown.splitlines()) < 60
+    status = daemon.json("status")
+    assert status["instance"] == "edge-01"
+    daemon.cli("status", "--ready")
+    daemon.kill()
+    daemon.cli("status", "--ready", expect=1)
+
+
+def test_two_daemons_never_share_a_store(busbar):
+    daemon = busbar()
+    second = daemon.cli("run", expect=1)
+    assert "busbar.db" in second.stderr + second.stdout
+    assert daemon.runs()
+
+
+def test_run_ends_0_on_sigterm(busbar):
+    assert busbar().terminate() == 0
+
+
+def test_json_logs_off_a_terminal(busbar):
+    daemon = busbar()
+    for line in daemon.tail(1000).splitlines():
+        entry = json.loads(line)
+        assert entry

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dead letters: seen with request, response and reason; retried, edited, discarded."""
+
+import json
+
+import pytest
+
+from busbar_harness import KEY, TASK_BODY, command_route, wait_until
+
+
+@pytest.fixture
+def dead(busbar, sandbox, publisher):
+    """A daemon with one dead letter (the equipment is not known to the target) and one good delivery."""
+    daemon = busbar()
+    sandbox.configure(unknown_equipments=["m-lost"])
+    publisher.publish("plant/l1/m-lost/job", {"celsius": 1})
+    publisher.publish("plant/l1/m-good/job", {"celsius": 2})
+    wait_until(lambda: daemon.deliveries(state="rejected") and sandbox.tasks(), 10, "the dead letter")
+    return daemon
+
+
+def letter(daemon):
+    (delivery,) = daemon.deliveries(state="rejected")
+    return daemon.json("queue", "show", delivery["id"])
+
+
+def test_a_dead_letter_tells_everything(dead):  # FV-07d, MW-C20, MW-C09
+    shown = letter(dead)
+    error = shown["error"]
+    assert shown["state"] == "rejected" and shown["attempts"] == 1
+    assert (shown["route"], shown["target"], shown["operation"]) == ("job", "mw", "task.schedule")
+    assert error["class"] == "identity" and error["http_status"] == 400 and error["request_id"]
+    assert error["rejected_fields"][0]["pointer"] == "/equipment"
+    assert error["owner_action"] and "m-lost" in json.dumps(shown["request"])
+    assert "equipment.unknown" in json.dumps(shown["response"])
+    assert KEY not in json.dumps(shown)
+    for filters in ({"target": "mw"}, {"route": "job"}, {"state": "rejected"}):
+        assert shown["id"] in [d["id"] for d in dead.deliveries(**filters)]
+    assert dead.deliveries(route="other") == [] if "other" in dead.file.read_text() else True
+
+
+def test_a_dead_letter_can_be_retried(dead, sandbox):
+    shown = letter(dead)
+    sandbox.configure(unknown_equipments=[])
+    dead.cli("queue", "retry", shown["id"])
+    wait_until(lambda: len(sandbox.tasks()) == 2, 10)
+    wait_until(lambda: dead.json("queue", "show", shown["id"])["state"] == "delivered", 5)
+    marker = [t["body"]["metadata"]["busbarId"] for t in sandbox.tasks()][1]
+    assert marker == shown["id"], "the id is the same in every attempt"
+
+
+def test_all_dead_letters_can_be_retried(dead, sandbox, publisher):
+    for n in range(5):
+        publisher.send("plant/l1/m-lost/job", {"celsius": n})
+    publisher.flush()
+    wait_until(lambda: len(dead.deliveries(state="rejected")) == 6, 10)
+    sandbox.configure(unknown_equipments=[])
+    dead.cli("queue", "retry", "--all")
+    wait_until(lambda: len(sandbox.tasks()) == 7, 10)
+    wait_until(lambda: dead.deliveries(state="rejected") == [], 5)
+
+
+def test_a_dead_letter_can_be_discarded(dead, sandbox):
+    shown = letter(dead)
+    dead.cli("queue", "discard", shown["id"])
+    assert dead.json("queue", "show", shown["id"])["state"] == "discarded"
+    dead.cli("queue", "retry", "no-such-id", expect=1)
+    assert len(sandbox.tasks()) == 1
+
+
+def test_a_dead_letter_can_be_edited(dead, sandbox, tmp_path):  # settled 26
+    shown = letter(dead)
+    body = {**shown["body"], "equipment": {"type": "external", "value": "m-found"}}
+    dead.cli("queue", "edit", shown["id"], "--body", json.dumps(body))
+    wait_until(lambda: len(sandbox.tasks()) == 2, 10)
+    assert sandbox.tasks()[1]["body"]["equipment"]["value"] == "m-found"
+
+
+def test_dead_letters_can_be_mapped_again_through_the_current_route(dead, sandbox):  # settled 26
+    shown = letter(dead)
+    assert dead.terminate() == 0
+    dead.config["routes"] = [command_route(body={**TASK_BODY, "equipment": {"type": "external", "value": "m-${line}"}})]
+    dead.write()
+    dead.start()
+    dead.cli("queue", "edit", shown["id"])
+    wait_until(lambda: len(sandbox.tasks()) == 2, 10)
+    assert sandbox.tasks()[1]["body"]["equipment"]["value"] == "m-l1"
+
+
+def test_what_breaks_the_contract_is_never_sent(busbar, sandbox, publisher):  # MW-E08, local validation
+    body = {**TASK_BODY, "equipment": "${.equipment}", "description": "${.description}"}
+    daemon = busbar([command_route(body=body)])
+    good = {"equipment": "m-1", "description": "fine"}
+    for wrong in ({"description": "ab"}, {"description": "x" * 3001}, {"equipment": ""}, {"equipment": None},
+                  {"equipment": 1.5}):
+        publisher.send("plant/l1/m1/job", {**good, **wrong})
+    publisher.send("plant/l1/m1/job", good)
+    publisher.flush()
+    wait_until(lambda: len(daemon.deliveries(state="rejected")) == 5 and sandbox.tasks(), 10)
+    assert len(sandbox.requests("/partners/v1/tasks")) == 1
+    for delivery in daemon.deliveries(state="rejected"):
+        error = daemon.json("queue", "show", delivery["id"])["error"]
+        assert error["class"] == "validation" and error.get("http_status") in (None, 0)
+        assert error["rejected_fields"][0]["pointer"] in ("/description", "/equipment")
+
+
+def test_a_message_that_cannot_be_mapped_is_a_dead_letter(busbar, sandbox, publisher):
+    daemon = busbar()
+    publisher.send("plant/l1/m1/job", {"fahrenheit": 1})
+    publisher.send("plant/l1/m1/job", b"\xff\xfe no JSON")
+    publisher.flush()
+    wait_until(lambda: daemon.metrics().sum("busbar_messages_total", outcome="invalid") == 2, 10)
+    assert all(d["route"] == "job" for d in daemon.deliveries(state="rejected"))
+    assert daemon.deliveries(state="rejected") and sandbox.requests("/partners/v1/tasks") == []
+
+
+def test_a_poison_message_does_not_stop_its_lane(dead, sandbox, publisher):
+    publisher.publish("plant/l1/m-lost/job", {"celsius": 3})
+    sandbox.configure(unknown_equipments=[])
+    publisher.publish("plant/l1/m-lost/job", {"celsius": 4})
+    wait_until(lambda: any("4 °C" in t["body"]["description"] for t in sandbox.tasks()), 10)
+
+
+def test_the_queue_can_be_read_while_the_daemon_is_down(dead):  # settled 27
+    shown = letter(dead)
+    dead.kill()
+    assert dead.deliveries(state="rejected")[0]["id"] == shown["id"]
+    refused = dead.cli("queue", "retry", shown["id"], expect=1)
+    assert refused.stderr.strip(), "a write without a daemon says why it cannot be"
+
+
+def test_lists_are_paged(busbar, sandbox, publisher):  # settled 28
+    daemon = busbar()
+    for n in range(25):
+        publisher.send("plant/l1/m1/job", {"celsius": n})
+    publisher.flush()
+    wait_until(lambda: len(sandbox.tasks()) == 25, 10)
+    seen, path = [], "deliveries?limit=10"
+    while path:
+        page = daemon.api("GET", path).json
+        assert len(page["items"]) <= 10
+        seen += [d["id"] for d in page["items"]]
+        path = f"deliveries?limit=10&cursor={page['next']}" if page["next"] else None
+    assert len(seen) == len(set(seen)) == 25
