@@ -3,7 +3,9 @@
  *   ${capture} ${.json.path[0]} ${.path?} ${.path?default} ${value} ${key} ${topic} ${id}
  *   ${now} ${now+2h} ${now-15m} ${received} ${user.<v5 user property>}     $${ is a literal ${
  *
- * A text that is one placeholder keeps the value's JSON type, numbers keep their text. */
+ * A text that is one placeholder keeps the value's JSON type, numbers keep their text. A default stands
+ * for what is absent or null; it is JSON (0, true, "text") or else text as it stands. Without a trigger,
+ * ${value} is the payload: its JSON, else its text. */
 #ifndef BUSBAR_TEMPLATE_H
 #define BUSBAR_TEMPLATE_H
 
@@ -16,7 +18,8 @@ struct template;
 struct template_scope {          /* all borrowed */
     struct json_object *payload; /* NULL: no JSON; payload_null: it is JSON null */
     bool payload_null;
-    struct span payload_text; /* the raw bytes */
+    struct span payload_text;  /* the raw bytes */
+    const char *payload_error; /* why it is no JSON, or NULL */
     const struct topic_captures *captures;
     struct json_object *value; /* the trigger's value, NULL: none */
     struct span topic, key;
@@ -31,8 +34,9 @@ struct template_scope {          /* all borrowed */
 #define TEMPLATE_USES_PAYLOAD 4u
 #define TEMPLATE_USES_ID 8u
 
-/* captures: the names that ${name} may use (NULL-terminated), with them the fixed words. NULL and
- * *error (gives; names the nearest known word, *offset is its place in text) when it does not parse. */
+/* captures: the names that ${name} may use (NULL-terminated, in the order of the scope's captures), with them
+ * the fixed words. NULL and *error (gives; names the nearest known word, *offset is its place in text) when it
+ * does not parse. */
 struct template *template_compile(struct span text, const char *const *captures, char **error, size_t *offset);
 void template_destroy(struct template *t); /* NULL is legal */
 bool template_is_literal(const struct template *t);
@@ -42,6 +46,9 @@ int template_render(const struct template *t, const struct template_scope *scope
                     struct buf *reason);
 /* The same as text, appended. A JSON null, object or array inside text is an error. */
 int template_render_text(const struct template *t, const struct template_scope *scope, struct buf *out,
+                         struct buf *reason);
+/* The same as minified JSON, appended: what template_render gives, printed. */
+int template_render_json(const struct template *t, const struct template_scope *scope, struct buf *out,
                          struct buf *reason);
 
 #endif

@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A template is a list of parts. A part is literal text or one placeholder whose word was looked up
+ * while compiling: a capture is a number, a path a list of steps, a default a ready JSON value. */
+
+#include "template.h"
+
+#include "json.h"
+#include "number.h"
+#include "problems.h"
+
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum part_kind {
+    PART_TEXT,
+    PART_CAPTURE,
+    PART_PATH,
+    PART_VALUE,
+    PART_KEY,
+    PART_TOPIC,
+    PART_ID,
+    PART_NOW,
+    PART_RECEIVED,
+    PART_USER
+};
+
+struct step {
+    char *key; /* NULL: an index */
+    size_t index;
+};
+
+struct part {
+    enum part_kind kind;
+    char *text; /* literal text; name of the user property */
+    size_t len;
+    struct step *steps;
+    size_t step_count, step_cap;
+    size_t capture;
+    int64_t offset_ms;
+    bool optional;
+    struct json_object *fallback; /* with optional; NULL: null */
+    struct span source;           /* in the template's own text, for reasons: the path without `?` */
+};
+
+struct template
+{
+    char *text;
+    struct part *parts;
+    size_t count, cap;
+    unsigned uses;
+};
+
+/* Words of their own; the order is that of the kinds. */
+static const struct {
+    const char *name;
+    enum part_kind kind;
+    unsigned uses;
+    bool optional, offset;
+} words[] = {
+    {"value", PART_VALUE, TEMPLATE_USES_VALUE, true, false},
+    {"key", PART_KEY, TEMPLATE_USES_KEY, false, false},
+    {"topic", PART_TOPIC, 0, false, false},
+    {"id", PART_ID, TEMPLATE_USES_ID, false, false},
+    {"now", PART_NOW, 0, false, true},
+    {"received", PART_RECEIVED, 0, false, true},
+};
+#define WORD_COUNT (sizeof(words) / sizeof(words[0]))
+
+/* ---- compiling ---------------------------------------------------------------*/
+
+struct compiler {
+    struct template *t;
+    const char *const *captures;
+    const char *at, *end; /* of what is left of the placeholder or text */
+    const char *error_at; /* where the error is, NULL: where the placeholder starts */
+    char *error;
+};
+
+static void finish_part(struct part *part)
+{
+    free(part->text);
+    for (size_t i = 0; i < part->step_count; i++)
+        free(part->steps[i].key);
+    free(part->steps);
+    json_object_put(part->fallback);
+}
+
+static struct part *add_part(struct template *t, enum part_kind kind)
+{
+    t->parts = mem_grow(t->parts, &t->cap, t->count + 1, sizeof(*t->parts));
+    struct part *part = &t->parts[t->count++];
+    part->kind = kind;
+    return part;
+}
+
+static void add_text(struct template *t, struct span text)
+{
+    if (text.len == 0)
+        return;
+    struct part *last = t->count > 0 ? &t->parts[t->count - 1] : NULL;
+    if (last != NULL && last->kind == PART_TEXT) { /* around a $${ */
+        struct buf joined = {0};
+        buf_append(&joined, last->text, last->len);
+        buf_append(&joined, text.data, text.len);
+        free(last->text);
+        last->len = joined.len;
+        last->text = buf_steal(&joined);
+        return;
+    }
+    struct part *part = add_part(t, PART_TEXT);
+    part->text = span_dup(text);
+    part->len = text.len;
+}
+
+static bool is_bare(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           (unsigned char)c >= 0x80;
+}
+
+/* One past the closing quote of the JSON string that starts at `at`, NULL when it is not closed. */
+static const char *skip_string(const char *at, const char *end)
+{
+    for (at++; at < end; at++) {
+        if (*at == '\\')
+            at++;
+        else if (*at == '"')
+            return at + 1;
+    }
+    return NULL;
+}
+
+static bool fail(struct compiler *c, char *error)
+{
+    c->error = error;
+    return false;
+}
+
+static struct step *add_step(struct part *part)
+{
+    part->steps = mem_grow(part->steps, &part->step_cap, part->step_count + 1, sizeof(*part->steps));
+    return &part->steps[part->step_count++];
+}
+
+static bool parse_quoted_key(struct compiler *c, struct part *part)
+{
+    const char *after = skip_string(c->at, c->end);
+    cleanup_json struct json_object *key =
+        after == NULL ? NULL : json_parse((struct span){c->at, (size_t)(after - c->at)}, NULL, NULL);
+    if (key == NULL)
+        return fail(c, mem_printf("the quoted key in the path is no JSON string"));
+    if (strlen(json_object_get_string(key)) != (size_t)json_object_get_string_len(key))
+        return fail(c, mem_printf("a key with a NUL in it is never found"));
+    add_step(part)->key = mem_strdup(json_object_get_string(key));
+    c->at = after;
+    return true;
+}
+
+static bool parse_index(struct compiler *c, struct part *part)
+{
+    const char *close = memchr(c->at, ']', (size_t)(c->end - c->at));
+    int64_t index = 0;
+    if (close == NULL || !number_parse_int((struct span){c->at + 1, (size_t)(close - c->at - 1)}, 0, INT32_MAX, &index))
+        return fail(c, mem_printf("in [ ] of a path stands a number from 0"));
+    add_step(part)->index = (size_t)index;
+    c->at = close + 1;
+    return true;
+}
+
+/* .a.b[0]."quoted key", or . alone: the whole payload. */
+static bool parse_path(struct compiler *c, struct part *part)
+{
+    const char *start = c->at;
+    bool first = true;
+    while (c->at < c->end && *c->at != '?') {
+        bool dot = *c->at == '.';
+        if (dot)
+            c->at++;
+        bool ends = c->at == c->end || *c->at == '?';
+        if (dot && first && (ends || *c->at == '[')) {
+            first = false;
+            continue;
+        }
+        first = false;
+        if (dot && !ends && *c->at == '"') {
+            if (!parse_quoted_key(c, part))
+                return false;
+        } else if (dot && !ends && is_bare(*c->at)) {
+            const char *key = c->at;
+            while (c->at < c->end && is_bare(*c->at))
+                c->at++;
+            add_step(part)->key = span_dup((struct span){key, (size_t)(c->at - key)});
+        } else if (!dot && *c->at == '[') {
+            if (!parse_index(c, part))
+                return false;
+        } else {
+            return fail(c, mem_printf("this is no path; one looks like .a.b[0].\"quoted key\""));
+        }
+    }
+    part->source = (struct span){start, (size_t)(c->at - start)};
+    c->t->uses |= TEMPLATE_USES_PAYLOAD;
+    return true;
+}
+
+static bool parse_offset(struct compiler *c, struct part *part)
+{
+    int64_t ms = 0;
+    if (!number_parse_duration((struct span){c->at + 1, (size_t)(c->end - c->at - 1)}, &ms))
+        return fail(c, mem_printf("\"%.*s\" is no duration such as +2h, -15m", (int)(c->end - c->at), c->at));
+    part->offset_ms = *c->at == '-' ? -ms : ms;
+    c->at = c->end;
+    return true;
+}
+
+/* What stands behind `?`: a JSON number, text in quotes, true, false; else it is text as it stands. */
+static void parse_default(struct compiler *c, struct part *part)
+{
+    struct span text = {c->at + 1, (size_t)(c->end - c->at - 1)};
+    part->optional = true;
+    c->at = c->end;
+    if (text.len == 0)
+        return;
+    bool is_null;
+    part->fallback = json_parse(text, &is_null, NULL);
+    if (part->fallback == NULL && !is_null)
+        part->fallback = json_text(text);
+}
+
+static bool unknown_word(struct compiler *c, struct span word)
+{
+    if (c->at < c->end && *c->at == ':' && (span_is(word, "file") || span_is(word, "env")))
+        return fail(c, mem_printf("${file:...} and ${env:...} are for settings, not for messages"));
+    if (word.len == 0)
+        word = (struct span){c->at, (size_t)(c->end - c->at)};
+    const char *known[TOPIC_CAPTURES_MAX + WORD_COUNT + 1];
+    size_t count = 0;
+    cleanup_buf struct buf list = {0};
+    for (size_t i = 0; c->captures != NULL && c->captures[i] != NULL && i < TOPIC_CAPTURES_MAX; i++)
+        known[count++] = c->captures[i];
+    for (size_t i = 0; i < WORD_COUNT; i++)
+        known[count++] = words[i].name;
+    for (size_t i = 0; i < count; i++)
+        buf_printf(&list, "%s, ", known[i]);
+    const char *near = problems_nearest(word, known, count);
+    if (near != NULL)
+        return fail(c, mem_printf("unknown placeholder \"%.*s\"; did you mean ${%s}?", (int)word.len, word.data, near));
+    return fail(c, mem_printf("unknown placeholder \"%.*s\"; there are %s.path, user.<property>", (int)word.len,
+                              word.data, buf_span(&list).data));
+}
+
+static bool parse_word(struct compiler *c, struct part *part)
+{
+    const char *start = c->at;
+    while (c->at < c->end && is_bare(*c->at))
+        c->at++;
+    struct span word = {start, (size_t)(c->at - start)};
+    for (size_t i = 0; c->captures != NULL && c->captures[i] != NULL; i++) {
+        if (span_is(word, c->captures[i])) {
+            part->kind = PART_CAPTURE;
+            part->capture = i;
+            return true;
+        }
+    }
+    /* A - may be part of a capture's name; behind `now` it starts the offset. */
+    const char *minus = word.len > 0 ? memchr(start, '-', word.len) : NULL;
+    struct span head = minus == NULL ? word : (struct span){start, (size_t)(minus - start)};
+    for (size_t i = 0; i < WORD_COUNT; i++) {
+        struct span name = words[i].offset ? head : word;
+        if (!span_is(name, words[i].name))
+            continue;
+        part->kind = words[i].kind;
+        c->t->uses |= words[i].uses;
+        c->at = start + name.len;
+        if (words[i].offset && c->at < c->end && (*c->at == '+' || *c->at == '-'))
+            return parse_offset(c, part);
+        if (c->at < c->end && *c->at == '?' && !words[i].optional)
+            return fail(c, mem_printf("${%s} is always there: leave the ? out", words[i].name));
+        return true;
+    }
+    return unknown_word(c, word);
+}
+
+static bool parse_user(struct compiler *c, struct part *part)
+{
+    const char *name = c->at + strlen("user.");
+    const char *mark = memchr(name, '?', (size_t)(c->end - name));
+    c->at = mark != NULL ? mark : c->end;
+    part->len = (size_t)(c->at - name);
+    if (part->len == 0)
+        return fail(c, mem_printf("${user.<name>} needs the name of an MQTT 5 user property"));
+    part->kind = PART_USER;
+    part->text = span_dup((struct span){name, part->len});
+    return true;
+}
+
+/* What stands between ${ and }. */
+static bool parse_placeholder(struct compiler *c)
+{
+    struct part *part = add_part(c->t, PART_PATH);
+    size_t left = (size_t)(c->end - c->at);
+    bool ok;
+    if (left == 0)
+        return fail(c, mem_printf("an empty placeholder; a literal ${ is written $${"));
+    if (*c->at == '.')
+        ok = parse_path(c, part);
+    else if (left >= 5 && memcmp(c->at, "user.", 5) == 0)
+        ok = parse_user(c, part);
+    else
+        ok = parse_word(c, part);
+    if (!ok)
+        return false;
+    if (c->at < c->end && *c->at == '?' && part->kind != PART_CAPTURE)
+        parse_default(c, part);
+    if (c->at < c->end)
+        return fail(c, mem_printf("\"%.*s\" is too much in the placeholder", (int)(c->end - c->at), c->at));
+    return true;
+}
+
+/* The } that closes a placeholder whose inside starts at `at`; a quoted key or default may hold one. */
+static const char *find_close(const char *at, const char *end)
+{
+    while (at < end && *at != '}') {
+        const char *after = *at == '"' && (at[-1] == '.' || at[-1] == '?') ? skip_string(at, end) : at + 1;
+        at = after != NULL ? after : at + 1;
+    }
+    return at < end ? at : NULL;
+}
+
+static bool parse_text(struct compiler *c, size_t len)
+{
+    const char *at = c->t->text, *end = at + len, *from = at;
+    while (at < end) {
+        const char *dollar = memchr(at, '$', (size_t)(end - at));
+        if (dollar == NULL)
+            break;
+        size_t left = (size_t)(end - dollar);
+        if (left >= 3 && memcmp(dollar, "$${", 3) == 0) {
+            add_text(c->t, (struct span){from, (size_t)(dollar - from)});
+            from = dollar + 1;
+            at = dollar + 3;
+        } else if (left >= 2 && dollar[1] == '{') {
+            add_text(c->t, (struct span){from, (size_t)(dollar - from)});
+            c->error_at = dollar;
+            const char *close = find_close(dollar + 2, end);
+            if (close == NULL)
+                return fail(c, mem_printf("the placeholder is not closed: } is missing"));
+            c->at = dollar + 2;
+            c->end = close;
+            if (!parse_placeholder(c))
+                return false;
+            from = at = close + 1;
+        } else {
+            at = dollar + 1;
+        }
+    }
+    add_text(c->t, (struct span){from, (size_t)(end - from)});
+    return true;
+}
+
+struct template *template_compile(struct span text, const char *const *captures, char **error, size_t *offset)
+{
+    struct template *t = mem_alloc(sizeof(*t));
+    t->text = span_dup(text);
+    struct compiler c = {.t = t, .captures = captures};
+    *error = NULL;
+    if (parse_text(&c, text.len)) {
+        if (t->count == 0)
+            add_part(t, PART_TEXT)->text = mem_strdup("");
+        return t;
+    }
+    *error = c.error;
+    if (offset != NULL)
+        *offset = (size_t)(c.error_at - t->text);
+    template_destroy(t);
+    return NULL;
+}
+
+void template_destroy(struct template *t)
+{
+    if (t == NULL)
+        return;
+    for (size_t i = 0; i < t->count; i++)
+        finish_part(&t->parts[i]);
+    free(t->parts);
+    free(t->text);
+    free(t);
+}
+
+bool template_is_literal(const struct template *t)
+{
+    return t->count == 1 && t->parts[0].kind == PART_TEXT;
+}
+
+unsigned template_uses(const struct template *t)
+{
+    return t->uses;
+}
+
+/* ---- rendering -----------------------------------------------------------*/
+
+/* A placeholder's value: text, or JSON (held: a reference of the caller's). */
+struct found {
+    bool is_text;
+    struct span text;
+    struct json_object *json; /* borrowed from scope or template */
+    char time[40];
+};
+
+static int no_json(const struct template_scope *scope, struct buf *reason)
+{
+    buf_printf(reason, "the payload is no JSON%s%s", scope->payload_error != NULL ? ": " : "",
+               scope->payload_error != NULL ? scope->payload_error : "");
+    return -1;
+}
+
+static int find_path(const struct part *part, const struct template_scope *scope, struct found *found,
+                     struct buf *reason)
+{
+    struct json_object *at = scope->payload;
+    if (at == NULL && !scope->payload_null)
+        return no_json(scope, reason);
+    for (size_t i = 0; i < part->step_count; i++) {
+        const struct step *step = &part->steps[i];
+        struct json_object *next = NULL;
+        bool there = false;
+        if (step->key != NULL)
+            there = json_object_is_type(at, json_type_object) && json_object_object_get_ex(at, step->key, &next);
+        else if (json_object_is_type(at, json_type_array) && step->index < json_object_array_length(at)) {
+            next = json_object_array_get_idx(at, step->index);
+            there = true;
+        }
+        if (!there && part->optional) {
+            at = part->fallback;
+            break;
+        }
+        if (!there) {
+            buf_printf(reason, "no %.*s in the payload", (int)part->source.len, part->source.data);
+            return -1;
+        }
+        at = next;
+    }
+    found->json = at == NULL && part->optional ? part->fallback : at;
+    return 0;
+}
+
+/* Without a trigger, the value is the payload: its JSON, else its text. */
+static int find_value(const struct part *part, const struct template_scope *scope, struct found *found,
+                      struct buf *reason)
+{
+    if (scope->value != NULL || scope->payload != NULL || scope->payload_null) {
+        found->json = scope->value != NULL ? scope->value : scope->payload;
+        if (found->json == NULL && part->optional)
+            found->json = part->fallback;
+        return 0;
+    }
+    if (!span_is_utf8(scope->payload_text)) {
+        buf_puts(reason, "the payload is no UTF-8 text");
+        return -1;
+    }
+    found->is_text = true;
+    found->text = scope->payload_text;
+    return 0;
+}
+
+static int find_user(const struct part *part, const struct template_scope *scope, struct found *found,
+                     struct buf *reason)
+{
+    for (size_t i = 0; i < scope->user_count; i++) {
+        struct span name = scope->user[i].name;
+        if (name.len == part->len && memcmp(name.data, part->text, part->len) == 0) {
+            found->is_text = true;
+            found->text = scope->user[i].value;
+            return 0;
+        }
+    }
+    found->json = part->fallback;
+    if (part->optional)
+        return 0;
+    buf_printf(reason, "no user property %s in the message", part->text);
+    return -1;
+}
+
+static struct span format_time(int64_t wall_ms, char text[40])
+{
+    time_t seconds = (time_t)(wall_ms >= 0 ? wall_ms / 1000 : (wall_ms - 999) / 1000);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    return (struct span){text, strftime(text, 40, "%Y-%m-%dT%H:%M:%S+00:00", &utc)};
+}
+
+static int find(const struct part *part, const struct template_scope *scope, struct found *found, struct buf *reason)
+{
+    *found = (struct found){.is_text = true};
+    switch (part->kind) {
+    case PART_TEXT:
+        found->text = (struct span){part->text, part->len};
+        return 0;
+    case PART_CAPTURE:
+        if (scope->captures == NULL || part->capture >= scope->captures->count) {
+            buf_puts(reason, "the topic does not fit the route's filter");
+            return -1;
+        }
+        found->text = scope->captures->values[part->capture];
+        return 0;
+    case PART_KEY:
+        found->text = scope->key;
+        return 0;
+    case PART_TOPIC:
+        found->text = scope->topic;
+        return 0;
+    case PART_ID:
+        found->text = span_of(scope->id);
+        return 0;
+    case PART_NOW:
+        found->text = format_time(scope->now_ms + part->offset_ms, found->time);
+        return 0;
+    case PART_RECEIVED:
+        found->text = format_time(scope->received_ms + part->offset_ms, found->time);
+        return 0;
+    case PART_PATH:
+        found->is_text = false;
+        return find_path(part, scope, found, reason);
+    case PART_VALUE:
+        found->is_text = false;
+        return find_value(part, scope, found, reason);
+    case PART_USER:
+        found->is_text = false;
+        return find_user(part, scope, found, reason);
+    }
+    return -1;
+}
+
+static int append_found(const struct part *part, const struct found *found, struct buf *out, struct buf *reason)
+{
+    if (found->is_text) {
+        buf_append(out, found->text.data, found->text.len);
+        return 0;
+    }
+    if (found->json != NULL && json_to_text(found->json, out))
+        return 0;
+    struct span source = part->kind == PART_PATH    ? part->source
+                         : part->kind == PART_VALUE ? SPAN("value")
+                                                    : SPAN("user");
+    buf_printf(reason, "%.*s is %s, which cannot stand inside text", (int)source.len, source.data,
+               found->json == NULL                                 ? "null"
+               : json_object_is_type(found->json, json_type_array) ? "an array"
+                                                                   : "an object");
+    return -1;
+}
+
+int template_render_text(const struct template *t, const struct template_scope *scope, struct buf *out,
+                         struct buf *reason)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        struct found found;
+        if (find(&t->parts[i], scope, &found, reason) != 0 || append_found(&t->parts[i], &found, out, reason) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int template_render(const struct template *t, const struct template_scope *scope, struct json_object **out,
+                    struct buf *reason)
+{
+    *out = NULL;
+    if (t->count == 1) {
+        struct found found;
+        if (find(&t->parts[0], scope, &found, reason) != 0)
+            return -1;
+        *out = found.is_text ? json_text(found.text) : json_object_get(found.json);
+        return 0;
+    }
+    cleanup_buf struct buf text = {0};
+    if (template_render_text(t, scope, &text, reason) != 0)
+        return -1;
+    *out = json_text(buf_span(&text));
+    return 0;
+}
+
+int template_render_json(const struct template *t, const struct template_scope *scope, struct buf *out,
+                         struct buf *reason)
+{
+    struct found found;
+    if (t->count == 1 && find(&t->parts[0], scope, &found, reason) != 0)
+        return -1;
+    if (t->count == 1 && !found.is_text) {
+        json_print(found.json, out);
+        return 0;
+    }
+    if (t->count == 1) {
+        buf_put_json(out, found.text);
+        return 0;
+    }
+    cleanup_buf struct buf text = {0};
+    if (template_render_text(t, scope, &text, reason) != 0)
+        return -1;
+    buf_put_json(out, buf_span(&text));
+    return 0;
+}
