@@ -17,11 +17,21 @@ struct expr_scope {                                 /* borrowed */
     int64_t now_ms; /* $now: RFC 3339 text */
 };
 
+#define EXPR_USES_VALUE 1u
+#define EXPR_USES_KEY 2u
+#define EXPR_USES_TOPIC 4u
+#define EXPR_USES_CAPTURES 8u
+#define EXPR_USES_ID 16u
+#define EXPR_USES_NOW 32u
+
 struct expr_set *expr_create(void);
 void expr_destroy(struct expr_set *set);
 /* Answers the expression's number, the same for equal text. */
 int expr_add(struct expr_set *set, struct span text, struct mark mark);
-/* Compiles all; problems name the places. Answers 0 or -1. */
+/* Which variables its text mentions: the others need not be in the scope. */
+unsigned expr_uses(const struct expr_set *set, int n);
+/* Compiles all, once, before other threads run (HOME is hidden meanwhile); problems name the places. Answers 0 or -1.
+ */
 int expr_compile(struct expr_set *set, struct problems *problems);
 /* First result of expression n. 0 and *out (gives, NULL: null), or -1 and a reason (jq's error text, or "no result").
  */
