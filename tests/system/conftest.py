@@ -14,6 +14,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: runs only with --full")
+    config.addinivalue_line("markers", "slow: not in tests/run --fast")
 
 
 def pytest_collection_modifyitems(config, items):

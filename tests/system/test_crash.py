@@ -7,8 +7,11 @@ import random
 import threading
 import time
 
+import pytest
+
 from busbar_harness import command_route, wait_until
 
+pytestmark = pytest.mark.slow
 KILLS = 20
 
 

@@ -4,6 +4,8 @@
 import statistics
 import time
 
+import pytest
+
 import busbar_harness as harness
 from busbar_harness import command_route, wait_until
 
@@ -29,6 +31,7 @@ def order_of(tasks):
     return lanes
 
 
+@pytest.mark.slow
 def test_an_outage_loses_nothing_and_delays_nobody_else(tmp_path, broker, sandbox, make_sandbox, make_busbar,
                                                         publisher, full):
     down, busy = (30, 10) if full else (6, 3)
