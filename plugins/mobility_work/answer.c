@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an error answer means. Its body (MW-C20) is read as far as it is what the contract says it is;
+ * anything else leaves the verdict of the shared classifier as it was. */
+#include "mobility_work.h"
+
+#include <string.h>
+
+#define SAID_MAX 5
+
+struct reading {
+    const struct mw_call *call;
+    struct json_object *fields; /* [{"pointer","key","parameters"}] */
+    const char *text;           /* for people */
+    const char *unknown;        /* "equipment" of error.payload.equipment.unknown */
+};
+
+/* "error.payload.equipment.unknown" -> "equipment", else NULL. */
+static const char *unknown_thing(const struct mw_call *call, const char *key)
+{
+    static const char tail[] = ".unknown";
+    size_t len = strlen(key), tail_len = sizeof tail - 1;
+    if (len <= tail_len || strcmp(key + len - tail_len, tail) != 0)
+        return NULL;
+    const char *end = key + len - tail_len, *start = end;
+    while (start > key && start[-1] != '.')
+        start--;
+    const char *thing = mw_text(call, (struct bb_str){start, (size_t)(end - start)});
+    return mw_matches(thing, 32, "_") ? thing : NULL;
+}
+
+static void read_error(struct reading *reading, const char *pointer, struct json_object *error)
+{
+    const struct mw_call *call = reading->call;
+    const char *key = mw_text_at(call, error, "/messageKey");
+    struct json_object *parameters = mw_at(error, "/parameters");
+    if (!key)
+        return;
+    if (!reading->unknown)
+        reading->unknown = unknown_thing(call, key);
+    struct json_object *field = json_object_new_object();
+    json_object_object_add(field, "pointer", json_object_new_string(pointer));
+    json_object_object_add(field, "key", json_object_new_string(key));
+    json_object_object_add(field, "parameters", parameters ? json_object_get(parameters) : json_object_new_object());
+    json_object_array_add(reading->fields, field);
+    if (json_object_array_length(reading->fields) > SAID_MAX)
+        return;
+    const char *detail = parameters ? mw_print(call, parameters).data : "";
+    const char *said = call->host->format(call->job, "%s%s%s %s", pointer, *pointer ? " " : "", key, detail);
+    reading->text = reading->text ? call->host->format(call->job, "%s; %s", reading->text, said) : said;
+}
+
+static void read_errors(struct reading *reading, const char *pointer, struct json_object *errors)
+{
+    if (!json_object_is_type(errors, json_type_array))
+        return;
+    for (size_t i = 0; i < json_object_array_length(errors); i++)
+        read_error(reading, pointer, json_object_array_get_idx(errors, i));
+}
+
+static void refine(const struct mw_call *call, struct json_object *body)
+{
+    struct bb_error *error = &call->out->error;
+    struct reading reading = {.call = call, .fields = json_object_new_array()};
+    struct json_object *properties = mw_at(body, "/extended_message/property_errors");
+    read_errors(&reading, "", mw_at(body, "/extended_message/global_errors"));
+    if (json_object_is_type(properties, json_type_object)) {
+        json_object_object_foreach(properties, pointer, errors) read_errors(&reading, pointer, errors);
+    }
+    const char *message = mw_text_at(call, body, "/message"), *code = mw_text_at(call, body, "/code");
+    if (message || reading.text)
+        error->message = call->host->format(call->job, "Mobility Work: %s%s%s", message ? message : "",
+                                            message && reading.text ? " " : "", reading.text ? reading.text : "");
+    if (code && mw_matches(code, 32, "_.-"))
+        error->code = code;
+    if (json_object_array_length(reading.fields) > 0)
+        error->rejected_fields = mw_print(call, reading.fields).data;
+    if (reading.unknown && error->error_class == BB_VALIDATION) {
+        error->error_class = BB_IDENTITY;
+        error->code = call->host->format(call->job, "unknown_%s", reading.unknown);
+    }
+    mw_put(&reading.fields);
+}
+
+enum bb_next mw_judge(const struct mw_call *call)
+{
+    const struct bb_response *response = call->in->response;
+    enum bb_next next = call->host->judge(call->job, response, call->out);
+    if (next == BB_DONE)
+        return next;
+    MW_SCOPED struct json_object *body = mw_parse(response->body);
+    if (json_object_is_type(body, json_type_object))
+        refine(call, body);
+    if (response->status == 401)
+        call->out->error.owner_action = "Check api_key: it is missing, wrong or revoked; Mobility Work's support "
+                                        "issues keys. Then resume the target.";
+    else if (response->status == 403)
+        call->out->error.owner_action = "Check that the network's subscription plan includes this call and that the "
+                                        "key may make it. Then resume the operation.";
+    return next;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mobility_work.h"
+
+#include <string.h>
+
+#define HOUR_MS INT64_C(3600000)
+
+static const struct bb_option options[] = {
+    {"api_key", BB_SECRET, 0, NULL, BB_REQUIRED, "The network's API key, sent as Api-Key; one key is one network"},
+    {"network_name", BB_STRING, offsetof(struct mw_config, network_name), NULL, BB_REQUIRED,
+     "Name of the network; Mobility Work wants it in the User-Agent"},
+    {"equipment_type", BB_STRING, offsetof(struct mw_config, equipment_type), "external", 0,
+     "Type of identifier that an equipment given as a bare string has"},
+    {"assignee_type", BB_STRING, offsetof(struct mw_config, assignee_type), "email", 0,
+     "Type of identifier that an assignee given as a bare string has"},
+    {"tag_type", BB_STRING, offsetof(struct mw_config, tag_type), "code", 0,
+     "Type of identifier that a tag given as a bare string has"},
+    {"send_email_to_assignees", BB_BOOL, offsetof(struct mw_config, send_email_to_assignees), "false", 0,
+     "sendEmailToAssignees of a task whose message does not say"},
+    {"inherit_equipment_tags", BB_BOOL, offsetof(struct mw_config, inherit_equipment_tags), "false", 0,
+     "inheritEquipmentTags of a task whose message does not say"},
+    {"plan_path", BB_STRING, offsetof(struct mw_config, plan_path), "/partners/v1/maintenance-plans/{planId}/trigger",
+     0, "Path that triggers a maintenance plan; the default is unverified"},
+    {"plan_method", BB_STRING, offsetof(struct mw_config, plan_method), "POST", 0,
+     "Method that triggers a maintenance plan: POST, PUT, PATCH or GET"},
+    {"plan_body", BB_JSON, offsetof(struct mw_config, plan_body), "{}", 0,
+     "Body that triggers a maintenance plan; strings may hold {planId} {id} {orderId} {topic} {time}"},
+};
+
+static const struct bb_operation operations[] = {
+    {.name = "task.schedule",
+     .help = "Schedules a task on an equipment (POST /partners/v1/tasks)",
+     .flags = BB_WRITES | BB_CREATES,
+     .max_batch = 1},
+    {.name = "maintenance_plan.trigger",
+     .help = "Makes one task of a predefined maintenance plan; body {\"planId\": \"...\"}",
+     .flags = BB_WRITES | BB_CREATES | BB_UNVERIFIED | BB_PARK,
+     .max_batch = 1,
+     .default_cooldown_ms = HOUR_MS,
+     .default_budget = "24/1d",
+     .budget_pointer = "/planId"},
+    {.name = "network.settings",
+     .help = "Reads the network's settings, which proves the key (GET /partners/v1/network/settings)",
+     .flags = BB_IDEMPOTENT | BB_AT_START,
+     .max_batch = 1},
+};
+
+static const struct {
+    const char *name;
+    enum bb_next (*step)(const struct mw_call *call);
+    const char *(*check)(const struct mw_call *call, struct bb_str body);
+} handlers[] = {
+    {"task.schedule", mw_task_schedule, mw_task_check},
+    {"maintenance_plan.trigger", mw_plan_trigger, mw_plan_check},
+    {"network.settings", mw_network_settings, NULL},
+};
+
+static size_t find_handler(const char *operation)
+{
+    size_t i = 0;
+    while (i < MW_COUNT(handlers) && strcmp(handlers[i].name, operation) != 0)
+        i++;
+    return i;
+}
+
+static int open_target(const struct bb_host *host, struct bb_job *job, const void *config, void **self,
+                       const char **error)
+{
+    struct mw_call call = {.host = host, .job = job, .config = config};
+    *error = mw_plan_options(&call);
+    *self = (void *)(uintptr_t)config; /* read only: all that a target has is its settings */
+    return *error ? -1 : 0;
+}
+
+static const char *check(const struct bb_host *host, struct bb_job *job, void *self, const char *operation,
+                         struct bb_str body)
+{
+    struct mw_call call = {.host = host, .job = job, .config = self};
+    size_t i = find_handler(operation);
+    return i < MW_COUNT(handlers) && handlers[i].check && body.len > 0 ? handlers[i].check(&call, body) : NULL;
+}
+
+static enum bb_next step(const struct bb_host *host, void *self, const struct bb_in *in, struct bb_out *out)
+{
+    struct mw_call call = {.host = host, .job = in->job, .config = self, .in = in, .out = out};
+    size_t i = find_handler(in->operation);
+    if (i < MW_COUNT(handlers))
+        return handlers[i].step(&call);
+    out->error = (struct bb_error){
+        .error_class = BB_VALIDATION, .code = "unknown_operation", .message = "the plugin has no such operation"};
+    return BB_REJECT;
+}
+
+static enum bb_next decode(const struct bb_host *host, void *self, const struct bb_in *in, struct bb_out *out)
+{
+    struct mw_call call = {.host = host, .job = in->job, .config = self, .in = in, .out = out};
+    return mw_decode(&call);
+}
+
+/* The samples share one idempotency key over all events, so the key alone is not enough (U5). */
+static const char *const dedup_pointers[] = {"/networkId", "/_event", "/_idempotencyKey", NULL};
+
+extern BB_EXPORT const struct bb_plugin busbar_plugin;
+const struct bb_plugin busbar_plugin = {
+    .magic = BB_MAGIC,
+    .abi = BB_ABI,
+    .size = sizeof(struct bb_plugin),
+    .name = "mobility_work",
+    .title = "Mobility Work",
+    .version = "0.1.0",
+    .help = "Schedules tasks and triggers maintenance plans in Mobility Work, and brings back what happens to tasks "
+            "and spare parts by its webhooks.",
+    .default_url = "https://api.mobility-work.com",
+    .config_size = sizeof(struct mw_config),
+    .options = options,
+    .option_size = sizeof options[0],
+    .option_count = MW_COUNT(options),
+    .operations = operations,
+    .operation_size = sizeof operations[0],
+    .operation_count = MW_COUNT(operations),
+    .auth = {.scheme = BB_AUTH_HEADER, .header = "Api-Key", .secret_option = "api_key"},
+    .hook = {.event_pointer = "/_event",
+             .dedup_pointers = dedup_pointers,
+             .dedup_required = "/_idempotencyKey",
+             .signature = {.header = "X-MW-Signature", /* MW-S01: never Api-Key */
+                           .pairs = true,
+                           .time_key = "t",
+                           .nonce_key = "nonce",
+                           .sign_key = "signature",
+                           .signed_string = "{time}.{nonce}.{body}",
+                           .tolerance_ms = 300000}},
+    .open = open_target,
+    .check = check,
+    .step = step,
+    .decode = decode,
+    .user_agent_option = "network_name",
+};

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* task.schedule: POST /partners/v1/tasks (MW-E08).
+ *
+ * A call that Mobility Work would refuse is not made: each member is checked here by the contract's rules and
+ * what is wrong is named with its JSON Pointer. The answer to a task that was made holds no id, so the task
+ * carries ours in its metadata, where its webhooks bring it back (U16). */
+#include "mobility_work.h"
+
+#include <string.h>
+
+#define PATH "/partners/v1/tasks"
+#define DESCRIPTION_MIN 3
+#define DESCRIPTION_MAX 3000
+
+struct task {
+    struct mw_faults faults;
+    struct json_object *given, *request;
+};
+
+/* What to send for a member; NULL when there is nothing to send, after a fault or without. gives */
+typedef struct json_object *read_member(struct task *task, const char *pointer, struct json_object *value);
+
+static struct json_object *wrong_type(struct task *task, const char *pointer, const char *sentence)
+{
+    mw_fault(&task->faults, pointer, "type", NULL, sentence);
+    return NULL;
+}
+
+static struct json_object *read_equipment(struct task *task, const char *pointer, struct json_object *value)
+{
+    return mw_identifier(&task->faults, MW_EQUIPMENT, pointer, value);
+}
+
+/* Code points, not bytes (U19). */
+static int count_characters(struct json_object *text)
+{
+    const char *bytes = json_object_get_string(text);
+    int count = 0;
+    for (int i = 0; i < json_object_get_string_len(text); i++)
+        count += ((unsigned char)bytes[i] & 0xc0) != 0x80;
+    return count;
+}
+
+static struct json_object *read_description(struct task *task, const char *pointer, struct json_object *value)
+{
+    if (!json_object_is_type(value, json_type_string))
+        return wrong_type(task, pointer, "must be a string");
+    int length = count_characters(value);
+    if (length >= DESCRIPTION_MIN && length <= DESCRIPTION_MAX)
+        return json_object_get(value);
+    struct json_object *parameters = json_object_new_object();
+    json_object_object_add(parameters, "min", json_object_new_int(DESCRIPTION_MIN));
+    json_object_object_add(parameters, "max", json_object_new_int(DESCRIPTION_MAX));
+    json_object_object_add(parameters, "length", json_object_new_int(length));
+    mw_fault(&task->faults, pointer, length < DESCRIPTION_MIN ? "min_length" : "max_length", parameters,
+             "must hold 3 to 3000 characters");
+    return NULL;
+}
+
+static struct json_object *read_time(struct task *task, const char *pointer, struct json_object *value)
+{
+    int64_t ms;
+    if (json_object_is_type(value, json_type_string) && mw_read_time(json_object_get_string(value), &ms))
+        return json_object_get(value);
+    mw_fault(&task->faults, pointer, "date_time", NULL,
+             "must be an RFC 3339 date-time with offset, such as 2022-01-11T09:00:00+00:00");
+    return NULL;
+}
+
+static struct json_object *read_end(struct task *task, const char *pointer, struct json_object *value)
+{
+    struct json_object *end = read_time(task, pointer, value), *start = mw_at(task->request, "/startDateTime");
+    int64_t start_ms, end_ms;
+    if (end && start && mw_read_time(json_object_get_string(start), &start_ms) &&
+        mw_read_time(json_object_get_string(end), &end_ms) && end_ms < start_ms)
+        mw_fault(&task->faults, pointer, "end_before_start", NULL, "must not be before startDateTime"); /* U18 */
+    return end;
+}
+
+static struct json_object *read_bool(struct task *task, const char *pointer, struct json_object *value)
+{
+    return json_object_is_type(value, json_type_boolean) ? json_object_get(value)
+                                                         : wrong_type(task, pointer, "must be true or false");
+}
+
+static struct json_object *read_identifiers(struct task *task, enum mw_kind kind, const char *pointer,
+                                            struct json_object *value)
+{
+    const struct mw_call *call = task->faults.call;
+    if (!json_object_is_type(value, json_type_array))
+        return wrong_type(task, pointer, "must be an array");
+    struct json_object *list = json_object_new_array();
+    for (size_t i = 0; i < json_object_array_length(value); i++) {
+        struct json_object *item = json_object_array_get_idx(value, i);
+        if (!item && !call->in)
+            continue; /* a template: not known yet */
+        struct json_object *identifier =
+            mw_identifier(&task->faults, kind, call->host->format(call->job, "%s/%zu", pointer, i), item);
+        if (identifier)
+            json_object_array_add(list, identifier);
+    }
+    return list;
+}
+
+static struct json_object *read_assignees(struct task *task, const char *pointer, struct json_object *value)
+{
+    if (json_object_is_type(value, json_type_array) && json_object_array_length(value) == 0) {
+        struct json_object *parameters = json_object_new_object();
+        json_object_object_add(parameters, "min", json_object_new_int(1));
+        mw_fault(&task->faults, pointer, "min_items", parameters, "must name at least one assignee"); /* U18 */
+        return NULL;
+    }
+    return read_identifiers(task, MW_ASSIGNEE, pointer, value);
+}
+
+static struct json_object *read_tags(struct task *task, const char *pointer, struct json_object *value)
+{
+    return read_identifiers(task, MW_TAG, pointer, value);
+}
+
+static struct json_object *read_checklist(struct task *task, const char *pointer, struct json_object *value)
+{
+    static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+    const char *text = json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+    size_t i = 0;
+    while (i < sizeof shape - 1 && text[i] &&
+           (shape[i] == '-' ? text[i] == '-' : strchr("0123456789abcdefABCDEF", text[i]) != NULL))
+        i++;
+    if (i == sizeof shape - 1 && text[i] == '\0')
+        return json_object_get(value);
+    mw_fault(&task->faults, pointer, "uuid", NULL, "must be a checklist's UUID, or null");
+    return NULL;
+}
+
+/* Deprecated by Mobility Work and about to be removed: accepted for the sake of old messages, never sent. */
+static struct json_object *drop_email_to_creator(struct task *task, const char *pointer, struct json_object *value)
+{
+    const struct mw_call *call = task->faults.call;
+    (void)pointer;
+    if (call->in && json_object_is_type(value, json_type_boolean) && json_object_get_boolean(value))
+        call->host->log(call->job, BB_LOG_WARN, "emailToCreator is deprecated by Mobility Work and was not sent");
+    return NULL;
+}
+
+static struct json_object *read_metadata(struct task *task, const char *pointer, struct json_object *value)
+{
+    return json_object_is_type(value, json_type_object) ? json_object_get(value)
+                                                        : wrong_type(task, pointer, "must be an object");
+}
+
+static const struct member {
+    const char *name;
+    bool required;
+    read_member *read;
+} members[] = {
+    /* startDateTime before endDateTime, which looks at it */
+    {"equipment", true, read_equipment},
+    {"description", true, read_description},
+    {"startDateTime", true, read_time},
+    {"endDateTime", true, read_end},
+    {"allDay", false, read_bool},
+    {"assignees", true, read_assignees},
+    {"tags", false, read_tags},
+    {"checklist", false, read_checklist},
+    {"emailToCreator", false, drop_email_to_creator},
+    {"sendEmailToAssignees", false, read_bool},
+    {"inheritEquipmentTags", false, read_bool},
+    {"metadata", false, read_metadata},
+};
+
+static void read_one(struct task *task, const struct member *member)
+{
+    const struct mw_call *call = task->faults.call;
+    struct json_object *value = NULL, *send = NULL;
+    bool there = json_object_object_get_ex(task->given, member->name, &value);
+    const char *pointer = call->host->format(call->job, "/%s", member->name);
+    if (value)
+        send = member->read(task, pointer, value);
+    else if (member->required && !(there && !call->in)) /* null in a template: not known yet */
+        mw_fault(&task->faults, pointer, "required", NULL, "is required");
+    if (send)
+        json_object_object_add(task->request, member->name, send);
+}
+
+static void read_task(struct task *task)
+{
+    const char *names[MW_COUNT(members)];
+    for (size_t i = 0; i < MW_COUNT(members); i++)
+        names[i] = members[i].name;
+    if (!json_object_is_type(task->given, json_type_object)) {
+        wrong_type(task, "", "must be a JSON object");
+        return;
+    }
+    for (size_t i = 0; i < MW_COUNT(members); i++)
+        read_one(task, &members[i]);
+    mw_fault_unknown(&task->faults, task->given, "", names, MW_COUNT(members));
+}
+
+static void put_default(struct task *task, const char *name, bool value)
+{
+    if (!json_object_object_get_ex(task->request, name, NULL))
+        json_object_object_add(task->request, name, json_object_new_boolean(value));
+}
+
+/* The message's metadata with our marks beside its own members. */
+static void put_marks(struct task *task)
+{
+    const struct bb_message *message = task->faults.call->in->messages;
+    struct json_object *metadata = json_object_new_object(), *own = NULL;
+    if (json_object_object_get_ex(task->request, "metadata", &own)) {
+        json_object_object_foreach(own, key, value) json_object_object_add(metadata, key, json_object_get(value));
+    }
+    json_object_object_add(metadata, MW_MARK_DELIVERY, json_object_new_string(message->id));
+    if (message->order_id)
+        json_object_object_add(metadata, MW_MARK_ORDER, json_object_new_string(message->order_id));
+    json_object_object_add(task->request, "metadata", metadata);
+}
+
+static enum bb_next send_task(const struct mw_call *call)
+{
+    struct task task = {
+        .faults = {.call = call}, .given = mw_parse(call->in->messages[0].body), .request = json_object_new_object()};
+    enum bb_next next = BB_SEND;
+    read_task(&task);
+    if (task.faults.count > 0) {
+        next = mw_reject_faults(&task.faults, "invalid_task", "the task would be refused");
+    } else {
+        put_default(&task, "allDay", true); /* required by the API, which calls true its default */
+        if (call->config->send_email_to_assignees)
+            put_default(&task, "sendEmailToAssignees", true);
+        if (call->config->inherit_equipment_tags)
+            put_default(&task, "inheritEquipmentTags", true);
+        put_marks(&task);
+        call->out->request = (struct bb_request){.method = "POST", .path = PATH, .body = mw_print(call, task.request)};
+    }
+    mw_faults_finish(&task.faults);
+    mw_put(&task.given);
+    mw_put(&task.request);
+    return next;
+}
+
+/* 201 with null is all that is promised (MW-C05): there is nothing to read. */
+enum bb_next mw_task_schedule(const struct mw_call *call)
+{
+    return call->in->response ? mw_judge(call) : send_task(call);
+}
+
+const char *mw_task_check(const struct mw_call *call, struct bb_str body)
+{
+    struct task task = {.faults = {.call = call}, .given = mw_parse(body), .request = json_object_new_object()};
+    read_task(&task);
+    const char *wrong = task.faults.text;
+    mw_faults_finish(&task.faults);
+    mw_put(&task.given);
+    mw_put(&task.request);
+    return wrong;
+}
