@@ -5,8 +5,10 @@
  * way to it. One session writes at a time: store_begin takes a fair mutex and store_commit or
  * store_rollback gives it back. Between them: no plugin, no HTTP, no Paho call. Reads need no begin.
  *
- * int functions answer 0, or -1 with store_error(session) set; after a failed write, roll back.
- * What a callback is handed is borrowed for its call. Text members may be NULL where it says so. */
+ * int functions answer 0, or -1 with store_error(session) set. Writes stand between begin and commit where
+ * nothing else is said; after a failed one nothing but rollback is left (a commit rolls back and answers -1).
+ * What a callback is handed is borrowed for its call; inside of it, neither begin nor the same read again.
+ * Text members may be NULL where it says so. */
 #ifndef BUSBAR_STORE_H
 #define BUSBAR_STORE_H
 
@@ -30,7 +32,7 @@ struct store_session *store_session_open(struct store *store, char **error);
 void store_session_close(struct store_session *session); /* NULL is legal */
 const char *store_error(const struct store_session *session);
 int64_t store_bytes(const struct store *store); /* file and WAL */
-bool store_has_room(const struct store *store);
+bool store_has_room(const struct store *store); /* cheap, any thread: false says that an accept would be refused */
 
 int store_begin(struct store_session *session);
 int store_commit(struct store_session *session);
@@ -92,7 +94,7 @@ struct delivery {
     const char *merged_into;        /* id, or NULL */
 };
 
-/* Fills seq. Members that come later (attempts, ended ...) are ignored; a state other than pending may
+/* Fills seq. Kinds OUT and IN are refused when the store is full. Members that come later (attempts, ended ...) are ignored; a state other than pending may
  * be given (draft; rejected with error, for what could not be mapped). */
 int store_add_delivery(struct store_session *session, struct delivery *delivery);
 
@@ -145,12 +147,14 @@ struct settlement {
     const char *what; /* audit: "attempt", "retry", "discard", "approve", "edit", "crash" */
     int64_t now_ms;
 };
-/* The verdict: state, error, one audit row. */
+/* The verdict: state, error, one audit row. request and response NULL: those of the last attempt stay. What was
+ * over and opens again (an operator's retry) starts with no attempts and no crashes. */
 int store_settle(struct store_session *session, int64_t seq, const struct settlement *settlement);
-/* An edited dead letter goes back to pending with a new body (and route, operation, target when given). */
+/* An edited dead letter goes back to pending with a new body (and operation when given), its attempts and crashes
+ * begin anew; writes its audit row itself ("operator", "edit"). Any other state is refused. */
 int store_edit_delivery(struct store_session *session, int64_t seq, struct span body, const char *operation,
                         int64_t now_ms);
-/* At start: in-flight ones become uncertain (out) and not in flight. Answers how many, or -1. */
+/* At start: in-flight ones become uncertain (out) and not in flight, an audit row each. Answers how many, or -1. */
 int64_t store_recover(struct store_session *session, int64_t now_ms);
 /* One more crash with this delivery inside a plugin; answers how many so far, or -1. */
 int store_count_crash(struct store_session *session, int64_t seq);
@@ -226,7 +230,8 @@ enum store_crumb { CRUMB_INTAKE = 0, CRUMB_PLUGIN = 1 };
 void store_crumb_set(struct store *store, enum store_crumb which,
                      uint64_t value); /* memory-mapped: survives a crash, not a power cut */
 void store_crumb_clear(struct store *store, enum store_crumb which);
-/* Of the last process: the value, and how many processes died in a row with it. 0: none. */
+/* The value that a process died with, and how many did so in a row; known until a process worked it off (set, then
+ * clear) or died with another. 0: none. */
 uint64_t store_crumb_found(const struct store *store, enum store_crumb which, int *deaths);
 
 #endif

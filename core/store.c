@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Design notes
+ *
+ * One file in WAL mode: readers never wait, a commit is one append (and one fsync when it has to survive a power
+ * cut). SQLite would checkpoint inside of a commit; ours is off, the reactor does it in steps (store_upkeep.c).
+ *
+ * Who may open. The daemon holds flock on <path>.lock for its life; the kernel drops it however the process
+ * ends. Readers take no lock of ours. Never open and close <path> beside SQLite: closing any descriptor of a
+ * file drops the process's POSIX locks on it, SQLite's too. stat is harmless.
+ *
+ * Who may write. One session at a time, by the turnstile, so that SQLite never answers BUSY between our threads.
+ * Once a statement failed, the transaction can only be rolled back: SQLite may have done so already, and
+ * what came next would commit on its own.
+ *
+ * How much. Accepting (store_add_delivery of OUT and IN) stops at max_bytes, everything else at 10 % more, by
+ * PRAGMA max_page_count: a full store can still settle what it holds. Free pages inside the file are
+ * room. Each transaction starts with the room measured, and estimates from there. */
+#include "store_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BUSY_MS 5000 /* for foreign hands only: an operator with sqlite3 in a transaction */
+#define LEAST_PAGES 64
+#define WAL_KEPT_BYTES 67108864
+
+static _Thread_local bool in_transaction;
+
+/* ---- the turnstile -------------------------------------------------------*/
+
+static void turnstile_init(struct turnstile *turnstile)
+{
+    pthread_mutex_init(&turnstile->mutex, NULL);
+    pthread_cond_init(&turnstile->moved, NULL);
+}
+
+static void turnstile_finish(struct turnstile *turnstile)
+{
+    pthread_cond_destroy(&turnstile->moved);
+    pthread_mutex_destroy(&turnstile->mutex);
+}
+
+void turnstile_enter(struct turnstile *turnstile)
+{
+    pthread_mutex_lock(&turnstile->mutex);
+    uint64_t ticket = turnstile->drawn++;
+    while (turnstile->served != ticket)
+        pthread_cond_wait(&turnstile->moved, &turnstile->mutex);
+    pthread_mutex_unlock(&turnstile->mutex);
+}
+
+void turnstile_leave(struct turnstile *turnstile)
+{
+    pthread_mutex_lock(&turnstile->mutex);
+    turnstile->served++;
+    pthread_cond_broadcast(&turnstile->moved);
+    pthread_mutex_unlock(&turnstile->mutex);
+}
+
+/* ---- sessions ------------------------------------------------------------*/
+
+static int run_text(struct store_session *session, const char *text)
+{
+    if (sqlite3_exec(session->db, text, NULL, NULL, NULL) != SQLITE_OK)
+        return session_fail_sqlite(session, "store");
+    return 0;
+}
+
+static int run_pragma(struct store_session *session, const char *name, int64_t value)
+{
+    cleanup_text char *text = mem_printf("PRAGMA %s = %" PRId64, name, value);
+    return run_text(session, text);
+}
+
+/* Answers -1 and the session's error. */
+static int ask_int(struct store_session *session, const char *text, int64_t *value)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(session->db, text, -1, &statement, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        *value = sqlite3_column_int64(statement, 0);
+    else
+        session_fail_sqlite(session, "store");
+    sqlite3_finalize(statement);
+    return code == SQLITE_ROW ? 0 : -1;
+}
+
+/* SQLite calls this after each commit; that it is set turns the automatic checkpoints off. */
+static int note_wal_pages(void *context, sqlite3 *db, const char *name, int pages)
+{
+    (void)db;
+    (void)name;
+    struct store *store = context;
+    atomic_store_explicit(&store->wal_pages, pages, memory_order_relaxed);
+    return SQLITE_OK;
+}
+
+static struct store_session *open_file(struct store *store)
+{
+    struct store_session *session = mem_alloc(sizeof *session);
+    session->store = store;
+    int flags = store->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+    if (sqlite3_open_v2(store->path, &session->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+        session_fail_sqlite(session, "open");
+    sqlite3_busy_timeout(session->db, BUSY_MS);
+    return session;
+}
+
+static int configure(struct store_session *session)
+{
+    struct store *store = session->store;
+    if (run_text(session, "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY") != 0)
+        return -1;
+    if (store->read_only)
+        return run_text(session, "PRAGMA query_only = ON");
+
+    sqlite3_wal_hook(session->db, note_wal_pages, store);
+    int64_t pages = INT32_MAX;
+    if (store->max_bytes < INT32_MAX * store->page_bytes)
+        pages = (store->max_bytes + store->max_bytes / 10) / store->page_bytes;
+    /* Debian's SQLite wipes what is deleted; FAST does so only where it costs no extra write. */
+    if (run_text(session, "PRAGMA journal_mode = WAL; PRAGMA secure_delete = FAST") != 0 ||
+        run_text(session, store->power_loss ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL") != 0 ||
+        run_pragma(session, "journal_size_limit", WAL_KEPT_BYTES) != 0 ||
+        run_pragma(session, "max_page_count", pages < LEAST_PAGES ? LEAST_PAGES : pages) != 0)
+        return -1;
+    return 0;
+}
+
+struct store_session *store_session_open(struct store *store, char **error)
+{
+    struct store_session *session = open_file(store);
+    if (!session->error && configure(session) == 0)
+        return session;
+    *error = mem_printf("the store %s cannot be used: %s", store->path, store_error(session));
+    store_session_close(session);
+    return NULL;
+}
+
+void store_session_close(struct store_session *session)
+{
+    if (!session)
+        return;
+    store_rollback(session);
+    for (size_t i = 0; i < SQL_STATEMENTS; i++)
+        sqlite3_finalize(session->statements[i]);
+    sqlite3_close(session->db);
+    mem_free_char(&session->error);
+    free(session);
+}
+
+const char *store_error(const struct store_session *session)
+{
+    return session->error ? session->error : "";
+}
+
+/* ---- the file ------------------------------------------------------------*/
+
+/* Answers -1 and *error when another daemon has it. */
+static int lock_store(struct store *store, char **error)
+{
+    cleanup_text char *path = mem_printf("%s.lock", store->path);
+    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (store->lock_fd < 0) {
+        *error = mem_printf("cannot create %s: %s; the directory must exist and belong to busbar's user (store.path)",
+                            path, strerror(errno));
+        return -1;
+    }
+    char holder[24] = "";
+    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        ssize_t got = pread(store->lock_fd, holder, sizeof holder - 1, 0);
+        holder[got > 0 ? strspn(holder, "0123456789") : 0] = '\0';
+        *error = mem_printf("the store %s is in use by another busbar (process %s); give each its own store.path",
+                            store->path, *holder ? holder : "unknown");
+        return -1;
+    }
+    int len = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    if (ftruncate(store->lock_fd, 0) != 0 || pwrite(store->lock_fd, holder, (size_t)len, 0) != len) {
+        *error = mem_printf("cannot write %s: %s", path, strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+/* So that it is not readable to everybody: SQLite would take 0644. Its other files get this one's mode. */
+static int create_file(struct store *store, char **error)
+{
+    int fd = open(store->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    if (fd < 0 && errno != EEXIST) {
+        *error = mem_printf("cannot create %s: %s", store->path, strerror(errno));
+        return -1;
+    }
+    if (fd >= 0)
+        close(fd);
+    return 0;
+}
+
+static int migrate(struct store_session *session, int64_t version)
+{
+    for (; version < sql_schema_version; version++) {
+        cleanup_text char *text =
+            mem_printf("BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %" PRId64 "; COMMIT",
+                       sql_migrations[version], SQL_APPLICATION_ID, version + 1);
+        if (run_text(session, text) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Brings the schema up to ours, or says in *error why this file is not for us. */
+static int adopt(struct store *store, char **error)
+{
+    struct store_session *root = store->root;
+    int64_t version, application, tables;
+    if (root->error || ask_int(root, "PRAGMA user_version", &version) != 0 ||
+        ask_int(root, "PRAGMA page_size", &store->page_bytes) != 0 ||
+        ask_int(root, "PRAGMA application_id", &application) != 0 ||
+        ask_int(root, "SELECT count(*) FROM sqlite_schema", &tables) != 0)
+        *error = mem_printf("the store %s cannot be read: %s", store->path, store_error(root));
+    else if (application != SQL_APPLICATION_ID && (tables > 0 || store->read_only))
+        *error = mem_printf("%s is not a busbar store", store->path);
+    else if (version > sql_schema_version)
+        *error = mem_printf("the store %s has schema %" PRId64 ", this busbar knows up to %d: it was written by a "
+                            "newer busbar; run that one, or restore a backup from before",
+                            store->path, version, sql_schema_version);
+    else if (version < sql_schema_version && store->read_only)
+        *error = mem_printf("the store %s has schema %" PRId64 ", this busbar reads %d: start its daemon once",
+                            store->path, version, sql_schema_version);
+    else if (configure(root) != 0 || migrate(root, version) != 0 || session_measure_room(root) != 0)
+        *error = mem_printf("the store %s cannot be prepared: %s", store->path, store_error(root));
+    return *error ? -1 : 0;
+}
+
+struct store *store_open(const struct store_options *options, char **error)
+{
+    struct store *store = mem_alloc(sizeof *store);
+    *error = NULL;
+    store->path = mem_strdup(options->path);
+    store->power_loss = options->power_loss;
+    store->read_only = options->read_only;
+    store->max_bytes = options->max_bytes > 0 ? options->max_bytes : INT64_MAX;
+    store->lock_fd = -1;
+    turnstile_init(&store->writer);
+
+    if (store->read_only) {
+        if (access(store->path, R_OK) != 0) {
+            *error = mem_printf("cannot read the store %s: %s", store->path, strerror(errno));
+            goto fail;
+        }
+    } else {
+        if (lock_store(store, error) != 0 || create_file(store, error) != 0)
+            goto fail;
+        store->crumbs = crumbs_open(store->path, error);
+        if (!store->crumbs)
+            goto fail;
+    }
+    store->root = open_file(store);
+    if (adopt(store, error) != 0)
+        goto fail;
+    return store;
+fail:
+    store_close(store);
+    return NULL;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    store_session_close(store->root);
+    crumbs_close(store->crumbs);
+    if (store->lock_fd >= 0)
+        close(store->lock_fd);
+    turnstile_finish(&store->writer);
+    mem_free_char(&store->path);
+    free(store);
+}
+
+int64_t store_bytes(const struct store *store)
+{
+    cleanup_text char *wal = mem_printf("%s-wal", store->path);
+    struct stat file;
+    int64_t bytes = stat(store->path, &file) == 0 ? file.st_size : 0;
+    return bytes + (stat(wal, &file) == 0 ? file.st_size : 0);
+}
+
+bool store_has_room(const struct store *store)
+{
+    return atomic_load_explicit(&store->room_bytes, memory_order_relaxed) > 0;
+}
+
+/* ---- transactions --------------------------------------------------------*/
+
+static int ask_pages(struct store_session *session, enum sql_id id, int64_t *pages)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, id) != 0 || sql_row(&sql) != 1)
+        return -1;
+    *pages = sql_take_int(&sql);
+    sql_end(&sql);
+    return 0;
+}
+
+int session_measure_room(struct store_session *session)
+{
+    int64_t pages, free_pages;
+    if (ask_pages(session, SQL_PAGES, &pages) != 0 || ask_pages(session, SQL_FREE_PAGES, &free_pages) != 0)
+        return -1;
+    struct store *store = session->store;
+    session->room_bytes = store->max_bytes - (pages - free_pages) * store->page_bytes;
+    atomic_store_explicit(&store->room_bytes, session->room_bytes, memory_order_relaxed);
+    return 0;
+}
+
+/* Whatever SQLite made of the transaction by itself, afterwards there is none. */
+static void leave_transaction(struct store_session *session)
+{
+    session->writing = session->failed = in_transaction = false;
+    turnstile_leave(&session->store->writer);
+}
+
+static void roll_back(struct store_session *session)
+{
+    struct sql sql;
+    if (!sqlite3_get_autocommit(session->db) && sql_start(&sql, session, SQL_ROLLBACK) == 0)
+        sql_run(&sql);
+    session_measure_room(session);
+    leave_transaction(session);
+}
+
+int store_begin(struct store_session *session)
+{
+    if (session->store->read_only)
+        return session_fail(session, "the store is open for reading only");
+    if (in_transaction)
+        return session_fail(session, "store_begin inside a transaction");
+    turnstile_enter(&session->store->writer);
+    in_transaction = session->writing = true;
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_BEGIN) != 0 || sql_run(&sql) != 0 || session_measure_room(session) != 0) {
+        roll_back(session);
+        return -1;
+    }
+    return 0;
+}
+
+int store_commit(struct store_session *session)
+{
+    if (!session->writing)
+        return session_fail(session, "store_commit without store_begin");
+    struct sql sql;
+    if (session->failed || sql_start(&sql, session, SQL_COMMIT) != 0 || sql_run(&sql) != 0) {
+        roll_back(session);
+        return -1;
+    }
+    atomic_store_explicit(&session->store->room_bytes, session->room_bytes, memory_order_relaxed);
+    leave_transaction(session);
+    return 0;
+}
+
+void store_rollback(struct store_session *session)
+{
+    if (session->writing)
+        roll_back(session);
+}
+
+bool store_in_transaction(void)
+{
+    return in_transaction;
+}
