@@ -12,6 +12,8 @@ FAULTS = {  # name -> (file, text, words of the finding)
     "upward": ("core/topic.h", '/* x */\n#include "store.h"\n', "topic (layer 0) includes store (layer 2)"),
     "neighbour": ("core/route.c", '/* SPDX-License-Identifier: Apache-2.0 */\n#include "store.h"\n',
                   "route (layer 2) includes store (layer 2)"),
+    "private-header": ("core/api.c", '/* SPDX-License-Identifier: Apache-2.0 */\n#include "store_sql.h"\n',
+                       "store_sql.h is store's own"),
     "no-room": ("core/misc.c", "/* SPDX-License-Identifier: Apache-2.0 */\n", "belongs to no room"),
     "third-party": ("core/route.c", "/* SPDX-License-Identifier: Apache-2.0 */\n#include <sqlite3.h>\n",
                     "<sqlite3.h> belongs to store"),
