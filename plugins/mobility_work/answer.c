@@ -3,6 +3,7 @@
  * anything else leaves the verdict of the shared classifier as it was. */
 #include "mobility_work.h"
 
+#include <json-c/json.h>
 #include <string.h>
 
 #define SAID_MAX 5

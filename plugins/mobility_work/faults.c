@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mobility_work.h"
 
+#include <json-c/json.h>
 #include <string.h>
 
 #define SAID_MAX 8 /* so many are told in the sentence; the list holds them all */

@@ -4,6 +4,7 @@
  * such as "4711" would be ambiguous as a bare string. */
 #include "mobility_work.h"
 
+#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mobility_work.h"
 
+#include <json-c/json.h>
 #include <json-c/json_pointer.h>
 #include <limits.h>
 #include <string.h>

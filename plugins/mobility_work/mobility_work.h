@@ -6,7 +6,7 @@
 
 #include <busbar/plugin.h>
 
-#include <json-c/json.h>
+struct json_object;
 
 #define MW_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -3,6 +3,7 @@
  * tells which network the key belongs to, against which webhooks are checked. */
 #include "mobility_work.h"
 
+#include <json-c/json.h>
 #include <string.h>
 #include <strings.h>
 

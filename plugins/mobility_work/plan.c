@@ -6,6 +6,7 @@
  * and a budget for each plan, and an uncertain outcome is parked instead of sent again. */
 #include "mobility_work.h"
 
+#include <json-c/json.h>
 #include <string.h>
 #include <time.h>
 

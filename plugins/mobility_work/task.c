@@ -6,6 +6,7 @@
  * carries ours in its metadata, where its webhooks bring it back (U16). */
 #include "mobility_work.h"
 
+#include <json-c/json.h>
 #include <string.h>
 
 #define PATH "/partners/v1/tasks"

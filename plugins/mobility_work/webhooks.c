@@ -6,6 +6,7 @@
  * object holds is not published: nothing in it is relied upon but the task's id and our own marks. */
 #include "mobility_work.h"
 
+#include <json-c/json.h>
 #include <string.h>
 #include <strings.h>
 
