@@ -90,6 +90,8 @@ static void test_mobility_work_task_types_the_equipment(void **state)
         {TASK_ON("{\"type\":\"native\",\"value\":2507}"), "{\"type\":\"native\",\"value\":2507}"},
         {TASK_ON("{\"type\":\"native\",\"value\":\"2507\"}"), "{\"type\":\"native\",\"value\":2507}"},
         {TASK_ON("{\"type\":\"itemCode\",\"value\":\"P7\"}"), "{\"type\":\"itemCode\",\"value\":\"P7\"}"},
+        {TASK_ON("{\"type\":\"native\",\"value\":\"99999999999999999999\"}"), /* no number of 64 bits */
+         "{\"type\":\"native\",\"value\":\"99999999999999999999\"}"},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         expect_sent(cases[i].body, "/equipment", cases[i].sent);
@@ -181,6 +183,10 @@ static void test_mobility_work_task_must_not_end_before_it_starts(void **state)
     expect_refused(TASK_AT("\"2022-01-11T09:00:00Z\"", "\"2022-01-11T08:59:59Z\""), "/endDateTime", "end_before_start");
     expect_refused(TASK_AT("\"2022-01-11T09:00:00Z\"", "\"2022-01-11T09:30:00+01:00\""), "/endDateTime",
                    "end_before_start");
+    expect_refused(TASK_AT("\"2022-01-11T09:00:00.25Z\"", "\"2022-01-11T09:00:00.2Z\""), "/endDateTime",
+                   "end_before_start");
+    expect_sent(TASK_AT("\"2022-01-11T09:00:00.25Z\"", "\"2022-01-11T09:00:00.3Z\""), "/endDateTime",
+                "\"2022-01-11T09:00:00.3Z\"");
     expect_sent(TASK_AT("\"2022-01-11T09:00:00Z\"", "\"2022-01-11T10:00:00+01:00\""), "/endDateTime",
                 "\"2022-01-11T10:00:00+01:00\"");
 }
