@@ -67,7 +67,7 @@ struct config_option {
 
 struct config_target {
     char *name;
-    struct mark mark, plugin_mark;
+    struct mark mark, plugin_mark, url_mark;
     char *plugin; /* name, or path of a .so */
     char *url;    /* NULL: the plugin's default */
     struct config_mode_entry *modes;
@@ -115,10 +115,14 @@ struct config {
     struct config_route *routes;
     size_t route_count;
     struct yaml_tree **trees; /* what the nodes are borrowed from */
+    char **files;             /* of the trees, in the same order: what marks are borrowed from */
     size_t tree_count;
+    const char **hidden; /* texts that held a placeholder: printed as "***" */
+    size_t hidden_count;
 };
 
-/* NULL only when nothing could be read; else what was understood, problems->errors says whether it
+/* Marks borrow `path` and the configuration: print problems before destroying it.
+ * NULL only when nothing could be read; else what was understood, problems->errors says whether it
  * may be used. gives */
 struct config *config_load(const char *path, struct problems *problems);
 void config_destroy(struct config *config);
@@ -131,5 +135,8 @@ const struct config_route *config_route(const struct config *config, const char 
 /* The mode of a target's operation: its own entry, else the default, else read. */
 enum config_mode config_mode_of(const struct config_target *target, const char *operation);
 const char *config_mode_name(enum config_mode mode);
+/* Keys that a section ("busbar", "bus", "target", "route", "trigger", ...) takes, for nearest words; NULL:
+ * no such section. gives the array, borrows the words */
+const char **config_keys(const char *section, size_t *count);
 
 #endif

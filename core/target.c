@@ -98,7 +98,7 @@ static void bind_url(const struct builder *b)
     }
     const char *fault = url_fault(url);
     if (fault)
-        problems_add(b->problems, b->config->mark, "url of target %s: a url %s", b->config->name, fault);
+        problems_add(b->problems, b->config->url_mark, "url of target %s: a url %s", b->config->name, fault);
     size_t len = strlen(url);
     while (len && url[len - 1] == '/')
         len--;
@@ -119,10 +119,13 @@ static const struct config_option *given_option(const struct config_target *conf
 static void report_unknown_options(const struct builder *b)
 {
     const struct bb_plugin *plugin = b->plugin;
-    const char **names = mem_alloc((plugin->option_count + 1) * sizeof *names);
+    size_t setting_count;
+    const char **settings = config_keys("target", &setting_count); /* a misspelt setting arrives as an option */
+    const char **names = mem_alloc((plugin->option_count + setting_count + 1) * sizeof *names);
     struct bb_option option;
     for (size_t i = 0; plugin_option(plugin, i, &option); i++)
         names[i] = option.name;
+    memcpy(names + plugin->option_count, settings, setting_count * sizeof *names);
     for (size_t g = 0; g < b->config->option_count; g++) {
         const struct config_option *given = &b->config->options[g];
         size_t i = 0;
@@ -130,11 +133,12 @@ static void report_unknown_options(const struct builder *b)
             i++;
         if (i < plugin->option_count)
             continue;
-        const char *nearest = problems_nearest(span_of(given->name), names, plugin->option_count);
+        const char *nearest = problems_nearest(span_of(given->name), names, plugin->option_count + setting_count);
         problems_add(b->problems, given->mark, "the plugin %s has no option %s%s%s%s", plugin->name, given->name,
                      nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
     }
     free(names);
+    free(settings);
 }
 
 static bool parse_bool(struct span text, bool *out)

@@ -1,7 +1,8 @@
 /* YAML files as a tree in which every node knows its file, line and column (libyaml's home).
  *
  * Anchors and aliases work (a merge key does not), duplicate keys, tags and documents after the first
- * are problems. Depth, nodes and alias expansion are capped. The tree owns all its text. */
+ * are problems. Bytes, depth, nodes and alias expansion are capped. The tree owns all its text; it has
+ * no NUL in it once it was read without errors. */
 #ifndef BUSBAR_YAML_H
 #define BUSBAR_YAML_H
 
@@ -24,7 +25,7 @@ struct yaml_node {
 
 struct yaml_tree;
 
-/* Reads one file; NULL when it cannot be read or is no YAML (a problem says so). gives */
+/* Reads one file; NULL when it cannot be read or is no YAML (a problem says so). Marks borrow path. gives */
 struct yaml_tree *yaml_read_file(const char *path, struct problems *problems);
 /* The same from memory; name is for marks. */
 struct yaml_tree *yaml_read_text(struct span text, const char *name, struct problems *problems);

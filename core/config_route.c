@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* `routes:` of busbar.yaml: their shape. Topic filters, templates and jq are compiled by route.c,
+ * operations are known once the plugins are loaded. */
+#include "config_table.h"
+
+#include "number.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DAY_MS ((int64_t)86400000)
+
+#define AT(member) offsetof(struct config_route, trigger.member)
+static const struct setting trigger_rows[] = {
+    {.key = "value", .kind = SETTING_NODE, .offset = AT(value)},
+    {.key = "above", .kind = SETTING_NODE, .offset = AT(above)},
+    {.key = "below", .kind = SETTING_NODE, .offset = AT(below)},
+    {.key = "outside", .kind = SETTING_NODE, .offset = AT(outside)},
+    {.key = "when", .kind = SETTING_NODE, .offset = AT(when)},
+    {.key = "clear", .kind = SETTING_NODE, .offset = AT(clear)},
+    {.key = "cooldown", .kind = SETTING_DURATION, .offset = AT(cooldown_ms), .min = 0, .max = 3650 * DAY_MS},
+    {.key = "key", .kind = SETTING_NODE, .offset = AT(key)},
+    {.key = "for", .kind = SETTING_LATER},
+    {.key = "budget", .kind = SETTING_LATER},
+    {.key = "until", .kind = SETTING_LATER},
+    {.key = "every", .kind = SETTING_LATER},
+    {.key = "changes", .kind = SETTING_LATER},
+    {.key = "equals", .kind = SETTING_LATER},
+    {.key = "absent", .kind = SETTING_LATER},
+    {.key = "rate", .kind = SETTING_LATER},
+    {.key = "window", .kind = SETTING_LATER},
+};
+#undef AT
+const struct section config_trigger_section = SECTION("trigger", trigger_rows, NULL);
+
+static void read_trigger(struct config_reader *reader, const struct yaml_node *node, void *base);
+static void read_to(struct config_reader *reader, const struct yaml_node *node, void *base);
+static void print_trigger(const struct config *config, const void *base, int indent, struct buf *out);
+static void print_to(const struct config *config, const void *base, int indent, struct buf *out);
+
+#define AT(member) offsetof(struct config_route, member)
+static const struct setting route_rows[] = {
+    {.key = "name", .kind = SETTING_RAW, .offset = AT(name), .flags = SETTING_REQUIRED},
+    {.key = "from", .kind = SETTING_RAW, .offset = AT(from), .flags = SETTING_REQUIRED},
+    {.key = "retained", .kind = SETTING_BOOL, .offset = AT(retained), .fallback = "false"},
+    {.key = "trigger",
+     .kind = SETTING_CUSTOM,
+     .section = &config_trigger_section,
+     .read = read_trigger,
+     .print = print_trigger},
+    {.key = "key", .kind = SETTING_RAW, .offset = AT(key)},
+    {.key = "to", .kind = SETTING_CUSTOM, .flags = SETTING_REQUIRED, .read = read_to, .print = print_to},
+    {.key = "body", .kind = SETTING_NODE, .offset = AT(body)},
+    {.key = "body_jq", .kind = SETTING_NODE, .offset = AT(body_jq)},
+    {.key = "on_uncertain", .kind = SETTING_CHOICE, .offset = AT(on_uncertain), .choices = config_uncertain_words},
+    {.key = "batch", .kind = SETTING_LATER},
+    {.key = "each", .kind = SETTING_LATER},
+    {.key = "format", .kind = SETTING_LATER},
+    {.key = "unit", .kind = SETTING_LATER},
+};
+#undef AT
+const struct section config_route_section = SECTION("route", route_rows, NULL);
+
+/* ---- trigger: one condition, and numbers where numbers belong ---------------------------*/
+
+static bool to_number(struct config_reader *reader, const struct yaml_node *node, const char *key, double *out)
+{
+    if (node->kind == YAML_SCALAR && node->plain && number_parse_double(node->text, out))
+        return true;
+    char said[TABLE_SHOWN_MAX + 8];
+    problems_add(reader->problems, node->mark, "'%s' must be a number, such as 85 or -2.5%s", key,
+                 table_not(node->text, node->kind != YAML_SCALAR, said));
+    return false;
+}
+
+/* [a, b] with a < b. */
+static bool to_band(struct config_reader *reader, const struct yaml_node *node, const char *key, double band[2])
+{
+    bool pair = node->kind == YAML_SEQUENCE && node->count == 2;
+    for (size_t i = 0; i < 2 && pair; i++) {
+        const struct yaml_node *item = node->items[i].value;
+        pair = item->kind == YAML_SCALAR && item->plain && number_parse_double(item->text, &band[i]);
+    }
+    if (!pair || band[0] >= band[1])
+        problems_add(reader->problems, node->mark, "'%s' must be two numbers, the smaller first, such as [10, 20]",
+                     key);
+    return pair && band[0] < band[1];
+}
+
+static void check_jq(struct config_reader *reader, const struct yaml_node *node, const char *key)
+{
+    if (node->kind != YAML_SCALAR || node->text.len == 0)
+        problems_add(reader->problems, node->mark,
+                     "'%s' must be a jq expression, quoted when it has ': ' or starts with '{' or '['", key);
+}
+
+static void check_threshold(struct config_reader *reader, const struct yaml_node *node, const char *key,
+                            const struct yaml_node *clear, bool above)
+{
+    double limit, back;
+    bool good = to_number(reader, node, key, &limit);
+    if (clear == NULL || !to_number(reader, clear, "clear", &back) || !good)
+        return;
+    if (above ? back > limit : back < limit)
+        problems_add(reader->problems, clear->mark, "'clear' must not be %s '%s' (%s)", above ? "above" : "below", key,
+                     node->text.data);
+}
+
+static void check_outside(struct config_reader *reader, const struct yaml_node *node, const struct yaml_node *clear)
+{
+    double band[2], inner[2];
+    bool good = to_band(reader, node, "outside", band);
+    if (clear == NULL || !to_band(reader, clear, "clear", inner) || !good)
+        return;
+    if (inner[0] < band[0] || inner[1] > band[1])
+        problems_add(reader->problems, clear->mark, "'clear' must lie inside 'outside'");
+}
+
+static void check_text(struct config_reader *reader, const struct yaml_node *node, const char *key)
+{
+    if (node != NULL && node->kind != YAML_SCALAR)
+        problems_add(reader->problems, node->mark, "'%s' must be text, such as \"${.celsius}\"", key);
+}
+
+static void check_conditions(struct config_reader *reader, const struct config_route *route,
+                             const struct yaml_node *node)
+{
+    const struct yaml_node *conditions[] = {route->trigger.above, route->trigger.below, route->trigger.outside,
+                                            route->trigger.when};
+    size_t count = 0;
+    for (size_t i = 0; i < 4; i++)
+        count += conditions[i] != NULL ? 1 : 0;
+    for (size_t i = 0; i < config_trigger_section.count && count == 0; i++) {
+        const struct setting *row = &config_trigger_section.settings[i];
+        if (row->kind == SETTING_LATER && yaml_get(node, row->key) != NULL)
+            return; /* it may have been meant as the condition, and was refused already */
+    }
+    if (count != 1)
+        problems_add(reader->problems, route->trigger.mark,
+                     "a trigger has one condition: 'above', 'below', 'outside' or 'when'; here are %zu", count);
+}
+
+static void read_trigger(struct config_reader *reader, const struct yaml_node *node, void *base)
+{
+    struct config_route *route = base;
+    size_t errors = reader->problems->errors;
+    table_read(reader, &config_trigger_section, node, node->mark, route);
+    route->trigger.given = true;
+    route->trigger.mark = node->mark;
+    const struct yaml_node *clear = route->trigger.clear;
+    if (route->trigger.above != NULL)
+        check_threshold(reader, route->trigger.above, "above", clear, true);
+    else if (route->trigger.below != NULL)
+        check_threshold(reader, route->trigger.below, "below", clear, false);
+    else if (route->trigger.outside != NULL)
+        check_outside(reader, route->trigger.outside, clear);
+    else if (route->trigger.when != NULL && clear != NULL)
+        check_jq(reader, clear, "clear");
+    if (route->trigger.when != NULL)
+        check_jq(reader, route->trigger.when, "when");
+    check_text(reader, route->trigger.value, "value");
+    check_text(reader, route->trigger.key, "key");
+    if (reader->problems->errors == errors) /* a misspelt condition is one problem, not two */
+        check_conditions(reader, route, node);
+}
+
+static void print_trigger(const struct config *config, const void *base, int indent, struct buf *out)
+{
+    const struct config_route *route = base;
+    if (!route->trigger.given)
+        return;
+    table_indent(out, indent);
+    buf_puts(out, "trigger:\n");
+    table_print(config, &config_trigger_section, route, indent + 2, out);
+}
+
+/* ---- to: target.operation ----------------------------------------------------------------*/
+
+static void read_to(struct config_reader *reader, const struct yaml_node *node, void *base)
+{
+    struct config_route *route = base;
+    const char *dot = node->kind == YAML_SCALAR ? strchr(node->text.data, '.') : NULL;
+    if (dot == NULL || dot == node->text.data || dot[1] == '\0') {
+        problems_add(reader->problems, node->mark,
+                     "'to' must look like <target>.<operation>, such as mw.task.schedule");
+        return;
+    }
+    route->to_mark = node->mark;
+    route->target = span_dup((struct span){node->text.data, (size_t)(dot - node->text.data)});
+    route->operation = mem_strdup(dot + 1);
+}
+
+static void print_to(const struct config *config, const void *base, int indent, struct buf *out)
+{
+    (void)config;
+    const struct config_route *route = base;
+    if (route->target == NULL)
+        return;
+    cleanup_text char *to = mem_printf("%s.%s", route->target, route->operation);
+    table_indent(out, indent);
+    buf_puts(out, "to: ");
+    buf_put_json(out, span_of(to));
+    buf_putc(out, '\n');
+}
+
+/* ---- routes ------------------------------------------------------------------------------*/
+
+static void check_route(struct config_reader *reader, struct config_route *route, const struct yaml_node *node)
+{
+    struct problems *problems = reader->problems;
+    char shown[TABLE_SHOWN_MAX];
+    if (route->name != NULL && !config_name_is_valid(span_of(route->name), true))
+        problems_add(problems, yaml_get(node, "name")->mark,
+                     "'%s' cannot name a route: small letters, digits, '_', '-' and '.' only, at most 64",
+                     table_shown(span_of(route->name), shown));
+    if (route->body != NULL && route->body_jq != NULL)
+        problems_add(problems, yaml_get(node, "body_jq")->mark, "'body' and 'body_jq' exclude each other");
+    if (route->body_jq != NULL)
+        check_jq(reader, route->body_jq, "body_jq");
+    if (route->key != NULL && route->trigger.key != NULL)
+        problems_warn(problems, route->key_mark, "'key' has no effect beside the trigger's own 'key'");
+}
+
+static void add_route(struct config_reader *reader, const struct yaml_node *node)
+{
+    struct config *config = reader->config;
+    struct config_route route = {.mark = node->mark, .to_mark = node->mark};
+    route.trigger.cooldown_ms = -1;
+    const struct yaml_node *from = yaml_get(node, "from"), *key = yaml_get(node, "key");
+    route.from_mark = from != NULL ? from->mark : node->mark;
+    route.key_mark = key != NULL ? key->mark : node->mark;
+    if (yaml_is_null(node))
+        problems_add(reader->problems, node->mark, "this route is empty");
+    else
+        table_read(reader, &config_route_section, node, node->mark, &route);
+    check_route(reader, &route, node);
+    config->routes = mem_grow(config->routes, &reader->route_cap, config->route_count + 1, sizeof(config->routes[0]));
+    config->routes[config->route_count++] = route;
+}
+
+void config_read_routes(struct config_reader *reader, const struct yaml_node *node, void *base)
+{
+    (void)base;
+    if (node->kind != YAML_SEQUENCE) {
+        if (!yaml_is_null(node))
+            problems_add(reader->problems, node->mark, "'routes' must be a list: each route starts with '- name: ...'");
+        return;
+    }
+    for (size_t i = 0; i < node->count; i++)
+        add_route(reader, node->items[i].value);
+}
+
+const struct config_route *config_route(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->route_count; i++)
+        if (config->routes[i].name != NULL && strcmp(config->routes[i].name, name) == 0)
+            return &config->routes[i];
+    return NULL;
+}
+
+static int by_name(const void *left, const void *right)
+{
+    const struct config_route *const *a = left, *const *b = right;
+    int order = strcmp((*a)->name, (*b)->name);
+    return order != 0 ? order : *a < *b ? -1 : 1;
+}
+
+static void check_names(struct config_reader *reader)
+{
+    const struct config *config = reader->config;
+    const struct config_route **order = mem_alloc((config->route_count + 1) * sizeof(*order));
+    size_t count = 0;
+    for (size_t i = 0; i < config->route_count; i++)
+        if (config->routes[i].name != NULL)
+            order[count++] = &config->routes[i];
+    qsort(order, count, sizeof(*order), by_name);
+    for (size_t i = 1, first = 0; i < count; i++) {
+        if (strcmp(order[i]->name, order[first]->name) != 0)
+            first = i;
+        else
+            problems_add(reader->problems, order[i]->mark, "route '%s' is already defined at %s:%d:%d", order[i]->name,
+                         order[first]->mark.file, order[first]->mark.line, order[first]->mark.column);
+    }
+    free(order);
+}
+
+void config_check_routes(struct config_reader *reader)
+{
+    const struct config *config = reader->config;
+    const char **names = mem_alloc((config->target_count + 1) * sizeof(*names));
+    for (size_t i = 0; i < config->target_count; i++)
+        names[i] = config->targets[i].name;
+    for (size_t i = 0; i < config->route_count; i++) {
+        const struct config_route *route = &config->routes[i];
+        if (route->target == NULL || config_target(config, route->target) != NULL)
+            continue;
+        if (strcmp(route->target, "bus") == 0)
+            problems_add(reader->problems, route->to_mark, "'to: bus...' is not supported by this version");
+        else
+            table_report_unknown(reader->problems, route->to_mark, "target", span_of(route->target), names,
+                                 config->target_count);
+    }
+    free(names);
+    check_names(reader);
+}
+
+void config_print_routes(const struct config *config, const void *base, int indent, struct buf *out)
+{
+    (void)base;
+    table_indent(out, indent);
+    buf_puts(out, config->route_count > 0 ? "routes:\n" : "routes: []\n");
+    for (size_t i = 0; i < config->route_count; i++) {
+        table_indent(out, indent + 2);
+        buf_puts(out, "-\n");
+        table_print(config, &config_route_section, &config->routes[i], indent + 4, out);
+    }
+}
+
+void config_finish_routes(struct config *config)
+{
+    for (size_t i = 0; i < config->route_count; i++) {
+        table_finish(&config_route_section, &config->routes[i]);
+        free(config->routes[i].target);
+        free(config->routes[i].operation);
+    }
+    free(config->routes);
+}
