@@ -32,7 +32,10 @@ const char *table_shown(struct span text, char shown[TABLE_SHOWN_MAX])
 const char *table_not(struct span text, bool secret, char said[TABLE_SHOWN_MAX + 8])
 {
     char shown[TABLE_SHOWN_MAX];
-    snprintf(said, TABLE_SHOWN_MAX + 8, secret ? "" : ", not '%s'", table_shown(text, shown));
+    if (secret)
+        said[0] = '\0';
+    else
+        snprintf(said, TABLE_SHOWN_MAX + 8, ", not '%s'", table_shown(text, shown));
     return said;
 }
 
