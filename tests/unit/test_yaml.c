@@ -273,6 +273,7 @@ static void test_yaml_survives_damage(void **state)
     char copy[sizeof(text)];
     for (size_t i = 0; i < sizeof(text) - 1; i++) {
         cleanup_text char *cut = problems_of((struct span){text, i});
+        assert_non_null(cut);
         for (const char *c = "{}[]:,-?&*!|>'\"%@ \n\t\xC3\x80"; *c != '\0'; c++) {
             memcpy(copy, text, sizeof(text));
             copy[i] = *c;
