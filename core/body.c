@@ -36,7 +36,8 @@ struct template *body_scalar(const struct yaml_node *node, const char *const *ca
     struct mark mark = node->mark;
     /* The place in the text is one in the file only as long as nothing was unquoted or folded. */
     if (node->plain && memchr(node->text.data, '\n', node->text.len) == NULL)
-        mark.column += (int)offset;
+        for (size_t i = 0; i < offset; i++)
+            mark.column += ((unsigned char)node->text.data[i] & 0xc0) != 0x80; /* columns count characters */
     problems_add(problems, mark, "%s", error);
     return NULL;
 }
