@@ -358,11 +358,12 @@ static int make_body(struct reading *r, const struct rule *rule)
     }
     if (rule->body_jq >= 0) {
         struct expr_scope scope = expr_scope(r, rule->body_jq);
-        cleanup_json struct json_object *result = NULL, *captures = scope.captures;
-        if (expr_eval(r->set->exprs, rule->body_jq, &scope, &result, reason) != 0)
-            return -1;
-        json_print(result, body);
-        return 0;
+        cleanup_json struct json_object *result = NULL;
+        int status = expr_eval(r->set->exprs, rule->body_jq, &scope, &result, reason);
+        json_object_put(scope.captures);
+        if (status == 0)
+            json_print(result, body);
+        return status;
     }
     parse_payload(r);
     if (r->payload == NULL && !r->scope.payload_null) {

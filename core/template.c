@@ -583,15 +583,14 @@ int template_render(const struct template *t, const struct template_scope *scope
 int template_render_json(const struct template *t, const struct template_scope *scope, struct buf *out,
                          struct buf *reason)
 {
-    struct found found;
-    if (t->count == 1 && find(&t->parts[0], scope, &found, reason) != 0)
-        return -1;
-    if (t->count == 1 && !found.is_text) {
-        json_print(found.json, out);
-        return 0;
-    }
     if (t->count == 1) {
-        buf_put_json(out, found.text);
+        struct found found;
+        if (find(&t->parts[0], scope, &found, reason) != 0)
+            return -1;
+        if (found.is_text)
+            buf_put_json(out, found.text);
+        else
+            json_print(found.json, out);
         return 0;
     }
     cleanup_buf struct buf text = {0};
