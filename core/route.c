@@ -222,7 +222,7 @@ static struct json_object *jq_payload(struct reading *r)
 
 static void prepare(struct reading *r, unsigned uses)
 {
-    if ((uses & TEMPLATE_USES_PAYLOAD) || ((uses & TEMPLATE_USES_VALUE) && r->value == NULL))
+    if ((uses & TEMPLATE_USES_PAYLOAD) || ((uses & TEMPLATE_USES_VALUE) && r->value == NULL && !r->scope.value_null))
         parse_payload(r);
 }
 
@@ -251,6 +251,7 @@ static bool find_value(struct reading *r, const struct rule *rule, double *numbe
     if (template_render(rule->value, &r->scope, &r->value, &r->set->reason) != 0)
         return false;
     r->scope.value = r->value;
+    r->scope.value_null = r->value == NULL;
     return !numeric || json_to_double(r->value, number);
 }
 
@@ -304,7 +305,7 @@ static struct expr_scope expr_scope(struct reading *r, int n)
                                .topic = r->message->topic,
                                .id = r->scope.id,
                                .now_ms = r->scope.now_ms};
-    if (r->value == NULL)
+    if (r->value == NULL && !r->scope.value_null)
         scope.value = scope.payload;
     if (uses & EXPR_USES_CAPTURES)
         scope.captures = captures_object(&r->captures);
@@ -319,11 +320,13 @@ static int ask_jq(struct reading *r, int n)
     return answer;
 }
 
-/* `when` and `clear`; false when one of them fails. */
-static bool ask_condition(struct reading *r, const struct rule *rule, struct trigger_reading *out)
+/* `when`, and `clear` where it matters; false when one of them fails. */
+static bool ask_condition(struct reading *r, const struct rule *rule, const struct trigger_state *state,
+                          struct trigger_reading *out)
 {
-    int holds = ask_jq(r, rule->when);
-    int clear = holds != 0 || rule->clear < 0 ? holds == 0 : ask_jq(r, rule->clear);
+    int holds = ask_jq(r, rule->when), clear = holds == 0;
+    if (holds == 0 && rule->clear >= 0 && state->phase == TRIGGER_TRIPPED)
+        clear = ask_jq(r, rule->clear);
     *out = (struct trigger_reading){.holds = holds == 1, .clear = clear == 1};
     return holds >= 0 && clear >= 0;
 }
@@ -402,13 +405,13 @@ static void step_trigger(struct reading *r, struct rule *rule, uint32_t number, 
         ignore(r, rule, "no_key");
         return;
     }
-    if (rule->trigger.kind != TRIGGER_WHEN)
+    struct trigger_state state = route_keys_get(set->keys, number, r->decision.key);
+    if (rule->trigger.kind != TRIGGER_WHEN) {
         reading = trigger_read(&rule->trigger, value);
-    else if (!ask_condition(r, rule, &reading)) {
+    } else if (!ask_condition(r, rule, &state, &reading)) {
         ignore(r, rule, "condition_error");
         return;
     }
-    struct trigger_state state = route_keys_get(set->keys, number, r->decision.key);
     struct trigger_result result = trigger_step(&rule->trigger, &state, reading, steady_ms);
     if (result.changed) {
         route_keys_put(set->keys, number, r->decision.key, &state);
@@ -457,6 +460,7 @@ static void end_rule(struct reading *r)
 {
     json_object_put(r->value);
     r->value = r->scope.value = NULL;
+    r->scope.value_null = false;
 }
 
 /* The rules of a copy that came for one subscription, else all that match. An identifier that does not

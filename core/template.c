@@ -450,8 +450,9 @@ static int find_path(const struct part *part, const struct template_scope *scope
 static int find_value(const struct part *part, const struct template_scope *scope, struct found *found,
                       struct buf *reason)
 {
-    if (scope->value != NULL || scope->payload != NULL || scope->payload_null) {
-        found->json = scope->value != NULL ? scope->value : scope->payload;
+    bool has_value = scope->value != NULL || scope->value_null;
+    if (has_value || scope->payload != NULL || scope->payload_null) {
+        found->json = has_value ? scope->value : scope->payload;
         if (found->json == NULL && part->optional)
             found->json = part->fallback;
         return 0;

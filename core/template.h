@@ -21,7 +21,8 @@ struct template_scope {          /* all borrowed */
     struct span payload_text;  /* the raw bytes */
     const char *payload_error; /* why it is no JSON, or NULL */
     const struct topic_captures *captures;
-    struct json_object *value; /* the trigger's value, NULL: none */
+    struct json_object *value; /* the trigger's value, NULL: none; value_null: it is JSON null */
+    bool value_null;
     struct span topic, key;
     const char *id;
     int64_t now_ms, received_ms; /* wall; ${now} prints RFC 3339 with +00:00, whole seconds */

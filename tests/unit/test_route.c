@@ -259,6 +259,16 @@ static void test_route_when_and_clear_are_jq(void **state)
     tear_down(b);
 }
 
+static void test_route_value_may_be_null_for_jq(void **state)
+{
+    (void)state;
+    struct bench *b = set_up("  - {name: a, from: t, trigger: {value: '${.v?}', when: '$value == null'}, "
+                             "to: mw.task.schedule, body: {v: '${value}'}}\n");
+    assert_string_equal(send(b, "t", "{\"v\":1}", T0), "0 ignored condition_false key=t\n");
+    assert_string_equal(send(b, "t", "{\"w\":1}", T0), "0 accepted fired key=t lane=t {\"v\":null} state=yes\n");
+    tear_down(b);
+}
+
 static void test_route_condition_that_fails_is_ignored(void **state)
 {
     (void)state;
@@ -507,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_route_mapping_error_is_a_dead_letter_of_what_fired),
         cmocka_unit_test(test_route_text_payload_needs_no_json),
         cmocka_unit_test(test_route_when_and_clear_are_jq),
+        cmocka_unit_test(test_route_value_may_be_null_for_jq),
         cmocka_unit_test(test_route_condition_that_fails_is_ignored),
         cmocka_unit_test(test_route_outside_has_an_inner_band),
         cmocka_unit_test(test_route_rollback_forgets_and_commit_keeps),
