@@ -15,14 +15,27 @@
 #define SECOND_MS ((int64_t)1000)
 #define DAY_MS (86400 * SECOND_MS)
 
+#define ENTRIES_MAX 1000 /* of each list; a file that has more is no configuration, and lists are searched in order */
+
+static bool has_room(struct config_reader *reader, size_t count, struct mark mark, const char *what)
+{
+    if (count >= ENTRIES_MAX)
+        problems_add(reader->problems, mark, "more than %d %s", ENTRIES_MAX, what);
+    return count < ENTRIES_MAX;
+}
+
 /* ---- mode: one word, or a map of operations --------------------------------------*/
 
 const struct choice config_mode_words[] = {
     {"read", MODE_READ}, {"draft", MODE_DRAFT}, {"handoff", MODE_HANDOFF}, {"write_back", MODE_WRITE_BACK}, {NULL, 0}};
 
-static void add_mode(struct config_reader *reader, struct config_target *target, char *operation,
+static void add_mode(struct config_reader *reader, struct config_target *target, const struct yaml_node *key,
                      const struct yaml_node *node)
 {
+    bool is_default = key == NULL || span_is(key->text, "default");
+    struct mark mark = key != NULL ? key->mark : node->mark;
+    if (!has_room(reader, target->mode_count, mark, "operations in 'mode'"))
+        return;
     static const struct setting row = {.key = "mode",
                                        .kind = SETTING_CHOICE,
                                        .offset = offsetof(struct config_mode_entry, mode),
@@ -30,7 +43,7 @@ static void add_mode(struct config_reader *reader, struct config_target *target,
     size_t cap = target->mode_count;
     target->modes = mem_grow(target->modes, &cap, target->mode_count + 1, sizeof(target->modes[0]));
     struct config_mode_entry *entry = &target->modes[target->mode_count++];
-    *entry = (struct config_mode_entry){operation, MODE_READ, node->mark};
+    *entry = (struct config_mode_entry){is_default ? NULL : span_dup(key->text), MODE_READ, mark};
     table_read_setting(reader, &row, node, entry);
 }
 
@@ -45,12 +58,8 @@ static void read_mode(struct config_reader *reader, const struct yaml_node *node
     }
     if (node->kind == YAML_SCALAR)
         add_mode(reader, target, NULL, node);
-    for (size_t i = 0; i < node->count; i++) {
-        const struct yaml_pair *pair = &node->items[i];
-        bool is_default = span_is(pair->key->text, "default");
-        add_mode(reader, target, is_default ? NULL : span_dup(pair->key->text), pair->value);
-        target->modes[target->mode_count - 1].mark = pair->key->mark;
-    }
+    for (size_t i = 0; i < node->count; i++)
+        add_mode(reader, target, node->items[i].key, node->items[i].value);
 }
 
 const char *config_mode_name(enum config_mode mode)
@@ -118,7 +127,9 @@ static void add_secrets(struct config_reader *reader, struct config_target *targ
         return;
     }
     bool secret;
-    char *text = table_text(reader, node, "webhook_secret", &secret);
+    char *text = has_room(reader, target->webhook_secret_count, node->mark, "secrets in 'webhook_secret'")
+                     ? table_text(reader, node, "webhook_secret", &secret)
+                     : NULL;
     if (text == NULL)
         return;
     size_t cap = target->webhook_secret_count;
@@ -168,6 +179,8 @@ static void add_option(struct config_reader *reader, const struct yaml_pair *pai
 {
     struct config_target *target = base;
     struct config_option option = {.mark = pair->value->mark, .node = pair->value};
+    if (!has_room(reader, target->option_count, pair->key->mark, "options"))
+        return;
     if (yaml_is_null(pair->value)) {
         problems_add(reader->problems, pair->value->mark, "'%.64s' has no value; write one, or remove the line",
                      pair->key->text.data);
@@ -314,6 +327,8 @@ void config_read_targets(struct config_reader *reader, const struct yaml_node *n
     }
     for (size_t i = 0; i < node->count; i++) {
         const struct yaml_pair *pair = &node->items[i];
+        if (!has_room(reader, config->target_count, pair->key->mark, "targets"))
+            return;
         check_name(reader, pair->key); /* kept all the same, so that routes that name it raise no second problem */
         struct config_target target = {.mark = pair->key->mark, .name = span_dup(pair->key->text)};
         const struct yaml_node *plugin = yaml_get(pair->value, "plugin"), *url = yaml_get(pair->value, "url");

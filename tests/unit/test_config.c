@@ -319,6 +319,22 @@ static void test_config_trigger_limits_may_touch(void **state)
     assert_said(TRIGGER "    when: .x > 3\n    clear: .x < 2\n", "");
 }
 
+static void test_config_caps_targets_and_options(void **state)
+{
+    (void)state;
+    struct buf targets = {0}, options = {0};
+    buf_puts(&targets, "targets:\n");
+    buf_puts(&options, "targets:\n  mw:\n    plugin: p\n    mode: read\n");
+    for (int i = 0; i <= 1000; i++) {
+        buf_printf(&targets, "  t%d: {plugin: p, mode: read}\n", i);
+        buf_printf(&options, "    o%d: 1\n", i);
+    }
+    assert_said(targets.data, "f:1002:3: error: more than 1000 targets\n");
+    assert_said(options.data, "f:1005:5: error: more than 1000 options\n");
+    buf_finish(&targets);
+    buf_finish(&options);
+}
+
 static void test_config_reports_every_problem(void **state)
 {
     (void)state;
@@ -359,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_config_route_problems),
         cmocka_unit_test(test_config_trigger_problems),
         cmocka_unit_test(test_config_trigger_limits_may_touch),
+        cmocka_unit_test(test_config_caps_targets_and_options),
         cmocka_unit_test(test_config_reports_every_problem),
         cmocka_unit_test(test_config_admin_beyond_loopback_needs_a_token),
     };
