@@ -60,7 +60,8 @@ void http_destroy(struct http *http); /* open calls are dropped without done; NU
 struct http_call *http_send(struct http *http, const struct http_request *request, http_done *done, void *context);
 void http_cancel(struct http *http, struct http_call *call); /* no done */
 size_t http_open_calls(const struct http *http);
-void http_watch(struct http *http, int fd, http_ready *ready, void *context); /* POLLIN; ready NULL: stop watching */
+/* POLLIN, and POLLHUP or POLLERR, as long as it lasts. ready NULL: stop watching, before closing. */
+void http_watch(struct http *http, int fd, http_ready *ready, void *context);
 /* Waits at most timeout_ms for anything, runs what is ready, calls done for what ended. */
 void http_turn(struct http *http, int64_t timeout_ms);
 void http_wake(struct http *http); /* any thread */

@@ -1,0 +1,683 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Design notes
+ *
+ * libmicrohttpd runs without a thread: its epoll hangs on the reactor, web_ready lets it work, web_tick
+ * is for what no descriptor announces (time, and bytes that TLS has already read).
+ *
+ * A connection is in one phase, and each phase but one has a deadline. RECEIVING: from the first byte
+ * expected to the last byte of the body, an absolute limit, so that a byte a second buys nothing.
+ * HANDLED: ours, no limit. SENDING: a multiple of the limit. IDLE: kept alive between two requests.
+ * The deadlines are looked at when the earliest may have passed, not at each turn.
+ *
+ * Cutting. libmicrohttpd can answer before the body or after it, never within headers or body. Where
+ * we must refuse there (408; a chunked body that outgrows its cap) the answer is written to the socket
+ * directly, which nothing else writes to in that phase, and the socket is shut down; libmicrohttpd
+ * then sees the end and cleans up. Over TLS we cannot write: the connection closes without an answer.
+ *
+ * Answering later. A request that the handler keeps is suspended: libmicrohttpd does not look at its
+ * socket, so a client that goes away is not noticed and the request stays valid until web_reply
+ * resumes it. Only then does sending fail, and everything is freed in one place, on_completed.
+ *
+ * libmicrohttpd refuses by itself what it cannot parse and what outgrows its own memory (our limits
+ * for URI and headers are lower); those refusals are not counted. */
+#include "web.h"
+
+#include "clock.h"
+#include "http.h"
+#include "log.h"
+#include "number.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    MAX_BODY_BYTES = 1 << 20,
+    MAX_URI_BYTES = 8 << 10,
+    MAX_HEADER_BYTES = 16 << 10, /* request line and headers together */
+    CONNECTION_MEMORY = 32 << 10,
+    MAX_PEM_BYTES = 1 << 20,
+    TIMEOUT_MS = 10000,
+    SENDING_FACTOR = 6, /* a reply may take so many time-outs */
+    MAX_CONNECTIONS = 512,
+    BACKLOG = 1024,
+    FULL_POLL_MS = 100, /* how often to look for someone waiting at the door while all places are taken */
+};
+
+enum phase { PHASE_RECEIVING, PHASE_HANDLED, PHASE_SENDING, PHASE_IDLE };
+
+struct connection { /* one TCP connection */
+    struct web *web;
+    struct MHD_Connection *mhd;
+    struct connection *prev, *next;
+    struct web_request *request;
+    enum phase phase;
+    int64_t deadline_ms;
+    bool cut;
+    char peer[INET6_ADDRSTRLEN];
+};
+
+struct web_request {
+    struct connection *connection;
+    const char *method, *path;
+    struct buf body;
+    int refuse; /* status decided while parsing; 0: none */
+    bool looked_at, handed_over, in_handler;
+    struct MHD_Response *response;
+    unsigned status;
+};
+
+struct web {
+    struct MHD_Daemon *daemon;
+    struct http *reactor;
+    web_handler *handler;
+    void *context;
+    void (*refused)(void *context, int status);
+    size_t max_body;
+    int64_t timeout_ms, next_check_ms;
+    unsigned max_connections;
+    struct connection *connections;
+    size_t connection_count, cut_count, request_count;
+    int listen_fd, epoll_fd;
+    bool tls, draining;
+    bool resumed;        /* replies wait for libmicrohttpd to run */
+    bool closed;         /* a connection closed in this run */
+    char complaint[256]; /* libmicrohttpd's last one, for web_create's error */
+};
+
+static int64_t now_ms(void)
+{
+    return clock_monotonic_us() / 1000;
+}
+
+/* ---- connections, phases, deadlines */
+
+static void enter_phase(struct connection *connection, enum phase phase)
+{
+    struct web *web = connection->web;
+    connection->phase = phase;
+    int64_t factor = phase == PHASE_SENDING ? SENDING_FACTOR : 1;
+    connection->deadline_ms = phase == PHASE_HANDLED ? INT64_MAX : now_ms() + factor * web->timeout_ms;
+    if (connection->deadline_ms < web->next_check_ms)
+        web->next_check_ms = connection->deadline_ms;
+}
+
+/* Ends a connection from our side. status 0: without a word. */
+static void cut(struct connection *connection, int status)
+{
+    struct web *web = connection->web;
+    if (connection->cut)
+        return;
+    connection->cut = true;
+    web->cut_count++;
+    int fd = MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    if (status > 0 && web->refused)
+        web->refused(web->context, status);
+    if (status > 0 && !web->tls) {
+        char text[128];
+        int len = snprintf(text, sizeof(text), "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                           status, MHD_get_reason_phrase_for((unsigned)status));
+        (void)!send(fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    shutdown(fd, SHUT_RDWR);
+}
+
+static void cut_overdue(struct web *web, int64_t now)
+{
+    web->next_check_ms = INT64_MAX;
+    for (struct connection *c = web->connections; c; c = c->next) {
+        if (c->cut)
+            continue;
+        if (now >= c->deadline_ms)
+            cut(c, c->phase == PHASE_RECEIVING ? 408 : 0);
+        else if (c->deadline_ms < web->next_check_ms)
+            web->next_check_ms = c->deadline_ms;
+    }
+}
+
+static bool is_full(const struct web *web)
+{
+    return !web->draining && web->connection_count - web->cut_count >= web->max_connections;
+}
+
+/* All places are taken and someone waits: who has been idle longest leaves. */
+static void make_room(struct web *web)
+{
+    struct pollfd door = {.fd = web->listen_fd, .events = POLLIN};
+    if (!is_full(web) || poll(&door, 1, 0) <= 0)
+        return;
+    struct connection *idle = NULL;
+    for (struct connection *c = web->connections; c; c = c->next)
+        if (c->phase == PHASE_IDLE && !c->cut && (!idle || c->deadline_ms < idle->deadline_ms))
+            idle = c;
+    if (idle)
+        cut(idle, 0);
+}
+
+static void put_peer(struct connection *connection, const struct sockaddr *address)
+{
+    char *peer = connection->peer;
+    if (address->sa_family == AF_INET6) {
+        const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+        if (IN6_IS_ADDR_V4MAPPED(six))
+            inet_ntop(AF_INET, &six->s6_addr[12], peer, sizeof(connection->peer));
+        else
+            inet_ntop(AF_INET6, six, peer, sizeof(connection->peer));
+    } else if (address->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr, peer,
+                  sizeof(connection->peer));
+    }
+}
+
+static void request_free(struct web_request *request)
+{
+    struct connection *connection = request->connection;
+    if (request->response)
+        MHD_destroy_response(request->response);
+    buf_finish(&request->body);
+    connection->web->request_count--;
+    connection->request = NULL;
+    free(request);
+}
+
+static void on_connection(void *context, struct MHD_Connection *mhd, void **place,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct web *web = context;
+    struct connection *connection = *place;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        connection = mem_alloc(sizeof(*connection));
+        connection->web = web;
+        connection->mhd = mhd;
+        put_peer(connection, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+        connection->next = web->connections;
+        if (connection->next)
+            connection->next->prev = connection;
+        web->connections = connection;
+        web->connection_count++;
+        enter_phase(connection, PHASE_RECEIVING);
+        *place = connection;
+    } else if (connection) {
+        if (connection->request)
+            request_free(connection->request);
+        *(connection->prev ? &connection->prev->next : &web->connections) = connection->next;
+        if (connection->next)
+            connection->next->prev = connection->prev;
+        web->connection_count--;
+        web->closed = true;
+        web->cut_count -= connection->cut;
+        *place = NULL;
+        free(connection);
+    }
+}
+
+/* ---- replies */
+
+static bool is_json(const char *content_type)
+{
+    return strstr(content_type, "json") != NULL;
+}
+
+static struct MHD_Response *make_response(const struct web *web, const struct web_reply *reply)
+{
+    const char *type = reply->content_type ? reply->content_type : "application/json";
+    /* libmicrohttpd does not write to what it is told to copy */
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(reply->body.len, (void *)(uintptr_t)reply->body.data, MHD_RESPMEM_MUST_COPY);
+    if (!response)
+        abort();
+    bool cached = false;
+    for (const struct web_header *header = reply->headers; header && header->name; header++) {
+        MHD_add_response_header(response, header->name, header->value);
+        cached |= strcasecmp(header->name, "Cache-Control") == 0;
+    }
+    MHD_add_response_header(response, "Content-Type", type);
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (is_json(type) && !cached)
+        MHD_add_response_header(response, "Cache-Control", "no-store");
+    if (web->draining)
+        MHD_add_response_header(response, "Connection", "close");
+    return response;
+}
+
+static enum MHD_Result queue(struct web_request *request)
+{
+    struct MHD_Response *response = request->response;
+    enter_phase(request->connection, PHASE_SENDING);
+    enum MHD_Result result = MHD_queue_response(request->connection->mhd, request->status, response);
+    MHD_destroy_response(response);
+    request->response = NULL;
+    return result;
+}
+
+static enum MHD_Result refuse(struct web_request *request, int status)
+{
+    struct web *web = request->connection->web;
+    cleanup_buf struct buf body = {0};
+    buf_printf(&body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d}\n",
+               MHD_get_reason_phrase_for((unsigned)status), status);
+    static const struct web_header allow[] = {{"Allow", "GET, HEAD, POST"}, {NULL, NULL}};
+    struct web_reply reply = {.content_type = "application/problem+json", .body = buf_span(&body)};
+    if (status == 405)
+        reply.headers = allow;
+    if (web->refused)
+        web->refused(web->context, status);
+    request->response = make_response(web, &reply);
+    request->status = (unsigned)status;
+    return queue(request);
+}
+
+void web_reply(struct web_request *request, const struct web_reply *reply)
+{
+    assert(!request->response);
+    request->response = make_response(request->connection->web, reply);
+    request->status = (unsigned)reply->status;
+    if (request->in_handler)
+        return;
+    struct web *web = request->connection->web;
+    MHD_resume_connection(request->connection->mhd);
+    if (!web->resumed)
+        http_wake(web->reactor); /* the caller may be about to wait, and no descriptor tells */
+    web->resumed = true;
+}
+
+/* ---- receiving */
+
+/* The request line was read. What this returns is the request's context from here on. */
+static void *on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
+{
+    struct web *web = context;
+    struct connection *connection = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    struct web_request *request = mem_alloc(sizeof(*request));
+    request->connection = connection;
+    connection->request = request;
+    web->request_count++;
+    if (connection->phase != PHASE_RECEIVING)
+        enter_phase(connection, PHASE_RECEIVING);
+    if (strlen(uri) > MAX_URI_BYTES)
+        request->refuse = 414;
+    else if (strstr(uri, "%00"))
+        request->refuse = 400; /* decoded, it would end the text early */
+    return request;
+}
+
+/* What the headers alone say against the request; 0: nothing. */
+static int judge_headers(const struct web_request *request)
+{
+    const char *method = request->method;
+    bool post = strcmp(method, "POST") == 0;
+    if (request->refuse)
+        return request->refuse;
+    if (MHD_get_connection_info(request->connection->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size >
+        MAX_HEADER_BYTES)
+        return 431;
+    if (!post && strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+        return 405;
+    size_t lengths = web_header_count(request, "Content-Length");
+    size_t codings = web_header_count(request, "Transfer-Encoding");
+    if (lengths + codings > 1)
+        return 400; /* two readings of where the body ends: a way to smuggle a request */
+    if (post && lengths + codings == 0)
+        return 411;
+    int64_t length = 0;
+    if (lengths && !number_parse_int(span_of(web_header_value(request, "Content-Length")), 0, INT64_MAX, &length))
+        return 400;
+    return length > (int64_t)request->connection->web->max_body ? 413 : 0;
+}
+
+static void take_body(struct web_request *request, const char *bytes, size_t len)
+{
+    struct connection *connection = request->connection;
+    if (connection->cut)
+        return;
+    if (len > connection->web->max_body - request->body.len)
+        cut(connection, 413);
+    else
+        buf_append(&request->body, bytes, len);
+}
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
+                                  const char *version, const char *bytes, size_t *len, void **place)
+{
+    (void)version;
+    struct web *web = context;
+    struct web_request *request = *place;
+    if (!request->looked_at) {
+        request->looked_at = true;
+        request->method = method;
+        request->path = url;
+        int status = judge_headers(request);
+        if (status == 0 && strcmp(method, "HEAD") == 0)
+            request->method = "GET"; /* libmicrohttpd leaves the body out */
+        return status ? refuse(request, status) : MHD_YES;
+    }
+    if (*len > 0) {
+        take_body(request, bytes, *len);
+        *len = 0;
+        return MHD_YES;
+    }
+    if (request->connection->cut)
+        return MHD_NO;
+    if (!request->handed_over) {
+        request->handed_over = request->in_handler = true;
+        enter_phase(request->connection, PHASE_HANDLED);
+        web->handler(web->context, request);
+        request->in_handler = false;
+    }
+    if (request->response)
+        return queue(request);
+    MHD_suspend_connection(mhd);
+    return MHD_YES;
+}
+
+static void on_completed(void *context, struct MHD_Connection *mhd, void **place, enum MHD_RequestTerminationCode code)
+{
+    (void)context, (void)mhd, (void)code;
+    struct web_request *request = *place;
+    if (!request)
+        return;
+    struct connection *connection = request->connection;
+    *place = NULL;
+    request_free(request);
+    enter_phase(connection, PHASE_IDLE);
+    if (connection->web->draining && code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        cut(connection, 0);
+}
+
+/* ---- asking about a request */
+
+const char *web_method(const struct web_request *request)
+{
+    return request->method;
+}
+
+const char *web_path(const struct web_request *request)
+{
+    return request->path;
+}
+
+struct span web_body(const struct web_request *request)
+{
+    return buf_span(&request->body);
+}
+
+const char *web_header_value(const struct web_request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection->mhd, MHD_HEADER_KIND, name);
+}
+
+struct name_count {
+    const char *name;
+    size_t count;
+};
+
+static enum MHD_Result count_name(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind, (void)value;
+    struct name_count *wanted = context;
+    wanted->count += strcasecmp(name, wanted->name) == 0;
+    return MHD_YES;
+}
+
+size_t web_header_count(const struct web_request *request, const char *name)
+{
+    struct name_count wanted = {name, 0};
+    MHD_get_connection_values(request->connection->mhd, MHD_HEADER_KIND, count_name, &wanted);
+    return wanted.count;
+}
+
+const char *web_query(const struct web_request *request, const char *name)
+{
+    const char *value = NULL;
+    size_t len = 0;
+    if (MHD_lookup_connection_value_n(request->connection->mhd, MHD_GET_ARGUMENT_KIND, name, strlen(name), &value,
+                                      &len) != MHD_YES)
+        return NULL;
+    return value ? value : ""; /* ?name without = */
+}
+
+const char *web_peer(const struct web_request *request)
+{
+    return request->connection->peer;
+}
+
+/* ---- the reactor's side */
+
+static void run(struct web *web)
+{
+    web->resumed = false;
+    do { /* at its limits libmicrohttpd stops listening; a run after one that closed something resumes it */
+        web->closed = false;
+        MHD_run(web->daemon);
+    } while (web->closed);
+}
+
+static void web_ready(void *context, unsigned events)
+{
+    (void)events;
+    run(context);
+}
+
+int64_t web_tick(struct web *web)
+{
+    MHD_UNSIGNED_LONG_LONG due = 0;
+    if (web->resumed || (MHD_get_timeout(web->daemon, &due) == MHD_YES && due == 0))
+        run(web);
+    int64_t now = now_ms();
+    if (now >= web->next_check_ms)
+        cut_overdue(web, now);
+    make_room(web);
+    int64_t wait = web->next_check_ms == INT64_MAX ? INT64_MAX : web->next_check_ms - now;
+    if (is_full(web) && wait > FULL_POLL_MS)
+        wait = FULL_POLL_MS;
+    if (MHD_get_timeout(web->daemon, &due) == MHD_YES && (int64_t)due < wait)
+        wait = (int64_t)due;
+    return wait == INT64_MAX ? -1 : wait > 0 ? wait : 0;
+}
+
+void web_refuse_new(struct web *web)
+{
+    if (web->draining)
+        return;
+    web->draining = true;
+    MHD_quiesce_daemon(web->daemon);
+    for (struct connection *c = web->connections; c; c = c->next)
+        if (c->phase == PHASE_IDLE)
+            cut(c, 0);
+}
+
+size_t web_open_requests(const struct web *web)
+{
+    return web->request_count;
+}
+
+/* ---- life */
+
+/* The socket, listening, or -1 with a reason. */
+static int open_socket(const char *address, char **error)
+{
+    const char *colon = strrchr(address, ':');
+    cleanup_text char *host = colon ? span_dup((struct span){address, (size_t)(colon - address)}) : NULL;
+    int64_t port;
+    size_t len = host ? strlen(host) : 0;
+    bool bracketed = len >= 2 && host[0] == '[' && host[len - 1] == ']';
+    if (!colon || !number_parse_int(span_of(colon + 1), 0, 65535, &port) || (!bracketed && strpbrk(host, ":[]"))) {
+        *error = mem_printf("%s: an address is host:port or [v6]:port", address);
+        return -1;
+    }
+    if (bracketed)
+        host[len - 1] = '\0';
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    int code = getaddrinfo(len == 0 ? NULL : host + bracketed, colon + 1, &hints, &list);
+    if (code != 0) {
+        *error = mem_printf("cannot listen on %s: %s", address, gai_strerror(code));
+        return -1;
+    }
+    int fd = -1, on = 1, off = 0, why = 0;
+    for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+        fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol);
+        if (fd >= 0) {
+            setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+            if (a->ai_family == AF_INET6)
+                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+        }
+        if (fd < 0 || bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
+            why = errno;
+            if (fd >= 0)
+                close(fd);
+            fd = -1;
+        }
+    }
+    freeaddrinfo(list);
+    if (fd < 0)
+        *error = mem_printf("cannot listen on %s: %s", address, strerror(why));
+    return fd;
+}
+
+static int take_socket(int fd, const char *address, char **error)
+{
+    int listening = 0;
+    socklen_t len = sizeof(listening);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 || !listening) {
+        *error = mem_printf("the socket inherited for %s is not one that listens", address);
+        return -1;
+    }
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    return fd;
+}
+
+static bool read_pem(const char *path, struct buf *pem, char **error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : 1;
+    while (got > 0 && pem->len < MAX_PEM_BYTES) {
+        char chunk[4096];
+        got = read(fd, chunk, sizeof(chunk));
+        if (got > 0)
+            buf_append(pem, chunk, (size_t)got);
+        explicit_bzero(chunk, sizeof(chunk));
+    }
+    if (got != 0)
+        *error = mem_printf("cannot read %s: %s", path, got < 0 ? strerror(errno) : "larger than a PEM file is");
+    if (fd >= 0)
+        close(fd);
+    return got == 0;
+}
+
+static void forget_key(struct buf *key)
+{
+    if (key->data)
+        explicit_bzero(key->data, key->len);
+    buf_finish(key);
+}
+
+static void __attribute__((format(printf, 2, 0))) on_complaint(void *context, const char *format, va_list args)
+{
+    struct web *web = context;
+    vsnprintf(web->complaint, sizeof(web->complaint), format, args);
+    size_t len = strlen(web->complaint);
+    if (len > 0 && web->complaint[len - 1] == '\n')
+        web->complaint[len - 1] = '\0';
+    log_debug("http server", "detail", web->complaint, NULL);
+}
+
+static bool start(struct web *web, const struct web_options *options, char **error)
+{
+    cleanup_buf struct buf cert = {0};
+    struct buf key = {0};
+    bool readable = !web->tls || (read_pem(options->tls_cert, &cert, error) && read_pem(options->tls_key, &key, error));
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, cert.data},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, key.data},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+    unsigned flags = MHD_USE_ERROR_LOG | MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+    if (readable)
+        web->daemon =
+            MHD_start_daemon(web->tls ? flags | MHD_USE_TLS : flags, 0, NULL, NULL, on_request,
+                             web, /* the logger first: it hears the rest */
+                             MHD_OPTION_EXTERNAL_LOGGER, on_complaint, web, MHD_OPTION_LISTEN_SOCKET, web->listen_fd,
+                             MHD_OPTION_CONNECTION_LIMIT, web->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                             options->max_connections_per_ip, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                             (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK,
+                             on_uri, web, MHD_OPTION_NOTIFY_COMPLETED, on_completed, web, MHD_OPTION_NOTIFY_CONNECTION,
+                             on_connection, web, MHD_OPTION_ARRAY, web->tls ? tls : none, MHD_OPTION_END);
+    forget_key(&key);
+    if (readable && !web->daemon)
+        *error = mem_printf("cannot serve %s: %s", options->address,
+                            web->complaint[0] ? web->complaint : "libmicrohttpd does not start");
+    return web->daemon != NULL;
+}
+
+struct web *web_create(const struct web_options *options, struct http *reactor, web_handler *handler, void *context,
+                       char **error)
+{
+    struct web *web = mem_alloc(sizeof(*web));
+    web->reactor = reactor;
+    web->handler = handler;
+    web->context = context;
+    web->refused = options->refused;
+    web->max_body = options->max_body_bytes > 0 ? (size_t)options->max_body_bytes : MAX_BODY_BYTES;
+    web->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : TIMEOUT_MS;
+    web->max_connections = options->max_connections > 0 ? options->max_connections : MAX_CONNECTIONS;
+    web->next_check_ms = INT64_MAX;
+    web->tls = options->tls_cert != NULL;
+    web->listen_fd = options->listen_fd > 0 ? take_socket(options->listen_fd, options->address, error)
+                                            : open_socket(options->address, error);
+    if (web->listen_fd < 0 || !start(web, options, error)) {
+        if (web->listen_fd >= 0)
+            close(web->listen_fd);
+        free(web);
+        return NULL;
+    }
+    web->epoll_fd = MHD_get_daemon_info(web->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    http_watch(reactor, web->epoll_fd, web_ready, web);
+    return web;
+}
+
+void web_destroy(struct web *web)
+{
+    if (!web)
+        return;
+    http_watch(web->reactor, web->epoll_fd, NULL, NULL);
+    web->refused = NULL;
+    for (struct connection *c = web->connections; c; c = c->next) {
+        cut(c, 0);
+        /* kept by the handler: libmicrohttpd wants none suspended when it stops */
+        if (c->phase == PHASE_HANDLED && !c->request->response)
+            MHD_resume_connection(c->mhd);
+    }
+    MHD_stop_daemon(web->daemon);
+    if (web->draining)
+        close(web->listen_fd); /* libmicrohttpd gave it back */
+    free(web);
+}
+
+int web_port(const struct web *web)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof(address);
+    if (getsockname(web->listen_fd, (struct sockaddr *)&address, &len) < 0)
+        return -1;
+    if (address.ss_family == AF_INET6)
+        return ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port);
+    return ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+}
+
+int web_listen_fd(const struct web *web)
+{
+    return web->listen_fd;
+}
