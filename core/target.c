@@ -110,8 +110,7 @@ static void bind_url(const struct builder *b)
 static const struct config_option *given_option(const struct config_target *config, const char *name)
 {
     for (size_t i = 0; name && i < config->option_count; i++)
-        if (strcmp(config->options[i].name, name) == 0 && !(!config->options[i].text && !config->options[i].node) &&
-            !(config->options[i].node && !config->options[i].secret && yaml_is_null(config->options[i].node)))
+        if (strcmp(config->options[i].name, name) == 0)
             return &config->options[i];
     return NULL;
 }
@@ -313,12 +312,9 @@ static void check_modes(const struct builder *b)
 {
     const size_t count = b->plugin->operation_count;
     const char **names = mem_alloc((count + 1) * sizeof *names);
-    bool writes = false;
     struct bb_operation operation;
-    for (size_t i = 0; plugin_operation(b->plugin, i, &operation); i++) {
+    for (size_t i = 0; plugin_operation(b->plugin, i, &operation); i++)
         names[i] = operation.name;
-        writes = writes || (operation.flags & BB_WRITES);
-    }
     for (size_t i = 0; i < b->config->mode_count; i++) {
         const struct config_mode_entry *mode = &b->config->modes[i];
         if (!mode->operation || plugin_find_operation(b->plugin, mode->operation, &operation))
@@ -328,10 +324,6 @@ static void check_modes(const struct builder *b)
                      b->config->name, b->plugin->name, mode->operation, nearest ? "; did you mean " : "",
                      nearest ? nearest : "", nearest ? "?" : "");
     }
-    if (writes && !b->config->mode_given)
-        problems_warn(b->problems, b->config->mark,
-                      "target %s has no mode, so it is read: nothing is written to it (mode: write_back would)",
-                      b->config->name);
     free(names);
 }
 

@@ -58,12 +58,12 @@ enum bb_next {
 /* The six classes of errors; they decide what the operator is told. */
 enum bb_class {
     BB_CLASS_NONE = 0,
-    BB_AUTHENTICATION,       /* credential missing, wrong, expired */
-    BB_AUTHORIZATION,        /* credential good, action not allowed */
-    BB_VALIDATION,           /* the payload is wrong */
-    BB_IDENTITY,             /* it names something that the target does not know */
-    BB_CONFLICT,             /* revision, transition, duplicate, ownership */
-    BB_PROVIDER_UNAVAILABLE  /* transport, overload, outage */
+    BB_AUTHENTICATION,      /* credential missing, wrong, expired */
+    BB_AUTHORIZATION,       /* credential good, action not allowed */
+    BB_VALIDATION,          /* the payload is wrong */
+    BB_IDENTITY,            /* it names something that the target does not know */
+    BB_CONFLICT,            /* revision, transition, duplicate, ownership */
+    BB_PROVIDER_UNAVAILABLE /* transport, overload, outage */
 };
 
 /* ---- options: a target's settings, parsed by the core ------------------- */
@@ -103,8 +103,8 @@ struct bb_operation {
     const char *name; /* resource.verb: lower case, digits and _ */
     const char *help; /* one line */
     unsigned flags;
-    unsigned max_batch;         /* 1: one message a call */
-    const char *coalesce;       /* JSON Pointer of the key of which only the newest counts, or NULL */
+    unsigned max_batch;          /* 1: one message a call */
+    const char *coalesce;        /* JSON Pointer of the key of which only the newest counts, or NULL */
     int64_t default_cooldown_ms; /* for a route with a trigger that names none; 0: none */
     const char *default_budget;  /* such as "24/1d", or NULL */
     const char *budget_pointer;  /* JSON Pointer of a second budget's key in the body, or NULL */
@@ -125,20 +125,20 @@ struct bb_auth {
 
 /* HMAC-SHA256 in lower-case hex over signed_string with the raw body, compared in constant time. */
 struct bb_signature {
-    const char *header;    /* e.g. "X-MW-Signature" */
-    bool pairs;            /* true: the value is k=v,k=v,... with the three keys below */
-    const char *time_key;  /* key of the Unix time in seconds, or NULL */
-    const char *nonce_key; /* key of the nonce, or NULL */
-    const char *sign_key;  /* key of the signature; when !pairs: a prefix such as "sha256=", or NULL */
-    const char *signed_string;   /* from {time} {nonce} {body} and literals, e.g. "{time}.{nonce}.{body}" */
-    int64_t tolerance_ms;        /* default clock tolerance; 0: not checked */
+    const char *header;        /* e.g. "X-MW-Signature" */
+    bool pairs;                /* true: the value is k=v,k=v,... with the three keys below */
+    const char *time_key;      /* key of the Unix time in seconds, or NULL */
+    const char *nonce_key;     /* key of the nonce, or NULL */
+    const char *sign_key;      /* key of the signature; when !pairs: a prefix such as "sha256=", or NULL */
+    const char *signed_string; /* from {time} {nonce} {body} and literals, e.g. "{time}.{nonce}.{body}" */
+    int64_t tolerance_ms;      /* default clock tolerance; 0: not checked */
 };
 
 struct bb_hook {
-    const char *event_pointer; /* JSON Pointer of the event's name; absent in a body: 400 */
+    const char *event_pointer;         /* JSON Pointer of the event's name; absent in a body: 400 */
     const char *const *dedup_pointers; /* NULL-terminated JSON Pointers; all together are the dedup key. */
-    const char *dedup_required; /* the pointer without which the body's hash is the key, or NULL */
-    struct bb_signature signature; /* header NULL: the target does not sign */
+    const char *dedup_required;        /* the pointer without which the body's hash is the key, or NULL */
+    struct bb_signature signature;     /* header NULL: the target does not sign */
 };
 
 /* ---- a job ---------------------------------------------------------------*/
@@ -149,10 +149,10 @@ struct bb_header {
 };
 
 struct bb_request {
-    const char *method;   /* "GET" "POST" "PUT" "PATCH" "DELETE" */
-    const char *path;     /* NUL-terminated, relative to the target's url, starts with '/', query included */
-    struct bb_str body;   /* empty: none */
-    const char *content_type; /* NULL: application/json when there is a body */
+    const char *method;              /* "GET" "POST" "PUT" "PATCH" "DELETE" */
+    const char *path;                /* NUL-terminated, relative to the target's url, starts with '/', query included */
+    struct bb_str body;              /* empty: none */
+    const char *content_type;        /* NULL: application/json when there is a body */
     const struct bb_header *headers; /* beside the auth header, which the core adds */
     size_t header_count;
     int64_t cache_ms; /* GET only: the core may answer from a response this fresh; 0: never */
@@ -168,11 +168,11 @@ struct bb_response {
 };
 
 struct bb_message {
-    const char *id;      /* the delivery's id: stable over attempts and restarts, NUL-terminated */
+    const char *id;       /* the delivery's id: stable over attempts and restarts, NUL-terminated */
     const char *order_id; /* common work order id that busbar gave this delivery, NUL-terminated */
-    struct bb_str body;  /* JSON as the route made it; for decode: the raw webhook bytes */
-    struct bb_str topic; /* MQTT topic it came from; empty when none */
-    struct bb_str event; /* decode: the event's name; else empty */
+    struct bb_str body;   /* JSON as the route made it; for decode: the raw webhook bytes */
+    struct bb_str topic;  /* MQTT topic it came from; empty when none */
+    struct bb_str event;  /* decode: the event's name; else empty */
     int64_t received_ms;
 };
 
@@ -181,32 +181,32 @@ struct bb_job; /* the host's own */
 struct bb_in {
     size_t size;
     struct bb_job *job;
-    const char *operation; /* one of the descriptor's names; NULL in decode and poll */
+    const char *operation;             /* one of the descriptor's names; NULL in decode and poll */
     const struct bb_message *messages; /* walk with message_size */
     size_t message_size;
-    size_t message_count;  /* 1 .. max_batch; 0 in poll and for BB_AT_START */
+    size_t message_count;               /* 1 .. max_batch; 0 in poll and for BB_AT_START */
     const struct bb_response *response; /* NULL in the first call of an attempt */
-    void **state;          /* yours for this attempt; NULL at first; memory from host->alloc */
-    int attempt;           /* 1 .. */
-    bool uncertain;        /* an earlier attempt was sent and its answer was lost */
+    void **state;                       /* yours for this attempt; NULL at first; memory from host->alloc */
+    int attempt;                        /* 1 .. */
+    bool uncertain;                     /* an earlier attempt was sent and its answer was lost */
     int64_t now_ms;
 };
 
 struct bb_error {
     enum bb_class error_class;
-    const char *code;    /* short and stable, e.g. "unknown_equipment" */
-    const char *message; /* one sentence: what is wrong and what would be right */
+    const char *code;            /* short and stable, e.g. "unknown_equipment" */
+    const char *message;         /* one sentence: what is wrong and what would be right */
     const char *rejected_fields; /* JSON array of {"pointer","key","parameters"}, or NULL */
     const char *owner_action;    /* what a person should do, or NULL for the class's own text */
 };
 
 struct bb_out {
     size_t size;
-    struct bb_request request;  /* with BB_SEND */
-    struct bb_error error;      /* with BB_RETRY, BB_REJECT, BB_HOLD */
-    int64_t retry_after_ms;     /* with BB_RETRY: a duration; 0: the core's backoff */
-    bool hold_operation;        /* with BB_HOLD: this operation only, not the whole target */
-    bool unconfirmed;           /* with BB_DONE: accepted, not yet confirmed (HTTP 202) */
+    struct bb_request request;        /* with BB_SEND */
+    struct bb_error error;            /* with BB_RETRY, BB_REJECT, BB_HOLD */
+    int64_t retry_after_ms;           /* with BB_RETRY: a duration; 0: the core's backoff */
+    bool hold_operation;              /* with BB_HOLD: this operation only, not the whole target */
+    bool unconfirmed;                 /* with BB_DONE: accepted, not yet confirmed (HTTP 202) */
     const char *source_work_order_id; /* with BB_DONE: the id that the target gave, or NULL */
 };
 
@@ -223,7 +223,7 @@ struct bb_work_order {
                                   closed canceled reopened unknown */
     const char *priority;      /* critical high medium low */
     const char *source_priority;
-    const char *sla_due_at;    /* RFC 3339 */
+    const char *sla_due_at; /* RFC 3339 */
 };
 
 struct bb_event {
@@ -234,7 +234,7 @@ struct bb_event {
     const char *dedup_id; /* stable over redeliveries; NULL: made from the raw bytes */
     int64_t occurred_ms;  /* 0: unknown */
     const struct bb_work_order *work_order; /* NULL: not about a work order */
-    struct bb_str raw;    /* JSON passed on as it is */
+    struct bb_str raw;                      /* JSON passed on as it is */
 };
 
 /* ---- what the core offers ------------------------------------------------*/
@@ -279,9 +279,9 @@ struct bb_host {
 /* ---- the descriptor ------------------------------------------------------*/
 
 struct bb_plugin {
-    uint32_t magic; /* BB_MAGIC */
-    uint32_t abi;   /* BB_ABI */
-    size_t size;    /* sizeof(struct bb_plugin) as you compiled it */
+    uint32_t magic;          /* BB_MAGIC */
+    uint32_t abi;            /* BB_ABI */
+    size_t size;             /* sizeof(struct bb_plugin) as you compiled it */
     const char *name;        /* mobility_work: lower case, digits and _; the file is <name>.so */
     const char *title;       /* Mobility Work */
     const char *version;     /* the plugin's own */

@@ -4,6 +4,8 @@
  * missing must read as zero. */
 #include "plugin-1.h"
 
+#include "members.h"
+
 struct config {
     const char *greeting;
 };
@@ -86,3 +88,7 @@ BB_EXPORT const struct {
                     .open = old_open,
                     .step = old_step},
                    {1, 2, 3, 4, 5, 6, 7, 8}};
+
+BB_EXPORT const struct abi_member abi_1_members[] = {
+#include "members.def"
+    {NULL, 0, 0, 0}};

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include "../abi/members.h"
 #include "descriptor.h"
 #include "loader.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +150,22 @@ static void test_loader_reads_an_older_descriptor(void **state)
     assert_false(plugin_find_operation(old, "word.sing", &operation));
 }
 
+static void test_loader_speaks_the_frozen_abi(void **state)
+{
+    (void)state;
+    static const struct abi_member ours[] = {
+#include "../abi/members.def"
+        {NULL, 0, 0, 0}};
+    char *path cleanup_text = test_plugin("old_plugin");
+    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    assert_non_null(handle);
+    const struct abi_member *theirs = dlsym(handle, "abi_1_members");
+    assert_non_null(theirs);
+    for (size_t i = 0; ours[i].name; i++)
+        if (ours[i].offset != theirs[i].offset || ours[i].size != theirs[i].size || ours[i].value != theirs[i].value)
+            fail_msg("%s is not what it was", ours[i].name);
+}
+
 /* ---- nonsense in descriptors, without a file for each ---------------------------- */
 
 static struct bb_option options[2];
@@ -279,6 +297,7 @@ int main(void)
         cmocka_unit_test(test_loader_refuses_a_wrong_name),
         cmocka_unit_test(test_loader_lists_sorted_once),
         cmocka_unit_test(test_loader_reads_an_older_descriptor),
+        cmocka_unit_test(test_loader_speaks_the_frozen_abi),
         cmocka_unit_test(test_loader_accepts_a_sound_descriptor),
         cmocka_unit_test(test_loader_refuses_no_step),
         cmocka_unit_test(test_loader_refuses_nothing_to_do),

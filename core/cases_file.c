@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Case files as lines: comments and blanks gone, JSON that goes on over several lines put together. */
+#include "cases_run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_FILE_BYTES ((size_t)4 << 20)
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+struct span case_trim(struct span text)
+{
+    while (text.len && is_space(text.data[0])) {
+        text.data++;
+        text.len--;
+    }
+    while (text.len && (is_space(text.data[text.len - 1]) || text.data[text.len - 1] == '\n'))
+        text.len--;
+    return text;
+}
+
+struct span case_word(struct span *rest)
+{
+    *rest = case_trim(*rest);
+    size_t len = 0;
+    while (len < rest->len && !is_space(rest->data[len]) && rest->data[len] != '\n')
+        len++;
+    struct span word = {rest->data, len};
+    rest->data += len;
+    rest->len -= len;
+    *rest = case_trim(*rest);
+    return word;
+}
+
+static int read_file(const char *path, struct buf *text)
+{
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return -1;
+    char part[8192];
+    for (size_t got; (got = fread(part, 1, sizeof part, file)) > 0 && text->len <= MOST_FILE_BYTES;)
+        buf_append(text, part, got);
+    bool failed = ferror(file) || text->len > MOST_FILE_BYTES;
+    fclose(file);
+    return failed ? -1 : 0;
+}
+
+/* Whether the line starts with the words, each parted by one space, ended by space or end. */
+static const struct case_word *find_word(const struct case_word *table, struct span line)
+{
+    for (; table->words; table++) {
+        size_t len = strlen(table->words);
+        if (line.len >= len && memcmp(line.data, table->words, len) == 0 &&
+            (line.len == len || is_space(line.data[len])))
+            return table;
+    }
+    return NULL;
+}
+
+/* Brackets that are open at the end of the text, not counting those in strings. */
+static int open_brackets(struct span text)
+{
+    int depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string && (c == '{' || c == '['))
+            depth++;
+        else if (!in_string && (c == '}' || c == ']'))
+            depth--;
+    }
+    return depth;
+}
+
+struct case_reader {
+    const char *file;
+    struct span left;
+    int number;
+    struct buf *report;
+};
+
+static struct span next_line(struct case_reader *reader)
+{
+    const char *end = memchr(reader->left.data, '\n', reader->left.len);
+    size_t len = end ? (size_t)(end - reader->left.data) + 1 : reader->left.len;
+    struct span line = {reader->left.data, len};
+    reader->left.data += len;
+    reader->left.len -= len;
+    reader->number++;
+    return line;
+}
+
+/* The next line that says something. 1, 0 at the end, -1 when it is none. */
+static int read_line(struct case_reader *reader, struct case_line *line)
+{
+    struct span raw, text;
+    do {
+        if (reader->left.len == 0)
+            return 0;
+        raw = next_line(reader);
+        text = case_trim(raw);
+    } while (text.len == 0 || text.data[0] == '#');
+    line->number = reader->number;
+    if (text.len >= 4 && memcmp(text.data, "case", 4) == 0 && (text.len == 4 || is_space(text.data[4]))) {
+        line->word = NULL;
+        line->rest = case_trim((struct span){text.data + 4, text.len - 4});
+        return 1;
+    }
+    line->word = find_word(case_set_words, text);
+    if (!line->word)
+        line->word = find_word(case_expect_words, text);
+    if (!line->word) {
+        buf_printf(reader->report, "%s:%d: no such line: %.*s\n", reader->file, line->number, (int)text.len, text.data);
+        return -1;
+    }
+    while (line->word->json && open_brackets(text) > 0) {
+        if (reader->left.len == 0) {
+            buf_printf(reader->report, "%s:%d: the brackets that open here are never closed\n", reader->file,
+                       line->number);
+            return -1;
+        }
+        struct span more = next_line(reader);
+        text = case_trim((struct span){text.data, (size_t)(more.data + more.len - text.data)});
+    }
+    size_t len = strlen(line->word->words);
+    line->rest = case_trim((struct span){text.data + len, text.len - len});
+    return 1;
+}
+
+struct case_line *case_read_file(const char *file, struct buf *text, struct buf *report, size_t *count)
+{
+    *count = 0;
+    if (read_file(file, text) != 0) {
+        buf_printf(report, "%s: it cannot be read\n", file);
+        return NULL;
+    }
+    struct case_reader reader = {.file = file, .left = buf_span(text), .report = report};
+    struct case_line *lines = NULL, line;
+    size_t cap = 0;
+    int more;
+    while ((more = read_line(&reader, &line)) > 0) {
+        lines = mem_grow(lines, &cap, *count + 1, sizeof *lines);
+        lines[(*count)++] = line;
+    }
+    if (more == 0 && *count > 0)
+        return lines;
+    if (more == 0)
+        buf_printf(report, "%s: it holds no case\n", file);
+    free(lines);
+    return NULL;
+}
