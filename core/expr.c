@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* One program for all expressions
+/* One program for many expressions
  *
  *     <prelude> .[0] as $__n | if $__n < 2 then if $__n < 1 then (E0) else (E1) end else ... end
  *
- * is run on [n, payload, value, key, topic, captures, id, now]: a balanced tree of comparisons leads to
+ * (PROGRAM_EXPRS to a program: in a larger one, compiling leaves the processor's cache and is no longer
+ * linear) is run on [n, payload, value, key, topic, captures, id, now]: a balanced tree of comparisons leads to
  * expression n, which binds the variables that its text mentions (the others are not even converted)
  * and goes on with the payload as its input.
  *
@@ -39,6 +40,7 @@ static const struct {
 };
 #define VARIABLE_COUNT (sizeof(variables) / sizeof(variables[0]))
 #define FIRST_VARIABLE 2 /* its place in the input */
+#define PROGRAM_EXPRS 256
 
 /* What must not reach the outside or does not mean anything here. */
 static const char prelude[] = "def input: error(\"input: there is one message\"); def inputs: empty; "
@@ -55,7 +57,8 @@ struct expr {
 struct expr_set {
     struct expr *items;
     size_t count, cap;
-    jq_state *jq;
+    jq_state **programs; /* expression n is in programs[n / PROGRAM_EXPRS] */
+    size_t program_count;
     struct json_object *last_payload; /* held */
     jv last_jv;
 };
@@ -116,16 +119,24 @@ static void forget_payload(struct expr_set *set)
     set->last_payload = NULL;
 }
 
+static void drop_programs(struct expr_set *set)
+{
+    for (size_t i = 0; i < set->program_count; i++)
+        jq_teardown(&set->programs[i]);
+    free(set->programs);
+    set->programs = NULL;
+    set->program_count = 0;
+}
+
 void expr_destroy(struct expr_set *set)
 {
     if (set == NULL)
         return;
     forget_payload(set);
+    drop_programs(set);
     for (size_t i = 0; i < set->count; i++)
         free(set->items[i].text);
     free(set->items);
-    if (set->jq != NULL)
-        jq_teardown(&set->jq);
     free(set);
 }
 
@@ -336,12 +347,10 @@ static bool search(const struct expr_set *set, const size_t *order, size_t from,
     return found;
 }
 
-int expr_compile(struct expr_set *set, struct problems *problems)
+/* The expressions that may share a program, in order; the others become problems. Answers how many. */
+static size_t sort_out(const struct expr_set *set, size_t *order, struct problems *problems)
 {
-    if (set->count == 0)
-        return 0;
-    cleanup_buf struct buf errors = {0};
-    size_t *order = mem_alloc(set->count * sizeof(*order)), sound = 0, before = problems->errors;
+    size_t sound = 0;
     for (size_t i = 0; i < set->count; i++) {
         const struct expr *expr = &set->items[i];
         if (strlen(expr->text) == strspn(expr->text, " \t\r\n"))
@@ -351,17 +360,29 @@ int expr_compile(struct expr_set *set, struct problems *problems)
         else
             problems_add(problems, expr->mark, "jq: brackets or quotes do not match");
     }
-    jq_state *jq = sound == 0 ? NULL : compile_some(set, order, 0, sound, &errors);
-    if (jq == NULL && sound > 0 && !search(set, order, 0, sound, problems))
-        problems_add(problems, set->items[order[0]].mark, "jq refuses the expressions together: %s",
-                     buf_span(&errors).data);
-    free(order);
-    if (problems->errors == before) {
-        set->jq = jq;
-        return 0;
+    return sound;
+}
+
+int expr_compile(struct expr_set *set, struct problems *problems)
+{
+    size_t before = problems->errors;
+    size_t *order = mem_alloc(set->count * sizeof(*order));
+    size_t sound = sort_out(set, order, problems);
+    set->programs = mem_alloc((sound / PROGRAM_EXPRS + 1) * sizeof(jq_state *));
+    for (size_t from = 0; from < sound; from += PROGRAM_EXPRS) {
+        size_t to = sound - from > PROGRAM_EXPRS ? from + PROGRAM_EXPRS : sound;
+        cleanup_buf struct buf errors = {0};
+        jq_state *jq = compile_some(set, order, from, to, &errors);
+        if (jq != NULL)
+            set->programs[set->program_count++] = jq;
+        else if (!search(set, order, from, to, problems))
+            problems_add(problems, set->items[order[from]].mark, "jq refuses the expressions together: %s",
+                         buf_span(&errors).data);
     }
-    if (jq != NULL)
-        jq_teardown(&jq);
+    free(order);
+    if (problems->errors == before)
+        return 0;
+    drop_programs(set);
     return -1;
 }
 
@@ -526,8 +547,9 @@ static jv run(struct expr_set *set, int n, const struct expr_scope *scope, struc
     for (size_t i = 0; i < VARIABLE_COUNT; i++)
         if (set->items[n].uses & variables[i].use)
             input = jv_array_set(input, (int)(FIRST_VARIABLE + i), variable_of(variables[i].use, scope));
-    jq_start(set->jq, input, 0);
-    jv result = jq_next(set->jq);
+    jq_state *jq = set->programs[n / PROGRAM_EXPRS];
+    jq_start(jq, input, 0);
+    jv result = jq_next(jq);
     if (!jv_is_valid(result)) {
         explain(result, reason);
         return jv_invalid();

@@ -1,6 +1,6 @@
 /* jq expressions (libjq's home). Compiling a jq program costs 20 ms whatever its size, so all the
- * expressions of a configuration become one program that is given the number of the one to run; they
- * are compiled singly only to find the one that does not parse. One expr_set belongs to one thread at
+ * expressions of a configuration become one program (one for each 256) that is given the number of the one to
+ * run; they are compiled singly only to find the one that does not parse. One expr_set belongs to one thread at
  * a time. No module path, no environment ($ENV is empty), no input/debug. */
 #ifndef BUSBAR_EXPR_H
 #define BUSBAR_EXPR_H
