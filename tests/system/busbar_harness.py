@@ -406,9 +406,11 @@ def hot_route(**trigger):
 
 
 def mw_target(sandbox, **settings):
-    return {"plugin": "mobility_work", "url": sandbox.url, "api_key": KEY, "network_name": "Factory Inc.",
-            "webhook_secret": SECRET, "mode": "write_back", "concurrency": 32,
-            "retry": {"first": "200ms", "max": "1s", "attempts": 50, "max_age": "7d"}, **settings}
+    """A target's settings; None takes one away."""
+    target = {"plugin": "mobility_work", "url": sandbox.url, "api_key": KEY, "network_name": "Factory Inc.",
+              "webhook_secret": SECRET, "mode": "write_back", "concurrency": 32,
+              "retry": {"first": "200ms", "max": "1s", "attempts": 50, "max_age": "7d"}, **settings}
+    return {name: value for name, value in target.items() if value is not None}
 
 
 def configuration(folder, broker, targets, routes, **sections):
