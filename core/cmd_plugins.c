@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmd.h"
+
+#include "cases.h"
+#include "cmd_plugins.h"
+#include "conform.h"
+#include "host.h"
+#include "json.h"
+#include "loader.h"
+#include "number.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLURB 26 /* width of a name's column */
+
+static const char *or_empty(const char *text)
+{
+    return text ? text : "";
+}
+
+static void print_json(struct json_object *value)
+{
+    struct buf text cleanup_buf = {0};
+    json_print(value, &text);
+    puts(text.data);
+}
+
+/* ---- list --------------------------------------------------------------------------- */
+
+static struct json_object *list_item(const char *name, const struct loaded_plugin *plugin, const char *error)
+{
+    struct json_object *item = json_object_new_object();
+    json_put_text(item, "name", name);
+    json_put_text(item, "title", plugin ? plugin->descriptor.title : NULL);
+    json_put_text(item, "version", plugin ? plugin->descriptor.version : NULL);
+    json_put_text(item, "file", plugin ? plugin->path : NULL);
+    json_put_text(item, "error", error);
+    return item;
+}
+
+static int run_list(bool json)
+{
+    struct json_object *items = json_object_new_array();
+    char **names = loader_list();
+    if (!json)
+        printf("%-*s %-10s %s\n", BLURB, "NAME", "VERSION", "TITLE");
+    for (size_t i = 0; names[i]; i++) {
+        char *error cleanup_text = NULL;
+        const struct loaded_plugin *plugin = loader_load(names[i], &error);
+        json_object_array_add(items, list_item(names[i], plugin, error));
+        if (!json && plugin)
+            printf("%-*s %-10s %s\n", BLURB, names[i], plugin->descriptor.version, plugin->descriptor.title);
+        else if (!json)
+            printf("%-*s %-10s %s\n", BLURB, names[i], "-", error);
+        free(names[i]);
+    }
+    free(names);
+    struct json_object *all cleanup_json = json_object_new_object();
+    json_object_object_add(all, "items", items);
+    json_object_object_add(all, "next", NULL);
+    if (json)
+        print_json(all);
+    return CMD_DONE;
+}
+
+/* ---- show ----------------------------------------------------------------------------- */
+
+static const char *type_name(enum bb_option_type type)
+{
+    switch (type) {
+    case BB_STRING:
+        return "string";
+    case BB_BOOL:
+        return "bool";
+    case BB_INT:
+        return "int";
+    case BB_NUMBER:
+        return "number";
+    case BB_DURATION:
+        return "duration";
+    case BB_JSON:
+        return "json";
+    case BB_SECRET:
+        return "secret";
+    }
+    return "";
+}
+
+static const struct flag {
+    unsigned bit;
+    const char *name;
+} operation_flags[] = {
+    {BB_WRITES, "writes"}, {BB_CREATES, "creates"},       {BB_IDEMPOTENT, "idempotent"}, {BB_CAN_LOOKUP, "can_lookup"},
+    {BB_PARK, "park"},     {BB_UNVERIFIED, "unverified"}, {BB_AT_START, "at_start"},
+};
+#define FLAG_COUNT (sizeof operation_flags / sizeof *operation_flags)
+
+static void describe_auth(const struct bb_auth *auth, struct buf *text)
+{
+    switch (auth->scheme) {
+    case BB_AUTH_NONE:
+        buf_puts(text, "none");
+        break;
+    case BB_AUTH_HEADER:
+        buf_printf(text, "header %s from %s", auth->header, auth->secret_option);
+        break;
+    case BB_AUTH_BASIC:
+        buf_printf(text, "basic from %s and %s", auth->user_option, auth->secret_option);
+        break;
+    case BB_AUTH_BEARER:
+        buf_printf(text, "bearer token from %s", auth->secret_option);
+        break;
+    }
+}
+
+static void describe_webhooks(const struct bb_plugin *plugin, struct buf *text)
+{
+    if (!plugin->hook.event_pointer)
+        buf_puts(text, "none");
+    else if (plugin->hook.signature.header)
+        buf_printf(text, "event at %s, signed in %s", plugin->hook.event_pointer, plugin->hook.signature.header);
+    else
+        buf_printf(text, "event at %s, not signed: needs allow_unsigned: true", plugin->hook.event_pointer);
+}
+
+static void show_options(const struct bb_plugin *plugin)
+{
+    struct bb_option option;
+    if (plugin->option_count)
+        puts("\noptions");
+    for (size_t i = 0; plugin_option(plugin, i, &option); i++) {
+        printf("  %-*s %-9s %s", BLURB - 2, option.name, type_name(option.type), or_empty(option.help));
+        if (option.flags & BB_REQUIRED)
+            printf(" (required)");
+        else if (option.default_value)
+            printf(" (default %s)", option.default_value);
+        putchar('\n');
+    }
+}
+
+static void show_operations(const struct bb_plugin *plugin)
+{
+    struct bb_operation operation;
+    if (plugin->operation_count)
+        puts("\noperations");
+    for (size_t i = 0; plugin_operation(plugin, i, &operation); i++) {
+        char cooldown[24];
+        printf("  %-*s %s\n%*s", BLURB - 2, operation.name, or_empty(operation.help), BLURB + 1, "");
+        fputs(operation.flags & BB_WRITES ? "writes" : "reads", stdout);
+        for (size_t f = 0; f < FLAG_COUNT; f++)
+            if (operation.flags & operation_flags[f].bit & ~BB_WRITES)
+                printf(", %s", operation_flags[f].name);
+        if (operation.max_batch > 1)
+            printf(", batches of %u", operation.max_batch);
+        if (operation.coalesce)
+            printf(", newest of each %s", operation.coalesce);
+        if (operation.default_cooldown_ms) {
+            number_format_duration(operation.default_cooldown_ms, cooldown);
+            printf(", cooldown %s", cooldown);
+        }
+        if (operation.default_budget)
+            printf(", budget %s", operation.default_budget);
+        if (operation.budget_pointer)
+            printf(" per %s", operation.budget_pointer);
+        putchar('\n');
+    }
+}
+
+static struct json_object *options_json(const struct bb_plugin *plugin)
+{
+    struct json_object *items = json_object_new_array();
+    struct bb_option option;
+    for (size_t i = 0; plugin_option(plugin, i, &option); i++) {
+        struct json_object *item = json_object_new_object();
+        json_put_text(item, "name", option.name);
+        json_put_text(item, "type", type_name(option.type));
+        json_object_object_add(item, "required", json_object_new_boolean((option.flags & BB_REQUIRED) != 0));
+        json_put_text(item, "default", option.default_value);
+        json_put_text(item, "help", option.help);
+        json_object_array_add(items, item);
+    }
+    return items;
+}
+
+static struct json_object *operations_json(const struct bb_plugin *plugin)
+{
+    struct json_object *items = json_object_new_array();
+    struct bb_operation operation;
+    for (size_t i = 0; plugin_operation(plugin, i, &operation); i++) {
+        struct json_object *item = json_object_new_object(), *flags = json_object_new_array();
+        for (size_t f = 0; f < FLAG_COUNT; f++)
+            if (operation.flags & operation_flags[f].bit)
+                json_object_array_add(flags, json_text(span_of(operation_flags[f].name)));
+        json_put_text(item, "name", operation.name);
+        json_put_text(item, "help", operation.help);
+        json_object_object_add(item, "flags", flags);
+        json_put_int(item, "max_batch", operation.max_batch);
+        json_put_text(item, "coalesce", operation.coalesce);
+        json_put_int(item, "default_cooldown_ms", operation.default_cooldown_ms);
+        json_put_text(item, "default_budget", operation.default_budget);
+        json_put_text(item, "budget_pointer", operation.budget_pointer);
+        json_object_array_add(items, item);
+    }
+    return items;
+}
+
+static int run_show(const char *name, bool json)
+{
+    char *error cleanup_text = NULL;
+    const struct loaded_plugin *loaded = loader_load(name, &error);
+    if (!loaded) {
+        fprintf(stderr, "%s\n", error);
+        return CMD_NO;
+    }
+    const struct bb_plugin *plugin = &loaded->descriptor;
+    struct buf auth cleanup_buf = {0}, webhooks cleanup_buf = {0};
+    describe_auth(&plugin->auth, &auth);
+    describe_webhooks(plugin, &webhooks);
+    if (json) {
+        struct json_object *item cleanup_json = list_item(plugin->name, loaded, NULL);
+        json_put_text(item, "help", plugin->help);
+        json_put_text(item, "default_url", plugin->default_url);
+        json_put_text(item, "auth", auth.data);
+        json_put_text(item, "webhooks", webhooks.data);
+        json_put_int(item, "poll_ms", plugin->poll_ms);
+        json_object_object_add(item, "options", options_json(plugin));
+        json_object_object_add(item, "operations", operations_json(plugin));
+        print_json(item);
+        return CMD_DONE;
+    }
+    printf("%s %s: %s\n%s\n\n", plugin->name, plugin->version, plugin->title, plugin->help);
+    printf("%-10s %s\n%-10s %s\n", "file", loaded->path, "url",
+           plugin->default_url ? plugin->default_url : "none of its own: the target must say url");
+    printf("%-10s %s\n%-10s %s\n", "auth", auth.data, "webhooks", webhooks.data);
+    if (plugin->poll) {
+        char every[24];
+        number_format_duration(plugin->poll_ms, every);
+        printf("%-10s every %s\n", "polls", every);
+    }
+    show_options(plugin);
+    show_operations(plugin);
+    return CMD_DONE;
+}
+
+/* ---- check -------------------------------------------------------------------------------- */
+
+static int run_check(const char *name, char **pairs, size_t count, bool json)
+{
+    struct conform_option *options = mem_alloc((count + 1) * sizeof *options);
+    bool usage = false;
+    for (size_t i = 0; i < count; i++) {
+        char *equals = strchr(pairs[i], '=');
+        usage = usage || !equals;
+        if (equals)
+            *equals = '\0';
+        options[i] = (struct conform_option){pairs[i], equals ? equals + 1 : ""};
+    }
+    if (usage) {
+        free(options);
+        return cmd_usage(&cmd_plugins, "options are given as NAME=VALUE");
+    }
+    struct conform_result result;
+    conform_run(name, options, count, &result);
+    const bool good = result.complaints.len == 0;
+    if (json) {
+        struct json_object *item cleanup_json = json_object_new_object();
+        struct json_object *complaints = json_object_new_array();
+        for (char *save = NULL, *line = good ? NULL : strtok_r(result.complaints.data, "\n", &save); line;
+             line = strtok_r(NULL, "\n", &save))
+            json_object_array_add(complaints, json_text(span_of(line)));
+        json_object_object_add(item, "ok", json_object_new_boolean(good));
+        json_object_object_add(item, "complaints", complaints);
+        json_put_int(item, "calls", (int64_t)result.calls);
+        json_put_int(item, "slowest_us", result.slowest_us);
+        print_json(item);
+    } else if (good) {
+        printf("%s keeps the rules: %zu calls, the slowest took %.1f ms\n", name, result.calls,
+               (double)result.slowest_us / 1000.0);
+    } else {
+        fwrite(result.complaints.data, 1, result.complaints.len, stdout);
+    }
+    conform_result_finish(&result);
+    free(options);
+    return good ? CMD_DONE : CMD_NO;
+}
+
+/* ---- test --------------------------------------------------------------------------------- */
+
+static int run_test(const char *name, char **files, size_t count, bool json)
+{
+    char *error cleanup_text = NULL;
+    const struct loaded_plugin *plugin = loader_load(name, &error);
+    if (!plugin) {
+        fprintf(stderr, "%s\n", error);
+        return CMD_NO;
+    }
+    struct cases_result result = {0};
+    struct buf report cleanup_buf = {0};
+    bool broken = false;
+    for (size_t i = 0; i < count; i++)
+        broken = cases_run(plugin, files[i], !json, &report, &result) != 0 || broken;
+    const bool good = !broken && result.failed == 0;
+    if (json) {
+        struct json_object *item cleanup_json = json_object_new_object();
+        json_object_object_add(item, "ok", json_object_new_boolean(good));
+        json_put_int(item, "cases", (int64_t)result.cases);
+        json_put_int(item, "failed", (int64_t)result.failed);
+        json_put_text(item, "report", report.data ? report.data : "");
+        print_json(item);
+    } else {
+        fwrite(report.data ? report.data : "", 1, report.len, stdout);
+        printf("%zu cases, %zu failed\n", result.cases, result.failed);
+    }
+    return good ? CMD_DONE : CMD_NO;
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static const char usage[] = "busbar plugins list\n"
+                            "busbar plugins show NAME\n"
+                            "busbar plugins check FILE.so [OPTION=VALUE...]\n"
+                            "busbar plugins test FILE.so CASE...\n"
+                            "busbar plugins new NAME";
+
+static const char help[] =
+    "list    the plugins that can be found, with what is wrong with the others\n"
+    "show    what a plugin speaks to, its options and operations\n"
+    "check   loads a plugin in a process of its own and calls it with nonsense: it must not crash, break\n"
+    "        a rule of the ABI or take over 10 ms. OPTION=VALUE where stand-ins for options do not do\n"
+    "test    runs conversations written down in .case files, without a network\n"
+    "new     writes ./NAME with a plugin to start from; `make test` there builds and tests it\n"
+    "\n"
+    "  --json   list, show, check and test as JSON\n"
+    "\n"
+    "A NAME or FILE.so with a slash is a path; a name without is looked for in $BUSBAR_PLUGIN_PATH, beside\n"
+    "the program and in the installed folder. Exit status: 0 done, 1 the answer is no, 2 usage.\n";
+
+static int run(int argc, char **argv);
+const struct command cmd_plugins = {"plugins", usage, help, run};
+
+static int run_verb(size_t count, char **words, bool json)
+{
+    const char *verb = words[0];
+    if (strcmp(verb, "list") == 0)
+        return count == 1 ? run_list(json) : cmd_usage(&cmd_plugins, "list takes nothing");
+    if (strcmp(verb, "show") == 0)
+        return count == 2 ? run_show(words[1], json) : cmd_usage(&cmd_plugins, "show takes a NAME");
+    if (strcmp(verb, "new") == 0)
+        return count == 2 ? plugins_new(words[1]) : cmd_usage(&cmd_plugins, "new takes a NAME");
+    if (strcmp(verb, "check") == 0)
+        return count >= 2 ? run_check(words[1], words + 2, count - 2, json)
+                          : cmd_usage(&cmd_plugins, "check takes a FILE.so");
+    if (strcmp(verb, "test") == 0)
+        return count >= 3 ? run_test(words[1], words + 2, count - 2, json)
+                          : cmd_usage(&cmd_plugins, "test takes a FILE.so and CASE files");
+    return cmd_usage(&cmd_plugins, "there is no such verb");
+}
+
+static int run(int argc, char **argv)
+{
+    bool json = false;
+    const struct cmd_option options[] = {{NULL, "--json", NULL, &json}, {0}};
+    int status = cmd_options(&cmd_plugins, &argc, argv, options);
+    if (status >= 0)
+        return status;
+    if (argc < 2)
+        return cmd_usage(&cmd_plugins, "a verb is missing");
+    return run_verb((size_t)argc - 1, argv + 1, json);
+}

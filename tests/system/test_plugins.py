@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`busbar plugins`: what an author of a plugin touches, from an empty folder to passing cases."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from busbar_harness import BINARY, ROOT
+
+TEST_PLUGINS = BINARY.parent / "tests" / "plugins"
+
+
+def plugins(*arguments, cwd=None):
+    environment = dict(os.environ, BUSBAR_PLUGIN_PATH=str(TEST_PLUGINS))
+    return subprocess.run([str(BINARY), "plugins", *map(str, arguments)], capture_output=True, text=True, timeout=60,
+                          check=False, cwd=cwd, env=environment)
+
+
+@pytest.fixture(autouse=True)
+def built():
+    assert BINARY.exists(), f"{BINARY} is not built"
+
+
+def test_list_shows_good_and_broken():
+    items = {item["name"]: item for item in json.loads(plugins("list", "--json").stdout)["items"]}
+    assert items["mobility_work"]["title"] == "Mobility Work" and items["mobility_work"]["error"] is None
+    assert "needs ABI 2, this busbar speaks 1" in items["newer_abi"]["error"]
+    assert "needs ABI 2" in plugins("list").stdout
+
+
+def test_show_names_options_and_operations():
+    shown = json.loads(plugins("show", "good", "--json").stdout)
+    assert {option["name"]: option["type"] for option in shown["options"]}["api_key"] == "secret"
+    create = next(each for each in shown["operations"] if each["name"] == "thing.create")
+    assert create["flags"] == ["writes", "creates", "can_lookup"] and create["default_budget"] == "24/1d"
+    text = plugins("show", "good").stdout
+    assert "header Api-Key from api_key" in text and "cooldown 1h, budget 24/1d per /plan" in text
+
+
+def test_show_of_what_is_not_there_names_every_place():
+    done = plugins("show", "gone")
+    assert done.returncode == 1 and f"{TEST_PLUGINS}/gone.so" in done.stderr
+
+
+@pytest.mark.parametrize("name, complaint", [
+    ("crash", "in thing.create with 1 message {}"), ("sloppy", "there is no message 7"),
+    ("slow", "10 ms"), ("wrong_magic", "its magic is"), ("no_symbol", "exports no busbar_plugin")])
+def test_check_says_what_is_wrong(name, complaint):
+    done = plugins("check", TEST_PLUGINS / f"{name}.so")
+    assert done.returncode == 1 and complaint in done.stdout
+    as_json = json.loads(plugins("check", TEST_PLUGINS / f"{name}.so", "--json").stdout)
+    assert as_json["ok"] is False and complaint in as_json["complaints"][0]
+
+
+def test_check_passes_good_ones():
+    for name in ("good", "old_plugin", "mobility_work"):
+        assert plugins("check", name).returncode == 0, name
+
+
+def test_check_takes_options():
+    done = plugins("check", "good", "site=nowhere")
+    assert done.returncode == 1 and "there is no site nowhere" in done.stdout
+    assert plugins("check", "good", "site").returncode == 2
+
+
+def test_test_names_file_and_line(tmp_path):
+    case = tmp_path / "bad.case"
+    case.write_text("option api_key k\noption site s\ncase wrong\noperation thing.create\nmessage {}\n"
+                    "expect send GET /things\n")
+    done = plugins("test", "good", case)
+    assert done.returncode == 1
+    assert f"{case}:6: wrong: expected GET /things, got POST /things" in done.stdout
+    assert "1 cases, 1 failed" in done.stdout
+
+
+def test_new_builds_and_passes_as_written(tmp_path):
+    done = plugins("new", "acme_cmms", cwd=tmp_path)
+    assert done.returncode == 0
+    folder = tmp_path / "acme_cmms"
+    made = subprocess.run(["make", "-C", str(folder), "test", f"BUSBAR={BINARY}", "CFLAGS=-Wall -Wextra -Werror",
+                           f"BUSBAR_INCLUDE={ROOT / 'include'}"], capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "keeps the rules" in made.stdout and "3 cases, 0 failed" in made.stdout
+
+
+def test_new_never_overwrites(tmp_path):
+    assert plugins("new", "acme", cwd=tmp_path).returncode == 0
+    (tmp_path / "acme" / "acme.c").write_text("mine")
+    done = plugins("new", "acme", cwd=tmp_path)
+    assert done.returncode == 1 and (tmp_path / "acme" / "acme.c").read_text() == "mine"
+    assert plugins("new", "Acme/../x", cwd=tmp_path).returncode == 2
+
+
+def test_cases_are_all_documented():
+    page = (ROOT / "plugins" / "CASES.md").read_text()
+    source = "".join((ROOT / "core" / name).read_text() for name in ("cases.c", "cases_expect.c"))
+    words = [line.split('"')[1] for line in source.splitlines() if line.startswith('    {"') and ", line_" in line
+             or line.startswith('    {"expect')]
+    assert len(words) > 35
+    assert [word for word in words if f"`{word}" not in page] == []
