@@ -240,8 +240,16 @@ static int adopt(struct store *store, char **error)
     return *error ? -1 : 0;
 }
 
+/* Without its memory statistics, and so without the global lock that counts for them. Before its first use only. */
+static void set_up_sqlite(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 struct store *store_open(const struct store_options *options, char **error)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_up_sqlite);
     struct store *store = mem_alloc(sizeof *store);
     *error = NULL;
     store->path = mem_strdup(options->path);
