@@ -146,11 +146,11 @@ static void test_store_failed_write_leaves_only_rollback(void **state)
 {
     struct fixture *fixture = *state;
     put_delivery(fixture->session, "a", "mw");
-    struct delivery good = make_delivery("b", "mw"), twice = make_delivery("a", "mw");
+    struct delivery good = make_delivery("b", "mw"), twice = make_delivery("a", "mw"), late = make_delivery("d", "mw");
     assert_int_equal(store_begin(fixture->session), 0);
     assert_int_equal(store_add_delivery(fixture->session, &good), 0);
     assert_int_equal(store_add_delivery(fixture->session, &twice), -1);
-    assert_int_equal(store_add_delivery(fixture->session, &good), -1);
+    assert_int_equal(store_add_delivery(fixture->session, &late), -1);
     assert_int_equal(store_commit(fixture->session), -1);
     assert_non_null(strstr(store_error(fixture->session), "UNIQUE"));
     assert_false(store_in_transaction());
