@@ -24,6 +24,7 @@
 
 #include "clock.h"
 #include "http.h"
+#include "listen.h"
 #include "log.h"
 #include "number.h"
 
@@ -32,7 +33,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +50,6 @@ enum {
     TIMEOUT_MS = 10000,
     SENDING_FACTOR = 6, /* a reply may take so many time-outs */
     MAX_CONNECTIONS = 512,
-    BACKLOG = 1024,
     FULL_POLL_MS = 100, /* how often to look for someone waiting at the door while all places are taken */
 };
 
@@ -503,60 +502,6 @@ size_t web_open_requests(const struct web *web)
 
 /* ---- life */
 
-/* The socket, listening, or -1 with a reason. */
-static int open_socket(const char *address, char **error)
-{
-    const char *colon = strrchr(address, ':');
-    cleanup_text char *host = colon ? span_dup((struct span){address, (size_t)(colon - address)}) : NULL;
-    int64_t port;
-    size_t len = host ? strlen(host) : 0;
-    bool bracketed = len >= 2 && host[0] == '[' && host[len - 1] == ']';
-    if (!colon || !number_parse_int(span_of(colon + 1), 0, 65535, &port) || (!bracketed && strpbrk(host, ":[]"))) {
-        *error = mem_printf("%s: an address is host:port or [v6]:port", address);
-        return -1;
-    }
-    if (bracketed)
-        host[len - 1] = '\0';
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *list = NULL;
-    int code = getaddrinfo(len == 0 ? NULL : host + bracketed, colon + 1, &hints, &list);
-    if (code != 0) {
-        *error = mem_printf("cannot listen on %s: %s", address, gai_strerror(code));
-        return -1;
-    }
-    int fd = -1, on = 1, off = 0, why = 0;
-    for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
-        fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol);
-        if (fd >= 0) {
-            setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-            if (a->ai_family == AF_INET6)
-                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-        }
-        if (fd < 0 || bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
-            why = errno;
-            if (fd >= 0)
-                close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(list);
-    if (fd < 0)
-        *error = mem_printf("cannot listen on %s: %s", address, strerror(why));
-    return fd;
-}
-
-static int take_socket(int fd, const char *address, char **error)
-{
-    int listening = 0;
-    socklen_t len = sizeof(listening);
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 || !listening) {
-        *error = mem_printf("the socket inherited for %s is not one that listens", address);
-        return -1;
-    }
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    return fd;
-}
-
 static bool read_pem(const char *path, struct buf *pem, char **error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -635,8 +580,8 @@ struct web *web_create(const struct web_options *options, struct http *reactor, 
     web->max_connections = options->max_connections > 0 ? options->max_connections : MAX_CONNECTIONS;
     web->next_check_ms = INT64_MAX;
     web->tls = options->tls_cert != NULL;
-    web->listen_fd = options->listen_fd > 0 ? take_socket(options->listen_fd, options->address, error)
-                                            : open_socket(options->address, error);
+    web->listen_fd = options->listen_fd > 0 ? listen_inherit(options->listen_fd, options->address, error)
+                                            : listen_open(options->address, error);
     if (web->listen_fd < 0 || !start(web, options, error)) {
         if (web->listen_fd >= 0)
             close(web->listen_fd);
@@ -668,13 +613,7 @@ void web_destroy(struct web *web)
 
 int web_port(const struct web *web)
 {
-    struct sockaddr_storage address = {0};
-    socklen_t len = sizeof(address);
-    if (getsockname(web->listen_fd, (struct sockaddr *)&address, &len) < 0)
-        return -1;
-    if (address.ss_family == AF_INET6)
-        return ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port);
-    return ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+    return listen_port(web->listen_fd);
 }
 
 int web_listen_fd(const struct web *web)

@@ -219,6 +219,41 @@ class Sandbox(Process):
         return self.control("POST", "task", {"task": task, "event": event})["key"]
 
 
+class Proxy(Process):
+    """A TCP proxy before `to_port` that delays, stalls, drops, resets and refuses (see tests/sandbox/proxy.py)."""
+
+    name = "proxy"
+
+    def __init__(self, folder, logs, to_port):
+        super().__init__(folder, logs)
+        self.to_port, self.port, self.control_port = to_port, 0, 0
+
+    def start(self):
+        self.launch([sys.executable, str(SANDBOX / "proxy.py"), "--to", f"127.0.0.1:{self.to_port}"],
+                    stdout=subprocess.PIPE)
+        line = self.process.stdout.readline()
+        assert line, f"the proxy did not start:\n{self.tail()}"
+        ready = json.loads(line)
+        self.port, self.control_port = ready["port"], ready["control_port"]
+
+    def control(self, method, name, body=None):
+        answer = http_call(self.control_port, method, f"/_control/{name}", body)
+        assert answer.status == 200, f"{method} {name}: {answer.status} {answer.body}"
+        return answer.json
+
+    def state(self):
+        return self.control("GET", "state")
+
+    def set(self, **faults):
+        return self.control("POST", "faults", faults)
+
+    def heal(self):
+        return self.control("POST", "heal")
+
+    def cut(self, how="reset"):
+        return self.control("POST", "cut", {"how": how})
+
+
 class Metrics:
     """A scrape: {(name, ((label, value), ..)): number}."""
 

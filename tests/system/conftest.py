@@ -79,6 +79,24 @@ def sandbox(make_sandbox):
 
 
 @pytest.fixture
+def make_proxy(tmp_path, logs):
+    """make_proxy(port) -> Proxy that listens before what listens there"""
+    made = []
+
+    def make(to_port):
+        folder = tmp_path / f"proxy{len(made)}"
+        folder.mkdir()
+        proxy = harness.Proxy(folder, logs, to_port)
+        made.append(proxy)
+        proxy.start()
+        return proxy
+
+    yield make
+    for proxy in made:
+        proxy.kill()
+
+
+@pytest.fixture
 def make_busbar(tmp_path, logs):
     """make_busbar(config as dict or text, start=True) -> Busbar"""
     if not harness.BINARY.exists():
