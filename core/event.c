@@ -98,6 +98,12 @@ static void copy_known(struct order_record *record, const struct work_order *kno
         *texts[i] = keep(record, *texts[i]);
 }
 
+void event_copy_order(struct order_record *record, const struct work_order *order)
+{
+    *record = (struct order_record){.arena = arena_create()};
+    copy_known(record, order);
+}
+
 static bool is_over(enum status status)
 {
     return status == COMPLETED || status == CLOSED || status == CANCELED;

@@ -25,6 +25,8 @@ struct order_record {
 void event_merge_order(struct order_record *record, const struct work_order *known, const struct bb_work_order *said,
                        const char *provider_id, const char *new_id, int64_t now_ms);
 void order_record_finish(struct order_record *record);
+/* A copy that owns its text. */
+void event_copy_order(struct order_record *record, const struct work_order *order);
 /* The eleven contract fields as a JSON object. */
 void event_print_order(const struct work_order *order, struct buf *out);
 

@@ -10,34 +10,42 @@
 
 /* json-c quietly clamps whole numbers beyond 64 bits. Numbers keep their text with us, so such a
  * text is refused with a reason rather than changed: the caller makes a dead letter of it. */
+static bool is_clamped(struct span digits, bool negative)
+{
+    static const char most[] = "18446744073709551615", least[] = "9223372036854775808";
+    struct span limit = negative ? SPAN(least) : SPAN(most);
+    while (digits.len > 1 && digits.data[0] == '0') {
+        digits.data++;
+        digits.len--;
+    }
+    return digits.len > limit.len || (digits.len == limit.len && memcmp(digits.data, limit.data, limit.len) > 0);
+}
+
 static bool has_huge_integer(struct span text)
 {
     bool in_string = false;
-    size_t digits = 0;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.data[i];
         if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
+            i += c == '\\';
+            in_string = c != '"';
             continue;
         }
-        if (c == '"')
-            in_string = true;
-        if (c >= '0' && c <= '9') {
-            digits++;
+        in_string = c == '"';
+        if (c < '0' || c > '9')
             continue;
-        }
-        if (digits >= 19 && c != '.' && c != 'e' && c != 'E')
+        size_t from = i;
+        while (i < text.len && text.data[i] >= '0' && text.data[i] <= '9')
+            i++;
+        bool whole = i == text.len || strchr(".eE", text.data[i]) == NULL || text.data[i] == '\0';
+        if (whole && i - from >= 19 &&
+            is_clamped((struct span){text.data + from, i - from}, from > 0 && text.data[from - 1] == '-'))
             return true;
-        if (c == '.' || c == 'e' || c == 'E') { /* a fraction: kept as text by json-c */
-            while (i + 1 < text.len && strchr("0123456789eE+-.", text.data[i + 1]) != NULL && text.data[i + 1] != '\0')
-                i++;
-        }
-        digits = 0;
+        while (i < text.len && text.data[i] != '\0' && strchr("0123456789.eE+-", text.data[i]) != NULL)
+            i++; /* a fraction: json-c keeps its text */
+        i--;
     }
-    return digits >= 19;
+    return false;
 }
 
 struct json_object *json_parse(struct span text, bool *is_null, const char **error)
@@ -72,7 +80,7 @@ struct json_object *json_parse(struct span text, bool *is_null, const char **err
     }
     if (state == json_tokener_success && has_huge_integer(text)) {
         json_object_put(value);
-        *error = "it has a whole number beyond 18 digits; send it as a string";
+        *error = "it has a whole number beyond 64 bits; send it as a string";
         return NULL;
     }
     if (state != json_tokener_success) {

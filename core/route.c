@@ -484,11 +484,16 @@ static bool is_own(const struct route_set *set, struct span topic)
     return len > 0 && topic.len >= len && memcmp(topic.data, set->prefix, len) == 0;
 }
 
+size_t route_set_match(struct route_set *set, const struct message *message, const uint32_t **routes)
+{
+    return is_own(set, message->topic) ? 0 : find_rules(set, message, routes);
+}
+
 size_t route_set_evaluate(struct route_set *set, const struct message *message, int64_t steady_ms, route_decide *each,
                           void *context)
 {
     const uint32_t *rules;
-    size_t count = is_own(set, message->topic) ? 0 : find_rules(set, message, &rules);
+    size_t count = route_set_match(set, message, &rules);
     if (count == 0)
         return 0;
     struct reading r;

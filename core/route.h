@@ -34,6 +34,8 @@ void route_set_destroy(struct route_set *set);
  * ones; `share` puts $share/<share>/ before each. borrowed */
 size_t route_set_filters(const struct route_set *set, const char *const **filters);
 
+/* Which routes a message is for, ascending; borrowed until the next call. */
+size_t route_set_match(struct route_set *set, const struct message *message, const uint32_t **routes);
 /* Evaluates one message against its routes in the order of the file. steady_ms drives triggers. Answers the number
  * of decisions made. */
 size_t route_set_evaluate(struct route_set *set, const struct message *message, int64_t steady_ms, route_decide *decide,

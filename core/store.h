@@ -94,8 +94,8 @@ struct delivery {
     const char *merged_into;        /* id, or NULL */
 };
 
-/* Fills seq. Kinds OUT and IN are refused when the store is full. Members that come later (attempts, ended ...) are ignored; a state other than pending may
- * be given (draft; rejected with error, for what could not be mapped). */
+/* Fills seq. Kinds OUT and IN are refused when the store is full. Members that come later (attempts, ended ...) are
+ * ignored; a state other than pending may be given (draft; rejected with error, for what could not be mapped). */
 int store_add_delivery(struct store_session *session, struct delivery *delivery);
 
 struct delivery_head {
@@ -106,15 +106,15 @@ struct delivery_head {
     enum delivery_state state;
     bool in_flight;
 };
-/* Pending and retrying ones of a target with seq > after, in order, at most limit. Both kinds OUT and IN. */
-int store_scan_open(struct store_session *session, const char *target, int64_t after_seq, size_t limit,
-                    void (*each)(void *context, const struct delivery_head *head), void *context);
+/* Pending and retrying ones of a target with seq > after, of one kind, in order, at most limit. */
+int store_scan_open(struct store_session *session, const char *target, enum delivery_kind kind, int64_t after_seq,
+                    size_t limit, void (*each)(void *context, const struct delivery_head *head), void *context);
 /* Whole deliveries. each may be called 0 or 1 times by the first two. */
 typedef void store_delivery_each(void *context, const struct delivery *delivery);
 int store_get_delivery(struct store_session *session, int64_t seq, store_delivery_each *each, void *context);
 int store_find_delivery(struct store_session *session, const char *id, store_delivery_each *each, void *context);
 
-struct delivery_filter { /* NULL or 0: any */
+struct delivery_filter { /* NULL or 0: any; without a target, what goes to the bus is left out */
     const char *target, *route, *state, *code, *lane;
     int64_t before_seq; /* cursor: newest first, seq < this */
     size_t limit;
@@ -144,7 +144,7 @@ struct settlement {
     struct delivery_error error;
     const char *request, *response, *merged_into;
     const char *who;  /* audit: "busbar", or "operator" */
-    const char *what; /* audit: "attempt", "retry", "discard", "approve", "edit", "crash" */
+    const char *what; /* audit: "attempt", "import", "retry", "discard", "approve", "edit", "crash"; NULL: no row */
     int64_t now_ms;
 };
 /* The verdict: state, error, one audit row. request and response NULL: those of the last attempt stay. What was

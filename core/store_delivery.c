@@ -111,13 +111,14 @@ int store_add_delivery(struct store_session *session, struct delivery *delivery)
 
 /* ---- reading -----------------------------------------------------------------*/
 
-int store_scan_open(struct store_session *session, const char *target, int64_t after_seq, size_t limit,
-                    void (*each)(void *context, const struct delivery_head *head), void *context)
+int store_scan_open(struct store_session *session, const char *target, enum delivery_kind kind, int64_t after_seq,
+                    size_t limit, void (*each)(void *context, const struct delivery_head *head), void *context)
 {
     struct sql sql;
     if (sql_start(&sql, session, SQL_SCAN_OPEN) != 0)
         return -1;
     sql_put_text(&sql, target);
+    sql_put_int(&sql, kind);
     sql_put_int(&sql, after_seq);
     sql_put_int(&sql, (int64_t)limit);
     int row;
@@ -315,6 +316,8 @@ static void print_detail(const struct settlement *settlement, struct buf *out)
 static int audit_delivery(struct store_session *session, int64_t seq, const struct settlement *settlement)
 {
     cleanup_buf struct buf detail = {0};
+    if (settlement->what == NULL)
+        return 0; /* a publish: its delivery's row says it all */
     print_detail(settlement, &detail);
     struct sql sql;
     if (sql_start(&sql, session, SQL_AUDIT_DELIVERY) != 0)

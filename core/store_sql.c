@@ -10,7 +10,7 @@
  *
  * Each index is paid for at intake, so each has to earn its place:
  *   id (unique)         one delivery by its name; refuses a second acceptance under one id
- *   deliveries_open     (target, seq) of what is due to be sent: dispatch's scan
+ *   deliveries_open     (target, kind, seq) of what is due to be sent: dispatch's scan
  *   deliveries_waiting  (state, seq) of all that is not over, dead letters included: lists for people
  *   deliveries_ended    what retention removes: written when a delivery ends, not at intake
  * Their WHERE terms stand in the queries word for word: only so does SQLite know that they serve.
@@ -35,7 +35,7 @@ const char *const sql_migrations[] = {
     " target TEXT NOT NULL, route TEXT, operation TEXT, lane TEXT, order_id TEXT, topic TEXT,"
     " error_class TEXT, error_code TEXT, error_message TEXT, http_status INTEGER NOT NULL, request_id TEXT,"
     " rejected_fields TEXT, owner_action TEXT, merged_into TEXT);"
-    "CREATE INDEX deliveries_open ON deliveries(target) WHERE state IN (2, 3);"
+    "CREATE INDEX deliveries_open ON deliveries(target, kind) WHERE state IN (2, 3);"
     "CREATE INDEX deliveries_waiting ON deliveries(state) WHERE state IN (1, 2, 3, 5);"
     "CREATE INDEX deliveries_ended ON deliveries(ended_ms) WHERE state IN (4, 6, 7);"
     "CREATE TABLE contents (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, payload BLOB, user TEXT);"
@@ -78,8 +78,9 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
     "SELECT " DELIVERY ", c.body, c.payload, c.user, e.request, e.response FROM deliveries d" \
     " LEFT JOIN contents c ON c.seq = d.seq LEFT JOIN exchanges e ON e.seq = d.seq"
 #define LISTED_DELIVERY "SELECT " DELIVERY ", NULL, NULL, NULL, NULL, NULL FROM deliveries d"
-#define LIST_FILTER                                                                                       \
-    " AND (?2 IS NULL OR target = ?2) AND (?3 IS NULL OR route = ?3) AND (?4 IS NULL OR error_code = ?4)" \
+#define LIST_FILTER                                                                                                    \
+    " AND CASE WHEN ?2 IS NULL THEN kind <> 3 ELSE target = ?2 END AND (?3 IS NULL OR route = ?3) AND (?4 IS NULL OR " \
+    "error_code = ?4)"                                                                                                 \
     " AND (?5 IS NULL OR lane = ?5) AND seq < ?6 ORDER BY seq DESC LIMIT ?7"
 
 #define ORDER                                                                                                     \
@@ -109,7 +110,7 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_ADD_CONTENT] = "INSERT INTO contents (seq, body, payload, user) VALUES (?, ?, ?, ?)",
     [SQL_SCAN_OPEN] = "SELECT seq, due_ms, accepted_ms, operation, lane, route, attempts, kind, state, in_flight"
                       " FROM deliveries INDEXED BY deliveries_open"
-                      " WHERE state IN (2, 3) AND target = ? AND seq > ? ORDER BY seq LIMIT ?",
+                      " WHERE state IN (2, 3) AND target = ? AND kind = ? AND seq > ? ORDER BY seq LIMIT ?",
     [SQL_GET_DELIVERY] = WHOLE_DELIVERY " WHERE d.seq = ?",
     [SQL_FIND_DELIVERY] = WHOLE_DELIVERY " WHERE d.id = ?",
     [SQL_LIST_DELIVERIES] = LISTED_DELIVERY " WHERE (?1 = 0 OR state = ?1)" LIST_FILTER,

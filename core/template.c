@@ -346,7 +346,7 @@ static bool parse_text(struct compiler *c, size_t len)
             c->error_at = dollar;
             const char *close = find_close(dollar + 2, end);
             if (close == NULL)
-                return fail(c, mem_printf("the placeholder is not closed: } is missing"));
+                return fail(c, mem_printf("the placeholder %.*s is not closed: } is missing", (int)left, dollar));
             c->at = dollar + 2;
             c->end = close;
             if (!parse_placeholder(c))

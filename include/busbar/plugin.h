@@ -208,6 +208,7 @@ struct bb_out {
     bool hold_operation;              /* with BB_HOLD: this operation only, not the whole target */
     bool unconfirmed;                 /* with BB_DONE: accepted, not yet confirmed (HTTP 202) */
     const char *source_work_order_id; /* with BB_DONE: the id that the target gave, or NULL */
+    const char *asset_ref;            /* with BB_DONE of what creates: the asset that it is about, or NULL */
 };
 
 /* ---- events --------------------------------------------------------------*/

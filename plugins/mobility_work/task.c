@@ -240,10 +240,26 @@ static enum bb_next send_task(const struct mw_call *call)
     return next;
 }
 
+/* What the task is about, for the order's record: the equipment as the route wrote it. */
+static const char *asset_of(const struct mw_call *call)
+{
+    MW_SCOPED struct json_object *body = mw_parse(call->in->messages[0].body);
+    struct json_object *typed = mw_at(body, "/equipment/value");
+    struct json_object *value = typed ? typed : mw_at(body, "/equipment");
+    if (!json_object_is_type(value, json_type_string) && !json_object_is_type(value, json_type_int))
+        return NULL;
+    return call->host->format(call->job, "%s", json_object_get_string(value));
+}
+
 /* 201 with null is all that is promised (MW-C05): there is nothing to read. */
 enum bb_next mw_task_schedule(const struct mw_call *call)
 {
-    return call->in->response ? mw_judge(call) : send_task(call);
+    if (!call->in->response)
+        return send_task(call);
+    enum bb_next next = mw_judge(call);
+    if (next == BB_DONE)
+        call->out->asset_ref = asset_of(call);
+    return next;
 }
 
 const char *mw_task_check(const struct mw_call *call, struct bb_str body)

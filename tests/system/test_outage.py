@@ -142,7 +142,7 @@ def test_a_poor_answer_ends_in_a_verdict(busbar, sandbox, publisher):
     for n in range(6):
         publisher.send("plant/l1/m1/job", {"n": n, "celsius": n})
     publisher.flush()
-    wait_until(lambda: daemon.metrics().sum("busbar_deliveries_total", verdict="delivered") == 6, 20)
+    wait_until(lambda: daemon.metrics().sum("busbar_deliveries_total", target="mw", verdict="delivered") == 6, 20)
     assert sandbox.counts()["distinct"] == 6
 
 

@@ -101,7 +101,17 @@ static void test_digest_known_answers(void **state)
 static void test_json_keeps_number_text(void **state)
 {
     (void)state;
-    const char *texts[] = {"0.10", "9007199254740993", "1e400", "[1.50,{\"a\":null}]", "17", "true", "null", "\"x\""};
+    const char *texts[] = {"0.10",
+                           "9007199254740993",
+                           "1e400",
+                           "[1.50,{\"a\":null}]",
+                           "17",
+                           "18446744073709551615",
+                           "-9223372036854775808",
+                           "{\"a\":\"99999999999999999999\"}",
+                           "true",
+                           "null",
+                           "\"x\""};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         cleanup_buf struct buf out = {0};
         bool is_null;
@@ -124,6 +134,8 @@ static void test_json_refuses_with_a_reason(void **state)
                                  SPAN("\"\xff\""),
                                  SPAN("'a'"),
                                  SPAN("123456789012345678901234567890"),
+                                 SPAN("[18446744073709551616]"),
+                                 SPAN("-9223372036854775809"),
                                  SPAN("{\"a\":1}\0x")};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         const char *error = NULL;

@@ -199,9 +199,12 @@ static void test_store_scan_open_is_in_order_and_by_target(void **state)
     struct fixture *fixture = *state;
     int64_t first = put_delivery(fixture->session, "a", "mw");
     put_delivery(fixture->session, "b", "assetic");
+    struct delivery webhook = make_delivery("webhook", "mw");
+    webhook.kind = DELIVERY_IN;
+    WRITE(fixture->session, store_add_delivery(fixture->session, &webhook));
     int64_t second = put_delivery(fixture->session, "c", "mw");
     struct heads heads = {0};
-    assert_int_equal(store_scan_open(fixture->session, "mw", 0, 10, see_head, &heads), 0);
+    assert_int_equal(store_scan_open(fixture->session, "mw", DELIVERY_OUT, 0, 10, see_head, &heads), 0);
     assert_int_equal(heads.count, 2);
     assert_int_equal(heads.seqs[0], first);
     assert_int_equal(heads.seqs[1], second);
@@ -214,7 +217,7 @@ static void test_store_scan_open_goes_on_after_a_number(void **state)
     int64_t second = put_delivery(fixture->session, "b", "mw");
     put_delivery(fixture->session, "c", "mw");
     struct heads heads = {0};
-    assert_int_equal(store_scan_open(fixture->session, "mw", first, 1, see_head, &heads), 0);
+    assert_int_equal(store_scan_open(fixture->session, "mw", DELIVERY_OUT, first, 1, see_head, &heads), 0);
     assert_int_equal(heads.count, 1);
     assert_int_equal(heads.seqs[0], second);
 }
@@ -233,7 +236,7 @@ static void test_store_scan_open_leaves_out_drafts_and_what_is_over(void **state
     int64_t open = put_delivery(fixture->session, "open", "mw");
     settle(fixture, open, (struct settlement){.state = DELIVERY_RETRYING, .due_ms = NOW + 60000});
     struct heads heads = {0};
-    assert_int_equal(store_scan_open(fixture->session, "mw", 0, 10, see_head, &heads), 0);
+    assert_int_equal(store_scan_open(fixture->session, "mw", DELIVERY_OUT, 0, 10, see_head, &heads), 0);
     assert_int_equal(heads.count, 1);
     assert_int_equal(heads.last.seq, open);
     assert_int_equal(heads.last.state, DELIVERY_RETRYING);

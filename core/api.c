@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api.h"
+
+#include "api_json.h"
+#include "clock.h"
+#include "dispatch.h"
+#include "intake.h"
+#include "json.h"
+#include "message.h"
+#include "metrics.h"
+#include "number.h"
+
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_DEFAULT 50
+#define PAGE_MAX 1000
+
+struct call { /* one request on its way through a handler */
+    const struct api *api;
+    const struct api_request *request;
+    struct api_reply *reply;
+    const char *argument; /* the path's {id}, or NULL */
+};
+
+/* ---- replies */
+
+static const char *title_of(int status)
+{
+    switch (status) {
+    case 400:
+        return "Bad Request";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 409:
+        return "Conflict";
+    case 503:
+        return "Service Unavailable";
+    default:
+        return status == 401 ? "Unauthorized" : status == 403 ? "Forbidden" : "Internal Server Error";
+    }
+}
+
+void api_problem(struct api_reply *reply, int status, const char *detail)
+{
+    reply->status = status;
+    reply->content_type = "application/problem+json";
+    buf_clear(&reply->body);
+    buf_printf(&reply->body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", title_of(status),
+               status);
+    buf_put_json(&reply->body, span_of(detail));
+    buf_putc(&reply->body, '}');
+}
+
+static void reply_json(struct call *call, struct json_object *value) /* takes */
+{
+    call->reply->status = 200;
+    call->reply->content_type = "application/json";
+    json_print(value, &call->reply->body);
+    json_object_put(value);
+}
+
+static void reply_store_failed(struct call *call)
+{
+    api_problem(call->reply, 503, store_error(call->api->session));
+}
+
+static void reply_done(struct call *call, int rc, const char *error)
+{
+    if (rc == 0) {
+        reply_json(call, json_object_new_object());
+        return;
+    }
+    bool missing = strncmp(error, "no such", 7) == 0;
+    api_problem(call->reply, missing ? 404 : 409, error);
+}
+
+static bool need_daemon(struct call *call)
+{
+    if (call->api->dispatch != NULL)
+        return true;
+    api_problem(call->reply, 503, "the daemon is down: start `busbar run`");
+    return false;
+}
+
+static const char *query(const struct call *call, const char *name)
+{
+    return call->request->query != NULL ? call->request->query(call->request->context, name) : NULL;
+}
+
+static size_t page_size(const struct call *call)
+{
+    int64_t limit = PAGE_DEFAULT;
+    const char *text = query(call, "limit");
+    if (text != NULL)
+        number_parse_int(span_of(text), 1, PAGE_MAX, &limit);
+    return (size_t)limit;
+}
+
+static int64_t cursor(const struct call *call)
+{
+    int64_t at = 0;
+    const char *text = query(call, "cursor");
+    if (text != NULL)
+        number_parse_int(span_of(text), 0, INT64_MAX, &at);
+    return at;
+}
+
+/* ---- health */
+
+static void get_healthz(struct call *call)
+{
+    call->reply->status = 200;
+    call->reply->content_type = "text/plain; charset=utf-8";
+    buf_puts(&call->reply->body, "ok\n");
+}
+
+static void get_readyz(struct call *call)
+{
+    const char *why = call->api->ready != NULL ? call->api->ready(call->api->context) : "the daemon is down";
+    call->reply->status = why == NULL ? 200 : 503;
+    call->reply->content_type = "text/plain; charset=utf-8";
+    buf_printf(&call->reply->body, "%s\n", why == NULL ? "ready" : why);
+}
+
+static void get_metrics(struct call *call)
+{
+    metric_set(metric_get(metric_family(METRIC_GAUGE, "busbar_store_bytes", "Size of the store on disk.", "")),
+               (double)store_bytes(call->api->store));
+    call->reply->status = 200;
+    call->reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    metrics_render(&call->reply->body);
+}
+
+/* ---- status: one screen */
+
+static void add_count(void *context, const struct delivery_count *count)
+{
+    struct json_object *queue = context, *known;
+    const char *state = delivery_state_name(count->state);
+    int64_t n = count->count;
+    if (count->state == DELIVERY_DELIVERED)
+        return; /* grows with the retention: the metrics have it */
+    if (json_object_object_get_ex(queue, state, &known))
+        n += json_object_get_int64(known);
+    json_put_int(queue, state, n);
+}
+
+static void get_status(struct call *call)
+{
+    const struct api *api = call->api;
+    struct json_object *status = json_object_new_object(), *queue = json_object_new_object(),
+                       *bus = json_object_new_object();
+    const char *why = api->ready != NULL ? api->ready(api->context) : "the daemon is down";
+    json_put_text(status, "instance", api->config->instance);
+    json_put_text(status, "version", BUSBAR_VERSION);
+    json_put_time(status, "started", api->started_ms);
+    json_object_object_add(status, "ready", json_object_new_boolean(why == NULL));
+    json_put_text(status, "reason", why);
+    json_put_text(bus, "state", api->bus_state != NULL ? api->bus_state(api->context) : NULL);
+    json_put_text(bus, "url", api->config->bus.urls[0]);
+    json_object_object_add(status, "bus", bus);
+    if (store_count_deliveries(api->session, add_count, queue) != 0) {
+        json_object_put(queue);
+        json_object_put(status);
+        reply_store_failed(call);
+        return;
+    }
+    json_object_object_add(status, "queue", queue);
+    json_put_int(status, "store_bytes", store_bytes(api->store));
+    json_object_object_add(status, "targets", api->dispatch != NULL ? dispatch_describe(api->dispatch) : NULL);
+    json_object_object_add(status, "routes", api->intake != NULL ? intake_describe(api->intake) : NULL);
+    reply_json(call, status);
+}
+
+/* ---- deliveries */
+
+struct page {
+    const struct api *api;
+    struct json_object *items;
+    size_t count, limit;
+    int64_t last_seq;
+};
+
+static const char *held_reason(const struct api *api, const struct delivery *delivery)
+{
+    bool held = api->dispatch != NULL && delivery_state_is_open(delivery->state) && delivery->kind == DELIVERY_OUT &&
+                dispatch_is_held(api->dispatch, delivery->target);
+    return held ? "the target is held: `busbar targets list` says why" : NULL;
+}
+
+static void add_delivery(void *context, const struct delivery *delivery)
+{
+    struct page *page = context;
+    if (page->count++ < page->limit) {
+        json_object_array_add(page->items, api_delivery(delivery, held_reason(page->api, delivery)));
+        page->last_seq = delivery->seq;
+    }
+}
+
+static struct json_object *finish_page(struct page *page)
+{
+    struct json_object *list = json_object_new_object();
+    json_object_object_add(list, "items", page->items);
+    cleanup_text char *next = page->count > page->limit ? mem_printf("%lld", (long long)page->last_seq) : NULL;
+    json_put_text(list, "next", next);
+    return list;
+}
+
+static void get_deliveries(struct call *call)
+{
+    struct page page = {.api = call->api, .items = json_object_new_array(), .limit = page_size(call)};
+    const struct delivery_filter filter = {.target = query(call, "target"),
+                                           .route = query(call, "route"),
+                                           .state = query(call, "state"),
+                                           .code = query(call, "code"),
+                                           .lane = query(call, "lane"),
+                                           .before_seq = cursor(call),
+                                           .limit = page.limit + 1};
+    enum delivery_state state;
+    if (filter.state != NULL && !delivery_state_parse(filter.state, &state)) {
+        json_object_put(page.items);
+        api_problem(call->reply, 400,
+                    "state is one of draft, pending, retrying, delivered, rejected, expired, discarded");
+        return;
+    }
+    if (store_list_deliveries(call->api->session, &filter, add_delivery, &page) != 0) {
+        json_object_put(page.items);
+        reply_store_failed(call);
+        return;
+    }
+    reply_json(call, finish_page(&page));
+}
+
+struct whole {
+    const struct api *api;
+    struct json_object *delivery;
+};
+
+static void show_delivery(void *context, const struct delivery *delivery)
+{
+    struct whole *whole = context;
+    whole->delivery = api_delivery(delivery, held_reason(whole->api, delivery));
+    api_delivery_details(whole->delivery, delivery);
+}
+
+static void add_audit(void *context, const struct audit *audit)
+{
+    struct page *page = context;
+    if (page->count++ < page->limit) {
+        json_object_array_add(page->items, api_audit(audit));
+        page->last_seq = audit->seq;
+    }
+}
+
+static void get_delivery(struct call *call)
+{
+    struct whole whole = {call->api, NULL};
+    struct page history = {.limit = PAGE_MAX};
+    if (store_find_delivery(call->api->session, call->argument, show_delivery, &whole) != 0) {
+        reply_store_failed(call);
+        return;
+    }
+    if (whole.delivery == NULL) {
+        api_problem(call->reply, 404, "no such delivery");
+        return;
+    }
+    history.items = json_object_new_array();
+    store_list_audit(call->api->session, call->argument, 0, 0, PAGE_MAX, add_audit, &history);
+    json_object_object_add(whole.delivery, "history", history.items);
+    reply_json(call, whole.delivery);
+}
+
+typedef int delivery_verb(struct dispatch *dispatch, const char *id, const char **error);
+
+static void act(struct call *call, delivery_verb *verb)
+{
+    const char *error = "";
+    if (need_daemon(call))
+        reply_done(call, verb(call->api->dispatch, call->argument, &error), error);
+}
+
+static void post_retry(struct call *call)
+{
+    act(call, dispatch_retry);
+}
+
+static void post_discard(struct call *call)
+{
+    act(call, dispatch_discard);
+}
+
+static void post_approve(struct call *call)
+{
+    act(call, dispatch_approve);
+}
+
+struct remap {
+    const struct api *api;
+    const char *route; /* NULL: the delivery's own */
+    bool found, mapped;
+    struct buf body, reason;
+};
+
+static void map_again(void *context, const struct delivery *delivery)
+{
+    struct remap *remap = context;
+    const char *route = remap->route != NULL ? remap->route : delivery->route;
+    const struct message message = {.topic = span_of(delivery->topic),
+                                    .payload = delivery->payload,
+                                    .qos = 1,
+                                    .received_ms = delivery->accepted_ms};
+    remap->found = true;
+    if (route == NULL)
+        buf_puts(&remap->reason, "it came through no route: give a body");
+    else
+        remap->mapped = intake_map(remap->api->intake, route, &message, &remap->body, &remap->reason) == 0;
+}
+
+/* With a body: that. Without: the message mapped again through the current route. */
+static void post_edit(struct call *call)
+{
+    const char *error = "";
+    struct remap remap = {.api = call->api, .route = query(call, "route")};
+    if (!need_daemon(call))
+        return;
+    if (call->request->body.len > 0) {
+        reply_done(call, dispatch_edit(call->api->dispatch, call->argument, call->request->body, &error), error);
+        return;
+    }
+    if (store_find_delivery(call->api->session, call->argument, map_again, &remap) != 0)
+        reply_store_failed(call);
+    else if (!remap.found)
+        api_problem(call->reply, 404, "no such delivery");
+    else if (!remap.mapped)
+        api_problem(call->reply, 409, buf_span(&remap.reason).data);
+    else
+        reply_done(call, dispatch_edit(call->api->dispatch, call->argument, buf_span(&remap.body), &error), error);
+    buf_finish(&remap.body);
+    buf_finish(&remap.reason);
+}
+
+/* ---- targets, routes, audit */
+
+static void reply_list(struct call *call, struct json_object *items) /* takes */
+{
+    struct json_object *list = json_object_new_object();
+    json_object_object_add(list, "items", items);
+    json_object_object_add(list, "next", NULL);
+    reply_json(call, list);
+}
+
+static void get_targets(struct call *call)
+{
+    if (need_daemon(call))
+        reply_list(call, dispatch_describe(call->api->dispatch));
+}
+
+static void get_routes(struct call *call)
+{
+    if (need_daemon(call))
+        reply_list(call, intake_describe(call->api->intake));
+}
+
+static void post_hold(struct call *call)
+{
+    const char *error = "";
+    if (need_daemon(call))
+        reply_done(
+            call,
+            dispatch_hold(call->api->dispatch, call->argument, query(call, "operation"), query(call, "reason"), &error),
+            error);
+}
+
+static void post_resume(struct call *call)
+{
+    const char *error = "";
+    if (need_daemon(call))
+        reply_done(call, dispatch_resume(call->api->dispatch, call->argument, query(call, "operation"), &error), error);
+}
+
+static void get_audit(struct call *call)
+{
+    struct page page = {.api = call->api, .items = json_object_new_array(), .limit = page_size(call)};
+    int64_t since_ms = 0, ago_ms;
+    const char *since = query(call, "since");
+    if (since != NULL && number_parse_duration(span_of(since), &ago_ms))
+        since_ms = clock_wall_ms() - ago_ms;
+    else if (since != NULL && !clock_parse(span_of(since), &since_ms)) {
+        json_object_put(page.items);
+        api_problem(call->reply, 400, "since is a duration such as 1h, or an RFC 3339 time");
+        return;
+    }
+    if (store_list_audit(call->api->session, query(call, "id"), since_ms, cursor(call), page.limit + 1, add_audit,
+                         &page) != 0) {
+        json_object_put(page.items);
+        reply_store_failed(call);
+        return;
+    }
+    reply_json(call, finish_page(&page));
+}
+
+static void get_openapi(struct call *call);
+
+static void get_root(struct call *call)
+{
+    call->reply->status = 200;
+    call->reply->content_type = "text/plain; charset=utf-8";
+    buf_puts(&call->reply->body, "busbar " BUSBAR_VERSION "\n\n/healthz  /readyz  /metrics  /api/v1/status  "
+                                 "/api/v1/openapi.json\n");
+}
+
+/* ---- the table of all there is; a path's {} is one segment */
+
+static const struct endpoint {
+    const char *method, *path;
+    void (*run)(struct call *call);
+    const char *help;
+    const char *parameters; /* of the query, parted by blanks */
+} endpoints[] = {
+    {"GET", "/", get_root, "Where to look.", ""},
+    {"GET", "/healthz", get_healthz, "Alive.", ""},
+    {"GET", "/readyz", get_readyz, "Bus connected and subscribed, store writable, not draining.", ""},
+    {"GET", "/metrics", get_metrics, "Prometheus text.", ""},
+    {"GET", "/api/v1/openapi.json", get_openapi, "This description.", ""},
+    {"GET", "/api/v1/status", get_status, "One screen: bus, targets, routes, queue.", ""},
+    {"GET", "/api/v1/deliveries", get_deliveries, "Deliveries, newest first; those to the bus with target=bus.",
+     "target route state code lane limit cursor"},
+    {"GET", "/api/v1/deliveries/{id}", get_delivery, "One delivery with request, response and history.", ""},
+    {"POST", "/api/v1/deliveries/{id}/retry", post_retry, "A dead letter or waiting delivery, again and now.", ""},
+    {"POST", "/api/v1/deliveries/{id}/discard", post_discard, "Gives it up.", ""},
+    {"POST", "/api/v1/deliveries/{id}/approve", post_approve, "Sends a draft.", ""},
+    {"POST", "/api/v1/deliveries/{id}/edit", post_edit,
+     "A dead letter with another body: the request's, or without one its message mapped again.", "route"},
+    {"GET", "/api/v1/targets", get_targets, "Targets and whether they are held.", ""},
+    {"POST", "/api/v1/targets/{id}/hold", post_hold, "Sends nothing until it is resumed.", "operation reason"},
+    {"POST", "/api/v1/targets/{id}/resume", post_resume, "Goes on.", "operation"},
+    {"GET", "/api/v1/routes", get_routes, "Routes and their ledger.", ""},
+    {"GET", "/api/v1/audit", get_audit, "Who did what, newest first.", "id since limit cursor"},
+};
+#define ENDPOINTS (sizeof(endpoints) / sizeof(endpoints[0]))
+
+static struct json_object *describe_parameter(const char *name, size_t len, const char *in)
+{
+    struct json_object *parameter = json_object_new_object(), *schema = json_object_new_object();
+    cleanup_text char *text = span_dup((struct span){name, len});
+    json_put_text(parameter, "name", text);
+    json_put_text(parameter, "in", in);
+    json_object_object_add(parameter, "required", json_object_new_boolean(strcmp(in, "path") == 0));
+    json_put_text(schema, "type", "string");
+    json_object_object_add(parameter, "schema", schema);
+    return parameter;
+}
+
+static void describe_endpoint(struct json_object *paths, const struct endpoint *endpoint)
+{
+    struct json_object *path = json_get(paths, endpoint->path), *operation = json_object_new_object(),
+                       *parameters = json_object_new_array(), *responses = json_object_new_object(),
+                       *ok = json_object_new_object();
+    if (path == NULL) {
+        path = json_object_new_object();
+        json_object_object_add(paths, endpoint->path, path);
+    }
+    json_put_text(operation, "summary", endpoint->help);
+    if (strstr(endpoint->path, "{id}") != NULL)
+        json_object_array_add(parameters, describe_parameter("id", 2, "path"));
+    for (const char *p = endpoint->parameters; *p != '\0';) {
+        size_t len = strcspn(p, " ");
+        json_object_array_add(parameters, describe_parameter(p, len, "query"));
+        p += len + (p[len] == ' ');
+    }
+    json_object_object_add(operation, "parameters", parameters);
+    json_put_text(ok, "description", "Done.");
+    json_object_object_add(responses, "200", ok);
+    json_object_object_add(operation, "responses", responses);
+    json_object_object_add(path, strcmp(endpoint->method, "GET") == 0 ? "get" : "post", operation);
+}
+
+static void get_openapi(struct call *call)
+{
+    struct json_object *root = json_object_new_object(), *info = json_object_new_object(),
+                       *paths = json_object_new_object();
+    json_put_text(root, "openapi", "3.1.0");
+    json_put_text(info, "title", "busbar admin API");
+    json_put_text(info, "version", BUSBAR_VERSION);
+    json_object_object_add(root, "info", info);
+    for (size_t i = 0; i < ENDPOINTS; i++)
+        describe_endpoint(paths, &endpoints[i]);
+    json_object_object_add(root, "paths", paths);
+    reply_json(call, root);
+}
+
+/* True when the path fits; *argument gets the {id} segment (gives). */
+static bool path_fits(const char *pattern, const char *path, char **argument)
+{
+    const char *brace = strstr(pattern, "{id}");
+    if (brace == NULL)
+        return strcmp(pattern, path) == 0;
+    size_t before = (size_t)(brace - pattern);
+    if (strncmp(pattern, path, before) != 0)
+        return false;
+    size_t len = strcspn(path + before, "/");
+    if (len == 0 || strcmp(path + before + len, brace + 4) != 0)
+        return false;
+    *argument = span_dup((struct span){path + before, len});
+    return true;
+}
+
+bool api_is_open(const char *path)
+{
+    return strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0;
+}
+
+void api_handle(const struct api *api, const struct api_request *request, struct api_reply *reply)
+{
+    bool known = false;
+    const char *method = strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;
+    for (size_t i = 0; i < ENDPOINTS; i++) {
+        cleanup_text char *argument = NULL;
+        if (!path_fits(endpoints[i].path, request->path, &argument))
+            continue;
+        known = true;
+        if (strcmp(endpoints[i].method, method) != 0)
+            continue;
+        struct call call = {api, request, reply, argument};
+        endpoints[i].run(&call);
+        return;
+    }
+    api_problem(reply, known ? 405 : 404,
+                known ? "another method is allowed here" : "no such path: see /api/v1/openapi.json");
+}

@@ -1,0 +1,42 @@
+/* The admin API without its network: a request in, a reply out. The daemon hangs it on a listener, the
+ * command line calls it on a read-only store when the daemon is down: one answer for both. */
+#ifndef BUSBAR_API_H
+#define BUSBAR_API_H
+
+#include "config.h"
+#include "store.h"
+
+struct dispatch;
+struct intake;
+
+struct api { /* borrowed */
+    const struct config *config;
+    struct store *store;
+    struct store_session *session;
+    struct dispatch *dispatch; /* NULL: the daemon is down, only reading */
+    struct intake *intake;     /* NULL likewise */
+    /* What the daemon knows; NULL likewise. ready: NULL when ready, else why not. */
+    const char *(*ready)(void *context);
+    const char *(*bus_state)(void *context);
+    void *context;
+    int64_t started_ms;
+};
+
+struct api_request {
+    const char *method, *path;
+    const char *(*query)(void *context, const char *name); /* decoded; NULL when absent */
+    void *context;
+    struct span body;
+};
+
+struct api_reply {
+    int status;
+    const char *content_type; /* static */
+    struct buf body;
+};
+
+void api_handle(const struct api *api, const struct api_request *request, struct api_reply *reply);
+bool api_is_open(const char *path);                                        /* needs no token: /healthz, /readyz */
+void api_problem(struct api_reply *reply, int status, const char *detail); /* RFC 9457 */
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app.h"
+
+#include "config.h"
+#include "host.h"
+#include "loader.h"
+#include "log.h"
+#include "route.h"
+#include "target.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct target *app_target(const struct app *app, const char *name)
+{
+    for (size_t i = 0; i < app->target_count; i++)
+        if (strcmp(app->targets[i]->name, name) == 0)
+            return app->targets[i];
+    return NULL;
+}
+
+static void open_targets(struct app *app)
+{
+    app->targets = mem_alloc(app->config->target_count * sizeof(app->targets[0]) + 1);
+    for (size_t i = 0; i < app->config->target_count; i++) {
+        const struct config_target *config = &app->config->targets[i];
+        cleanup_text char *error = NULL;
+        if (config->plugin == NULL)
+            continue;
+        const struct loaded_plugin *plugin = loader_load(config->plugin, &error);
+        if (plugin == NULL) {
+            problems_add(&app->problems, config->plugin_mark, "%s", error);
+            continue;
+        }
+        struct target *target = target_create(config, plugin, &app->problems);
+        if (target != NULL)
+            app->targets[app->target_count++] = target;
+    }
+}
+
+static void check_operation(struct app *app, const struct config_route *route, const struct target *target,
+                            struct bb_operation *operation)
+{
+    const char *names[64];
+    size_t count = 0;
+    struct bb_operation each;
+    if (plugin_find_operation(target->plugin, route->operation, operation))
+        return;
+    for (size_t i = 0; count < 64 && plugin_operation(target->plugin, i, &each) != NULL; i++)
+        names[count++] = each.name;
+    const char *nearest = problems_nearest(span_of(route->operation), names, count);
+    if (nearest != NULL)
+        problems_add(&app->problems, route->to_mark, "target '%s' has no operation '%s', did you mean '%s'?",
+                     target->name, route->operation, nearest);
+    else
+        problems_add(&app->problems, route->to_mark, "target '%s' has no operation '%s': see `busbar plugins show %s`",
+                     target->name, route->operation, target->plugin->name);
+    operation->name = NULL;
+}
+
+/* What the plugin thinks prudent where the route says nothing: a plan that is triggered without end. */
+static void default_cooldowns(struct app *app)
+{
+    for (size_t i = 0; i < app->config->route_count; i++) {
+        struct config_route *route = &app->config->routes[i];
+        const struct target *target = route->target != NULL ? app_target(app, route->target) : NULL;
+        struct bb_operation operation;
+        if (target != NULL && route->operation != NULL && route->trigger.given && route->trigger.cooldown_ms < 0 &&
+            plugin_find_operation(target->plugin, route->operation, &operation))
+            route->trigger.cooldown_ms = operation.default_cooldown_ms;
+    }
+}
+
+/* Lets the plugin look at the constant parts of a route's body. */
+static void check_body(struct app *app, size_t i, const struct target *target)
+{
+    const struct config_route *route = &app->config->routes[i];
+    if (target->plugin->check == NULL || app->routes == NULL)
+        return;
+    cleanup_text char *outline = route_set_outline(app->routes, i);
+    if (outline == NULL)
+        return;
+    struct bb_job job;
+    job_init(&job, target->name, target->plugin->name, 0, 0);
+    const char *wrong = target->plugin->check(host_table(), &job, target->self, route->operation,
+                                              (struct bb_str){outline, strlen(outline)});
+    if (wrong != NULL)
+        problems_add(&app->problems, route->body != NULL ? route->body->mark : route->mark, "%s", wrong);
+    job_finish(&job);
+}
+
+static void check_routes(struct app *app)
+{
+    for (size_t i = 0; i < app->config->route_count; i++) {
+        const struct config_route *route = &app->config->routes[i];
+        const struct target *target = route->target != NULL ? app_target(app, route->target) : NULL;
+        struct bb_operation operation;
+        if (target == NULL || route->operation == NULL)
+            continue; /* said already */
+        check_operation(app, route, target, &operation);
+        if (operation.name == NULL)
+            continue;
+        check_body(app, i, target);
+        enum config_mode mode = config_mode_of(target->config, operation.name);
+        if (target->config->mode_given && (operation.flags & BB_WRITES) != 0 && mode == MODE_READ)
+            problems_warn(&app->problems, route->to_mark,
+                          "target '%s' is in mode read: %s will be refused and recorded, not sent", target->name,
+                          operation.name);
+        if ((operation.flags & BB_UNVERIFIED) != 0)
+            problems_warn(&app->problems, route->to_mark,
+                          "%s is unverified: the vendor does not document its request; prove it in a sandbox first",
+                          operation.name);
+    }
+}
+
+int app_load(struct app *app, const char *path)
+{
+    *app = (struct app){0};
+    app->path = config_find(path);
+    if (app->path == NULL) {
+        problems_add(&app->problems, (struct mark){NULL, 0, 0},
+                     "no configuration: give -c FILE, set BUSBAR_CONFIG, or put busbar.yaml here or in /etc/busbar");
+        return -1;
+    }
+    app->config = config_load(app->path, &app->problems);
+    if (app->config == NULL)
+        return -1;
+    open_targets(app);
+    default_cooldowns(app);
+    app->routes = route_set_create(app->config, &app->problems);
+    check_routes(app);
+    return app->problems.errors == 0 ? 0 : -1;
+}
+
+void app_finish(struct app *app)
+{
+    route_set_destroy(app->routes);
+    for (size_t i = 0; i < app->target_count; i++)
+        target_destroy(app->targets[i]);
+    free(app->targets);
+    config_destroy(app->config);
+    problems_finish(&app->problems);
+    free(app->path);
+    *app = (struct app){0};
+}
+
+int app_report(const struct app *app)
+{
+    cleanup_buf struct buf text = {0};
+    problems_print(&app->problems, &text);
+    fwrite(buf_span(&text).data, 1, text.len, stderr);
+    return app->problems.errors == 0 ? 0 : -1;
+}

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One attempt of one delivery: from the store through the plugin and the network to a fate.
+ *
+ *   create -> starting -> (count committed) -> run -> plugin step -> SEND -> response -> step ... -> conclude ->
+ * finished
+ *
+ * Whoever completes an attempt calls attempt_conclude exactly once; from then on only settle.c and
+ * attempt_destroy touch it. A plugin is called with the breadcrumb set, so that a crash inside it is
+ * known to be its delivery's at the next start. */
+#include "clock.h"
+#include "dispatch_private.h"
+#include "loader.h"
+#include "log.h"
+#include "watchdog.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOW_PLUGIN_US 10000
+#define CALLS_MAX 64 /* requests in one attempt: a plugin that never ends */
+
+void attempt_list_append(struct attempt_list *list, struct attempt *attempt)
+{
+    attempt->next = NULL;
+    attempt->prev = list->last;
+    if (list->last != NULL)
+        list->last->next = attempt;
+    else
+        list->first = attempt;
+    list->last = attempt;
+}
+
+void attempt_list_remove(struct attempt_list *list, struct attempt *attempt)
+{
+    if (attempt->prev != NULL)
+        attempt->prev->next = attempt->next;
+    else
+        list->first = attempt->next;
+    if (attempt->next != NULL)
+        attempt->next->prev = attempt->prev;
+    else
+        list->last = attempt->prev;
+    attempt->prev = attempt->next = NULL;
+}
+
+/* ---- creation */
+
+struct note_context {
+    struct store_session *session;
+    const char *target;
+};
+
+static char *read_note(void *context, const char *key)
+{
+    const struct note_context *note = context;
+    return store_note_get(note->session, note->target, key);
+}
+
+static struct attempt *attempt_new(struct dispatch *d, struct slot *slot)
+{
+    struct attempt *a = mem_alloc(sizeof(*a));
+    a->slot = slot;
+    job_init(&a->job, slot->name, slot->target->plugin->name, 1, d->wall_ms);
+    struct note_context *note = arena_alloc(a->job.arena, sizeof(*note));
+    *note = (struct note_context){d->options.session, slot->name};
+    a->job.read_note = read_note;
+    a->job.context = note;
+    a->in = (struct bb_in){.size = sizeof(a->in),
+                           .job = &a->job,
+                           .message_size = sizeof(a->message),
+                           .state = &a->job.state,
+                           .now_ms = d->wall_ms};
+    a->probe = slot->breaker_open;
+    slot->running++;
+    return a;
+}
+
+static struct bb_str dup_str(struct arena *arena, struct span text)
+{
+    return (struct bb_str){arena_dup(arena, text.data, text.len), text.len};
+}
+
+/* Copies what the attempt needs out of the store's row. */
+static void take_delivery(void *context, const struct delivery *delivery)
+{
+    struct attempt *a = context;
+    struct arena *arena = a->job.arena;
+    struct span id = span_of(delivery->id), order = span_of(delivery->order_id), topic = span_of(delivery->topic);
+    a->message.id = arena_dup(arena, id.data, id.len);
+    a->message.order_id = order.data != NULL ? arena_dup(arena, order.data, order.len) : a->message.id;
+    a->message.body = dup_str(arena, delivery->body);
+    if (delivery->kind == DELIVERY_IN)
+        a->message.event = dup_str(arena, topic);
+    else
+        a->message.topic = dup_str(arena, topic);
+    a->message.received_ms = delivery->accepted_ms;
+    a->accepted_ms = delivery->accepted_ms;
+    a->was = delivery->state;
+    a->in.uncertain = delivery->uncertain;
+    a->who_is = a->message.id;
+}
+
+struct attempt *attempt_create(struct dispatch *d, struct slot *slot, struct line *line, struct queue_entry *entry)
+{
+    struct attempt *a = attempt_new(d, slot);
+    a->line = line;
+    a->entry = entry;
+    if (store_get_delivery(d->options.session, entry->seq, take_delivery, a) != 0 || a->who_is == NULL) {
+        attempt_destroy(a); /* the caller puts the entry back */
+        return NULL;
+    }
+    a->in.messages = &a->message;
+    a->in.message_count = 1;
+    a->in.attempt = entry->attempts + 1;
+    if (line->kind == DELIVERY_OUT && plugin_find_operation(slot->target->plugin, entry->operation, &a->operation))
+        a->in.operation = a->operation.name;
+    return a;
+}
+
+struct attempt *attempt_create_at_start(struct dispatch *d, struct slot *slot)
+{
+    struct attempt *a = attempt_new(d, slot);
+    plugin_find_operation(slot->target->plugin, slot->start_operation, &a->operation);
+    a->in.operation = a->operation.name;
+    a->in.attempt = slot->start_tries + 1;
+    a->who_is = "at start";
+    return a;
+}
+
+void attempt_destroy(struct attempt *a)
+{
+    if (a == NULL)
+        return;
+    a->slot->running--;
+    job_finish(&a->job);
+    free(a);
+}
+
+/* ---- conclusion */
+
+static void set_error(struct attempt *a, enum bb_class error_class, const char *code, const char *message)
+{
+    a->out.error = (struct bb_error){.error_class = error_class, .code = code, .message = message};
+}
+
+static enum config_on_uncertain uncertain_policy(const struct dispatch *d, const struct attempt *a)
+{
+    const struct config_route *route =
+        a->entry->route != NULL ? config_route(d->options.config, a->entry->route) : NULL;
+    if (route != NULL && route->on_uncertain != UNCERTAIN_DEFAULT)
+        return route->on_uncertain;
+    if (a->slot->target->config->on_uncertain != UNCERTAIN_DEFAULT)
+        return a->slot->target->config->on_uncertain;
+    return (a->operation.flags & BB_PARK) != 0 ? UNCERTAIN_PARK : UNCERTAIN_RETRY;
+}
+
+/* A write whose answer was lost and that may neither be looked up nor repeated. */
+static bool must_park(const struct dispatch *d, const struct attempt *a)
+{
+    unsigned harmless = BB_IDEMPOTENT | BB_CAN_LOOKUP;
+    return (a->operation.flags & BB_WRITES) != 0 && (a->operation.flags & harmless) == 0 &&
+           uncertain_policy(d, a) == UNCERTAIN_PARK;
+}
+
+static void refuse_uncertain(struct attempt *a)
+{
+    set_error(a, BB_PROVIDER_UNAVAILABLE, "uncertain_outcome",
+              "the request was sent and its answer was lost; the target may have done it");
+    a->out.error.owner_action =
+        "look in the target whether it was done; then `busbar queue discard` or `busbar queue retry`";
+}
+
+/* Refuses without asking the plugin: modes, lost operations, parked uncertainty. */
+void attempt_examine(struct dispatch *d, struct attempt *a)
+{
+    const struct config_target *config = a->slot->target->config;
+    if (a->line->kind == DELIVERY_IN)
+        return;
+    if (a->in.operation == NULL) {
+        a->out.error = (struct bb_error){BB_VALIDATION, "unknown_operation",
+                                         "the target's plugin has no such operation (any more)", NULL, NULL};
+        a->refused = true;
+        return;
+    }
+    enum config_mode mode = config_mode_of(config, a->in.operation);
+    bool writes = (a->operation.flags & BB_WRITES) != 0, creates = (a->operation.flags & BB_CREATES) != 0;
+    if (writes && (mode == MODE_READ || (mode == MODE_HANDOFF && !creates))) {
+        a->out.error = (struct bb_error){
+            BB_AUTHORIZATION, "mode_refuses",
+            mode == MODE_READ ? "the target's mode is read: nothing is written to it"
+                              : "the target's mode is handoff: it may only create",
+            NULL, "set `mode: write_back` (or handoff, draft) for this operation, then `busbar queue retry`"};
+        a->refused = true;
+        return;
+    }
+    if (a->in.uncertain && must_park(d, a)) {
+        refuse_uncertain(a);
+        a->refused = true;
+    }
+}
+
+static enum fate fate_of_retry(struct dispatch *d, struct attempt *a)
+{
+    const struct config_retry *retry = &a->slot->target->config->retry;
+    if (a->sent_uncertain && must_park(d, a)) {
+        refuse_uncertain(a);
+        return FATE_REJECTED;
+    }
+    if (a->probe) /* the breaker is open: outages use up no attempts */
+        return FATE_HELD;
+    if (a->in.attempt > 1 && d->now_ms - a->accepted_ms > retry->max_age_ms) /* each gets one try */
+        return FATE_EXPIRED;
+    if (a->in.attempt >= retry->attempts) {
+        a->out.error.owner_action = "attempts are used up: mend the cause, then `busbar queue retry`";
+        return FATE_REJECTED;
+    }
+    return FATE_RETRY;
+}
+
+void attempt_conclude(struct dispatch *d, struct attempt *a, enum bb_next verdict)
+{
+    if (a->job.items != NULL && a->job.item_count == 1 && a->job.items[0].verdict != 0) {
+        verdict = a->job.items[0].verdict; /* a batch of one, settled as an item */
+        a->out.error = a->job.items[0].error;
+    }
+    switch (verdict) {
+    case BB_DONE:
+        a->fate = FATE_DELIVERED;
+        break;
+    case BB_RETRY:
+        a->fate = a->entry != NULL ? fate_of_retry(d, a) : FATE_RETRY;
+        break;
+    case BB_HOLD:
+        a->fate = FATE_HELD;
+        break;
+    case BB_REJECT:
+    case BB_SEND:
+        a->fate = FATE_REJECTED;
+        break;
+    }
+    attempt_list_remove(&d->running, a);
+    attempt_list_append(&d->finished, a);
+}
+
+/* ---- the conversation with the plugin */
+
+static void on_answer(void *context, const struct http_result *result);
+
+struct call_context { /* in the job's arena */
+    struct dispatch *d;
+    struct attempt *a;
+};
+
+static void send_request(struct dispatch *d, struct attempt *a)
+{
+    struct http_request request;
+    const char *error = NULL;
+    if (target_request(a->slot->target, &a->job, &a->out.request, &request, &error) != 0) {
+        set_error(a, BB_VALIDATION, "plugin_misuse", error);
+        attempt_conclude(d, a, BB_REJECT);
+        return;
+    }
+    struct buf text = {0};
+    target_request_print(&request, a->slot->target, &text, TEXT_KEPT_MAX);
+    a->request_text = arena_dup(a->job.arena, text.data, text.len);
+    buf_finish(&text);
+    struct call_context *context = arena_alloc(a->job.arena, sizeof(*context));
+    *context = (struct call_context){d, a};
+    assert(!store_in_transaction());
+    a->call = http_send(d->options.http, &request, on_answer, context);
+}
+
+static enum bb_next call_plugin(struct dispatch *d, struct attempt *a)
+{
+    const struct target *target = a->slot->target;
+    const struct bb_plugin *plugin = target->plugin;
+    uint64_t crumb = a->entry != NULL ? (uint64_t)a->entry->seq : 0;
+    memset(&a->out, 0, sizeof(a->out));
+    a->out.size = sizeof(a->out);
+
+    assert(!store_in_transaction());
+    store_crumb_set(d->options.store, CRUMB_PLUGIN, crumb);
+    watchdog_enter(WATCHDOG_PLUGIN);
+    int64_t began_us = clock_monotonic_us();
+    enum bb_next next = a->line != NULL && a->line->kind == DELIVERY_IN
+                            ? plugin->decode(host_table(), target->self, &a->in, &a->out)
+                            : plugin->step(host_table(), target->self, &a->in, &a->out);
+    int64_t took_us = clock_monotonic_us() - began_us;
+    watchdog_leave(WATCHDOG_PLUGIN);
+    store_crumb_clear(d->options.store, CRUMB_PLUGIN);
+
+    const char *misuse = job_review(&a->job, next, &a->out);
+    if (misuse != NULL) {
+        memset(&a->out, 0, sizeof(a->out));
+        set_error(a, BB_VALIDATION, "plugin_misuse", misuse);
+        next = BB_REJECT;
+    }
+    target_heed_retry_after(next, a->in.response, d->wall_ms, &a->out);
+    metric_observe(a->slot->plugin_seconds, (double)took_us / 1e6);
+    if (took_us > SLOW_PLUGIN_US)
+        log_warn("plugin was slow", "target", a->slot->name, "delivery", a->who_is, NULL);
+    return next;
+}
+
+static void step(struct dispatch *d, struct attempt *a)
+{
+    enum bb_next next = call_plugin(d, a);
+    if (next != BB_SEND) {
+        attempt_conclude(d, a, next);
+        return;
+    }
+    if (a->in.operation == NULL || ++a->calls > CALLS_MAX) {
+        set_error(a, BB_VALIDATION, "plugin_misuse",
+                  a->in.operation == NULL ? "decode asked for a request" : "the plugin sends without end");
+        attempt_conclude(d, a, BB_REJECT);
+        return;
+    }
+    send_request(d, a);
+}
+
+void attempt_run(struct dispatch *d, struct attempt *a)
+{
+    attempt_list_append(&d->running, a);
+    if (a->refused)
+        attempt_conclude(d, a, BB_REJECT);
+    else
+        step(d, a);
+}
+
+/* ---- what the network said */
+
+static void keep_response(struct attempt *a, const struct http_result *result)
+{
+    struct buf text = {0};
+    buf_printf(&text, "HTTP %d\n", result->status);
+    for (size_t i = 0; i < result->header_count; i++) {
+        const struct http_header *h = &result->headers[i];
+        if (strcmp(h->name, "set-cookie") != 0 && text.len < TEXT_KEPT_MAX / 2)
+            buf_printf(&text, "%s: %.*s\n", h->name, (int)h->value.len, h->value.data);
+        if (strcmp(h->name, "request-id") == 0 || strcmp(h->name, "x-request-id") == 0)
+            a->request_id = arena_dup(a->job.arena, h->value.data, h->value.len);
+    }
+    buf_putc(&text, '\n');
+    buf_append(&text, result->body.data, result->body.len < TEXT_KEPT_MAX ? result->body.len : TEXT_KEPT_MAX);
+    struct buf clean = {0};
+    target_scrub(a->slot->target, buf_span(&text), &clean, TEXT_KEPT_MAX);
+    a->response_text = arena_dup(a->job.arena, clean.data, clean.len);
+    buf_finish(&clean);
+    buf_finish(&text);
+}
+
+static void hand_response(struct attempt *a, const struct http_result *result)
+{
+    struct arena *arena = a->job.arena;
+    struct bb_response *response = arena_alloc(arena, sizeof(*response));
+    struct bb_header *headers = arena_alloc(arena, (result->header_count + 1) * sizeof(*headers));
+    for (size_t i = 0; i < result->header_count; i++) {
+        const struct http_header *h = &result->headers[i];
+        headers[i] = (struct bb_header){arena_dup(arena, h->name, strlen(h->name)), dup_str(arena, h->value)};
+    }
+    *response = (struct bb_response){.size = sizeof(*response),
+                                     .status = result->status,
+                                     .body = dup_str(arena, result->body),
+                                     .headers = headers,
+                                     .header_count = result->header_count};
+    a->in.response = response;
+    a->http_status = result->status;
+}
+
+static void conclude_transport(struct dispatch *d, struct attempt *a, const struct http_result *result)
+{
+    bool sent = result->failure == HTTP_UNCERTAIN || result->failure == HTTP_TOO_LARGE;
+    struct span why = span_of(result->error);
+    memset(&a->out, 0, sizeof(a->out));
+    a->transport_failed = true;
+    a->sent_uncertain = sent && (a->operation.flags & BB_WRITES) != 0;
+    set_error(a, result->failure == HTTP_BAD_TLS ? BB_AUTHENTICATION : BB_PROVIDER_UNAVAILABLE,
+              sent                              ? "answer_lost"
+              : result->failure == HTTP_BAD_TLS ? "tls_refused"
+                                                : "not_reached",
+              arena_dup(a->job.arena, why.data, why.len));
+    attempt_conclude(d, a, result->failure == HTTP_BAD_TLS ? BB_HOLD : BB_RETRY);
+}
+
+static void on_answer(void *context, const struct http_result *result)
+{
+    struct call_context *call = context;
+    struct dispatch *d = call->d;
+    struct attempt *a = call->a;
+    char code[16] = "failed";
+    a->call = NULL;
+    if (result->failure == HTTP_OK)
+        snprintf(code, sizeof(code), "%d", result->status);
+    metric_add(
+        metric_get(metric_family(METRIC_COUNTER, "busbar_http_requests_total",
+                                 "HTTP requests sent to targets, by status; failed: no whole answer.", "target,code"),
+                   a->slot->name, code),
+        1);
+    slot_note_answer(d, a->slot, a, result->failure == HTTP_OK && result->status < 500);
+    if (result->failure != HTTP_OK) {
+        conclude_transport(d, a, result);
+        return;
+    }
+    keep_response(a, result);
+    hand_response(a, result);
+    step(d, a);
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client.h"
+
+#include "api.h"
+#include "cmd.h"
+#include "config.h"
+#include "http.h"
+#include "json.h"
+#include "store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void client_query(struct buf *path, const char *name, const char *value)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    if (value == NULL)
+        return;
+    buf_putc(path, memchr(path->data, '?', path->len) != NULL ? '&' : '?');
+    buf_printf(path, "%s=", name);
+    for (const unsigned char *p = (const unsigned char *)value; *p != '\0'; p++) {
+        bool plain = (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') ||
+                     strchr("-._~", *p) != NULL;
+        if (plain) {
+            buf_putc(path, (char)*p);
+        } else {
+            buf_putc(path, '%');
+            buf_putc(path, hex[*p >> 4]);
+            buf_putc(path, hex[*p & 15]);
+        }
+    }
+}
+
+void client_reply_finish(struct client_reply *reply)
+{
+    json_free(&reply->json);
+    buf_finish(&reply->text);
+}
+
+int client_complain(const struct client_reply *reply)
+{
+    const char *detail = json_get_text(reply->json, "detail");
+    if (detail != NULL)
+        fprintf(stderr, "busbar: %s\n", detail);
+    else
+        fprintf(stderr, "busbar: the daemon answered %d\n", reply->status);
+    return CMD_NO;
+}
+
+/* ---- through the daemon */
+
+struct answer {
+    bool done;
+    enum http_failure failure;
+    struct client_reply *reply;
+};
+
+static void on_answer(void *context, const struct http_result *result)
+{
+    struct answer *answer = context;
+    answer->done = true;
+    answer->failure = result->failure;
+    answer->reply->status = result->status;
+    buf_append(&answer->reply->text, result->body.data, result->body.len);
+}
+
+/* Where the command line finds the admin port: a wildcard address is this machine. */
+static char *admin_url(const struct config *config, const char *path)
+{
+    const char *address = config->http.admin, *scheme = config->http.tls.cert != NULL ? "https" : "http";
+    if (strncmp(address, "0.0.0.0:", 8) == 0)
+        return mem_printf("%s://127.0.0.1:%s%s", scheme, address + 8, path);
+    if (strncmp(address, "[::]:", 5) == 0)
+        return mem_printf("%s://[::1]:%s%s", scheme, address + 5, path);
+    return mem_printf("%s://%s%s", scheme, address, path);
+}
+
+static enum http_failure ask_daemon(const struct config *config, const char *method, const char *path, struct span body,
+                                    struct client_reply *reply)
+{
+    struct http *http = http_create();
+    cleanup_text char *url = admin_url(config, path);
+    cleanup_text char *bearer =
+        mem_printf("Bearer %s", config->http.admin_token != NULL ? config->http.admin_token : "");
+    const struct http_header headers[] = {{"Content-Type", SPAN("application/json")},
+                                          {"Authorization", span_of(bearer)}};
+    const struct http_options options = {
+        .connect_timeout_ms = 2000, .timeout_ms = 30000, .user_agent = "busbar", .ca_file = config->http.tls.cert};
+    const struct http_request request = {.method = method,
+                                         .url = url,
+                                         .body = body,
+                                         .headers = headers,
+                                         .header_count = config->http.admin_token != NULL ? 2 : 1,
+                                         .options = &options};
+    struct answer answer = {.reply = reply};
+    http_send(http, &request, on_answer, &answer);
+    while (!answer.done)
+        http_turn(http, 1000);
+    http_destroy(http);
+    return answer.failure;
+}
+
+/* ---- or, when it is down, from the store */
+
+struct split_query {
+    char *text; /* a copy: name=value&name=value, decoded in place as it is asked for */
+};
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static const char *offline_query(void *context, const char *name)
+{
+    static char value[1024];
+    const struct split_query *query = context;
+    size_t len = strlen(name);
+    for (const char *p = query->text; p != NULL && *p != '\0'; p = strchr(p, '&'), p = p != NULL ? p + 1 : NULL) {
+        if (strncmp(p, name, len) != 0 || p[len] != '=')
+            continue;
+        size_t to = 0;
+        for (p += len + 1; *p != '\0' && *p != '&' && to + 1 < sizeof(value); p++) {
+            int high = *p == '%' ? hex_digit(p[1]) : -1, low = high >= 0 ? hex_digit(p[2]) : -1;
+            value[to++] = low >= 0 ? (char)(high * 16 + low) : *p;
+            p += low >= 0 ? 2 : 0;
+        }
+        value[to] = '\0';
+        return value;
+    }
+    return NULL;
+}
+
+static int ask_store(const struct config *config, const char *method, const char *path, struct client_reply *reply)
+{
+    char *error = NULL;
+    const struct store_options options = {.path = config->store.path, .read_only = true};
+    struct store *store = store_open(&options, &error);
+    struct store_session *session = store != NULL ? store_session_open(store, &error) : NULL;
+    if (session == NULL) {
+        fprintf(stderr, "busbar: the daemon does not answer at %s, and its store cannot be read: %s\n",
+                config->http.admin != NULL ? config->http.admin : "(no http.admin)", error != NULL ? error : "?");
+        free(error);
+        if (store != NULL)
+            store_close(store);
+        return -1;
+    }
+    cleanup_text char *copy = mem_strdup(path);
+    char *mark = strchr(copy, '?');
+    struct split_query query = {mark != NULL ? mark + 1 : NULL};
+    if (mark != NULL)
+        *mark = '\0';
+    const struct api api = {.config = config, .store = store, .session = session};
+    const struct api_request request = {method, copy, offline_query, &query, {NULL, 0}};
+    struct api_reply answer = {0};
+    api_handle(&api, &request, &answer);
+    reply->status = answer.status;
+    reply->text = answer.body;
+    reply->offline = true;
+    store_session_close(session);
+    store_close(store);
+    return 0;
+}
+
+int client_call(const char *config_path, const char *method, const char *path, struct span body,
+                struct client_reply *reply)
+{
+    struct problems problems = {0};
+    cleanup_text char *found = config_find(config_path);
+    *reply = (struct client_reply){0};
+    struct config *config = found != NULL ? config_load(found, &problems) : NULL;
+    int rc = -1;
+    if (config == NULL || problems.errors > 0) {
+        fprintf(stderr, "busbar: no usable configuration%s%s: `busbar check` says what is wrong\n",
+                found != NULL ? " in " : "", found != NULL ? found : "");
+    } else if (config->http.admin != NULL && ask_daemon(config, method, path, body, reply) == HTTP_OK) {
+        rc = 0;
+    } else if (strcmp(method, "GET") != 0) {
+        fprintf(stderr, "busbar: the daemon does not answer at %s: start `busbar run`\n",
+                config->http.admin != NULL ? config->http.admin : "(no http.admin)");
+    } else {
+        buf_clear(&reply->text);
+        rc = ask_store(config, method, path, reply);
+    }
+    if (rc == 0)
+        reply->json = json_parse(buf_span(&reply->text), NULL, NULL);
+    config_destroy(config);
+    problems_finish(&problems);
+    return rc;
+}

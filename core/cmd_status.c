@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client.h"
+#include "cmd.h"
+#include "json.h"
+#include "listing.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+
+static const struct listing_column target_columns[] = {
+    {"TARGET", "/name"}, {"STATE", "/state"}, {"MODE", "/mode"}, {"RUNNING", "/running"}, {"REASON", "/holds/0/reason"},
+};
+static const struct listing_column route_columns[] = {
+    {"ROUTE", "/name"},
+    {"TO", "/to"},
+    {"RECEIVED", "/messages/received"},
+    {"IGNORED", "/messages/ignored"},
+    {"SUPPRESSED", "/messages/suppressed"},
+    {"INVALID", "/messages/invalid"},
+    {"ACCEPTED", "/messages/accepted"},
+};
+
+static void print_queue(struct json_object *queue)
+{
+    printf("queue  ");
+    bool any = false;
+    json_object_object_foreach(queue, state, count)
+    {
+        printf(" %s %s", state, json_object_get_string(count));
+        any = true;
+    }
+    puts(any ? "" : " empty");
+}
+
+static void print_status(const struct client_reply *reply)
+{
+    struct json_object *status = reply->json, *bus = json_get(status, "bus");
+    const char *reason = json_get_text(status, "reason"), *state = json_get_text(bus, "state");
+    printf("busbar %s  instance %s  %s%s%s\n", json_get_text(status, "version"), json_get_text(status, "instance"),
+           reason == NULL ? "ready" : "NOT READY: ", reason != NULL ? reason : "",
+           reply->offline ? " (read from the store)" : "");
+    printf("bus     %s %s\n", json_get_text(bus, "url"), state != NULL ? state : "-");
+    print_queue(json_get(status, "queue"));
+    if (reply->offline)
+        return;
+    putchar('\n');
+    listing_print(json_get(status, "targets"), target_columns, sizeof(target_columns) / sizeof(target_columns[0]),
+                  "no targets");
+    putchar('\n');
+    listing_print(json_get(status, "routes"), route_columns, sizeof(route_columns) / sizeof(route_columns[0]),
+                  "no routes");
+}
+
+static int run(int argc, char **argv)
+{
+    const char *config = NULL;
+    bool json = false, ready = false;
+    struct client_reply reply;
+    const struct cmd_option options[] = {
+        {"-c", "--config", &config, NULL}, {NULL, "--json", NULL, &json}, {NULL, "--ready", NULL, &ready}, {0}};
+    int rc = cmd_options(&cmd_status, &argc, argv, options);
+    if (rc >= 0)
+        return rc;
+    if (argc > 1)
+        return cmd_usage(&cmd_status, "no argument is expected");
+    if (client_call(config, "GET", "/api/v1/status", (struct span){NULL, 0}, &reply) != 0)
+        return CMD_NO;
+    bool is_ready = reply.status == 200 && json_object_get_boolean(json_get(reply.json, "ready"));
+    if (reply.status != 200)
+        client_complain(&reply);
+    else if (json)
+        listing_print_json(&reply.text);
+    else if (ready)
+        puts(is_ready ? "ready" : json_get_text(reply.json, "reason"));
+    else
+        print_status(&reply);
+    rc = reply.status == 200 && (!ready || is_ready) ? CMD_DONE : CMD_NO;
+    client_reply_finish(&reply);
+    return rc;
+}
+
+const struct command cmd_status = {
+    .name = "status",
+    .usage = "busbar status [-c FILE] [--ready] [--json]",
+    .help = "Shows one screen: bus, targets, routes, queue.\n"
+            "\n"
+            "  -c, --config FILE  the daemon's configuration: where its admin port is\n"
+            "      --ready        only whether it is ready; exit 0 or 1 (a health check)\n"
+            "      --json         as the API gives it\n",
+    .run = run,
+};

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client.h"
+#include "cmd.h"
+#include "json.h"
+#include "listing.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct listing_column columns[] = {
+    {"TARGET", "/name"},     {"PLUGIN", "/plugin"},       {"STATE", "/state"},        {"MODE", "/mode"},
+    {"RUNNING", "/running"}, {"PAUSED MS", "/paused_ms"}, {"HELD", "/holds/0/since"}, {"REASON", "/holds/0/reason"},
+};
+
+struct words {
+    const char *config, *operation, *reason;
+    bool json;
+};
+
+static int list(const struct words *words)
+{
+    struct client_reply reply;
+    if (client_call(words->config, "GET", "/api/v1/targets", (struct span){NULL, 0}, &reply) != 0)
+        return CMD_NO;
+    int rc = CMD_DONE;
+    if (reply.status != 200)
+        rc = client_complain(&reply);
+    else if (words->json)
+        listing_print_json(&reply.text);
+    else
+        listing_print(json_get(reply.json, "items"), columns, sizeof(columns) / sizeof(columns[0]), "no targets");
+    client_reply_finish(&reply);
+    return rc;
+}
+
+static int act(const struct words *words, const char *verb, const char *target)
+{
+    struct client_reply reply;
+    cleanup_buf struct buf path = {0};
+    buf_printf(&path, "/api/v1/targets/%s/%s", target, verb);
+    client_query(&path, "operation", words->operation);
+    client_query(&path, "reason", words->reason);
+    if (client_call(words->config, "POST", path.data, (struct span){NULL, 0}, &reply) != 0)
+        return CMD_NO;
+    int rc = reply.status == 200 ? CMD_DONE : client_complain(&reply);
+    if (rc == CMD_DONE)
+        printf("%s %s\n", target, strcmp(verb, "hold") == 0 ? "held" : "resumed");
+    client_reply_finish(&reply);
+    return rc;
+}
+
+static int run(int argc, char **argv)
+{
+    struct words words = {0};
+    const struct cmd_option options[] = {{"-c", "--config", &words.config, NULL},
+                                         {NULL, "--operation", &words.operation, NULL},
+                                         {NULL, "--reason", &words.reason, NULL},
+                                         {NULL, "--json", NULL, &words.json},
+                                         {0}};
+    int rc = cmd_options(&cmd_targets, &argc, argv, options);
+    if (rc >= 0)
+        return rc;
+    if (argc == 2 && strcmp(argv[1], "list") == 0)
+        return list(&words);
+    if (argc == 3 && (strcmp(argv[1], "hold") == 0 || strcmp(argv[1], "resume") == 0))
+        return act(&words, argv[1], argv[2]);
+    return cmd_usage(&cmd_targets, "say list, hold TARGET or resume TARGET");
+}
+
+const struct command cmd_targets = {
+    .name = "targets",
+    .usage = "busbar targets list | hold TARGET | resume TARGET  [--operation OP] [--reason TEXT] [-c FILE] [--json]",
+    .help = "Lists targets; holds one (its data is kept), or lets it go on.\n"
+            "\n"
+            "      --operation OP  this operation only\n"
+            "      --reason TEXT   why it is held\n"
+            "  -c, --config FILE   the daemon's configuration\n"
+            "      --json          list as the API gives it\n",
+    .run = run,
+};

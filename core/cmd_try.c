@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* busbar try: the real rules and the real plugins, without network and without store. A message is
+ * judged by the routes as the daemon would; what fires is handed to its plugin and the first request
+ * is printed instead of sent. */
+#include "app.h"
+#include "clock.h"
+#include "cmd.h"
+#include "config.h"
+#include "digest.h"
+#include "host.h"
+#include "json.h"
+#include "loader.h"
+#include "message.h"
+#include "route.h"
+#include "target.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REQUEST_SHOWN_MAX 65536
+#define OUTCOMES 7 /* enum outcome, from 1 */
+#define USER_MAX 32
+
+struct trial {
+    struct app app;
+    bool as_json, all; /* all: ignored ones too */
+    const struct message *message;
+    int64_t now_ms;
+    int64_t (*counts)[OUTCOMES]; /* by route */
+    struct json_object *decisions;
+    size_t matched;
+};
+
+/* ---- what would be sent */
+
+/* The request of the operation's first step, or why there is none. Both appended. */
+static void preview(struct trial *trial, const struct route_decision *decision, struct buf *request,
+                    struct buf *verdict)
+{
+    const struct config_route *route = &trial->app.config->routes[decision->route];
+    const struct target *target = app_target(&trial->app, route->target);
+    cleanup_text char *topic = span_dup(trial->message->topic);
+    struct bb_job job;
+    struct http_request http;
+    struct bb_out out = {.size = sizeof(out)};
+    const char *error = "";
+    job_init(&job, target->name, target->plugin->name, 1, trial->now_ms);
+    const struct bb_message message = {.id = decision->id,
+                                       .order_id = decision->id,
+                                       .body = {decision->body.data, decision->body.len},
+                                       .topic = {topic, strlen(topic)},
+                                       .received_ms = trial->message->received_ms};
+    const struct bb_in in = {.size = sizeof(in),
+                             .job = &job,
+                             .operation = route->operation,
+                             .messages = &message,
+                             .message_size = sizeof(message),
+                             .message_count = 1,
+                             .state = &job.state,
+                             .attempt = 1,
+                             .now_ms = trial->now_ms};
+    enum bb_next next = target->plugin->step(host_table(), target->self, &in, &out);
+    if (next == BB_SEND && target_request(target, &job, &out.request, &http, &error) == 0)
+        target_request_print(&http, target, request, REQUEST_SHOWN_MAX);
+    else if (next == BB_SEND)
+        buf_printf(verdict, "plugin misuse: %s", error);
+    else if (next == BB_DONE)
+        buf_puts(verdict, "done without a request");
+    else
+        buf_printf(verdict, "%s: %s: %s",
+                   next == BB_REJECT ? "dead letter"
+                   : next == BB_HOLD ? "hold"
+                                     : "retry",
+                   out.error.code != NULL ? out.error.code : "?", out.error.message != NULL ? out.error.message : "?");
+    if (next == BB_REJECT && out.error.rejected_fields != NULL)
+        buf_printf(verdict, " %s", out.error.rejected_fields);
+    job_finish(&job);
+}
+
+/* What the target's mode makes of it. NULL: it is sent. */
+static const char *mode_note(const struct trial *trial, const struct config_route *route)
+{
+    const struct target *target = app_target(&trial->app, route->target);
+    struct bb_operation operation;
+    if (!plugin_find_operation(target->plugin, route->operation, &operation) || (operation.flags & BB_WRITES) == 0)
+        return NULL;
+    switch (config_mode_of(target->config, route->operation)) {
+    case MODE_READ:
+        return "mode read: refused and recorded, not sent";
+    case MODE_DRAFT:
+        return "mode draft: waits for `busbar queue approve`";
+    case MODE_HANDOFF:
+        return (operation.flags & BB_CREATES) != 0 ? NULL : "mode handoff: refused and recorded, not sent";
+    case MODE_WRITE_BACK:
+        break;
+    }
+    return NULL;
+}
+
+/* ---- printing */
+
+static void print_indented(struct span text)
+{
+    while (text.len > 0) {
+        const char *end = memchr(text.data, '\n', text.len);
+        size_t len = end != NULL ? (size_t)(end - text.data) : text.len;
+        printf("      %.*s\n", (int)len, text.data);
+        len += end != NULL;
+        text.data += len;
+        text.len -= len;
+    }
+}
+
+static void print_text(const struct trial *trial, const struct route_decision *decision, const struct buf *request,
+                       const struct buf *verdict, const char *mode)
+{
+    const struct config_route *route = &trial->app.config->routes[decision->route];
+    char time[CLOCK_TEXT_MAX];
+    printf("%s %.*s\n", clock_format(trial->message->received_ms, time), (int)trial->message->topic.len,
+           trial->message->topic.data);
+    printf("  route %s: %s (%s)", route->name, outcome_name(decision->outcome), decision->reason);
+    if (decision->key.len > 0)
+        printf("  key %.*s", (int)decision->key.len, decision->key.data);
+    putchar('\n');
+    if (decision->outcome != OUTCOME_ACCEPTED)
+        return;
+    printf("    to %s.%s  lane %.*s%s%s\n", route->target, route->operation, (int)decision->lane.len,
+           decision->lane.data, mode != NULL ? "  " : "", mode != NULL ? mode : "");
+    if (verdict->len > 0)
+        printf("      %s\n", verdict->data);
+    print_indented(buf_span(request));
+}
+
+static void add_json(struct trial *trial, const struct route_decision *decision, const struct buf *request,
+                     const struct buf *verdict, const char *mode)
+{
+    const struct config_route *route = &trial->app.config->routes[decision->route];
+    struct json_object *item = json_object_new_object();
+    cleanup_text char *to = mem_printf("%s.%s", route->target, route->operation);
+    json_put_time(item, "time", trial->message->received_ms);
+    json_object_object_add(item, "topic", json_text(trial->message->topic));
+    json_put_text(item, "route", route->name);
+    json_put_text(item, "outcome", outcome_name(decision->outcome));
+    json_put_text(item, "reason", decision->reason);
+    json_object_object_add(item, "key", decision->key.len > 0 ? json_text(decision->key) : NULL);
+    json_object_object_add(item, "lane", json_text(decision->lane));
+    json_put_text(item, "to", to);
+    json_object_object_add(item, "body", json_parse(decision->body, NULL, NULL));
+    json_put_text(item, "mode", mode);
+    json_put_text(item, "verdict", verdict->len > 0 ? verdict->data : NULL);
+    json_put_text(item, "request", request->len > 0 ? request->data : NULL);
+    json_object_array_add(trial->decisions, item);
+}
+
+static void decide(void *context, const struct route_decision *decision)
+{
+    struct trial *trial = context;
+    cleanup_buf struct buf request = {0}, verdict = {0};
+    const char *mode = NULL;
+    trial->counts[decision->route][decision->outcome]++;
+    trial->matched++;
+    if (decision->outcome == OUTCOME_IGNORED && !trial->all)
+        return;
+    if (decision->outcome == OUTCOME_ACCEPTED) {
+        preview(trial, decision, &request, &verdict);
+        mode = mode_note(trial, &trial->app.config->routes[decision->route]);
+    }
+    if (trial->as_json)
+        add_json(trial, decision, &request, &verdict, mode);
+    else
+        print_text(trial, decision, &request, &verdict, mode);
+}
+
+static void print_summary(const struct trial *trial)
+{
+    printf("\n%-24s %10s %10s %10s %10s %10s\n", "ROUTE", "RECEIVED", "IGNORED", "SUPPRESSED", "INVALID", "ACCEPTED");
+    for (size_t i = 0; i < trial->app.config->route_count; i++) {
+        const int64_t *counts = trial->counts[i];
+        int64_t received = 0;
+        for (int outcome = 1; outcome < OUTCOMES; outcome++)
+            received += counts[outcome];
+        printf("%-24s %10lld %10lld %10lld %10lld %10lld\n", trial->app.config->routes[i].name, (long long)received,
+               (long long)counts[OUTCOME_IGNORED], (long long)counts[OUTCOME_SUPPRESSED],
+               (long long)counts[OUTCOME_INVALID], (long long)counts[OUTCOME_ACCEPTED]);
+    }
+}
+
+static void print_json(struct trial *trial)
+{
+    cleanup_buf struct buf text = {0};
+    struct json_object *root = json_object_new_object(), *routes = json_object_new_array();
+    for (size_t i = 0; i < trial->app.config->route_count; i++) {
+        struct json_object *route = json_object_new_object();
+        json_put_text(route, "name", trial->app.config->routes[i].name);
+        for (int outcome = 1; outcome < OUTCOMES; outcome++)
+            json_put_int(route, outcome_name((enum outcome)outcome), trial->counts[i][outcome]);
+        json_object_array_add(routes, route);
+    }
+    json_object_object_add(root, "decisions", trial->decisions);
+    json_object_object_add(root, "routes", routes);
+    json_print(root, &text);
+    puts(text.data);
+    json_object_put(root);
+}
+
+/* ---- messages */
+
+static void judge(struct trial *trial, struct message *message, int64_t now_ms)
+{
+    message->received_ms = now_ms;
+    message->qos = 1;
+    trial->message = message;
+    trial->now_ms = now_ms;
+    route_set_evaluate(trial->app.routes, message, now_ms, decide, trial);
+    route_set_commit(trial->app.routes);
+}
+
+static bool read_payload(struct json_object *record, struct buf *payload)
+{
+    const char *base64 = json_get_text(record, "payload_base64");
+    struct json_object *value = json_get(record, "payload");
+    if (base64 != NULL)
+        return digest_base64_decode(span_of(base64), payload);
+    if (json_object_is_type(value, json_type_string))
+        return json_to_text(value, payload);
+    json_print(value, payload);
+    return true;
+}
+
+static size_t read_user(struct json_object *record, struct message_property user[USER_MAX])
+{
+    struct json_object *object = json_get(record, "user");
+    size_t count = 0;
+    if (!json_object_is_type(object, json_type_object))
+        return 0;
+    json_object_object_foreach(object, name, value)
+    {
+        if (count < USER_MAX && json_object_is_type(value, json_type_string))
+            user[count++] = (struct message_property){span_of(name), span_of(json_object_get_string(value))};
+    }
+    return count;
+}
+
+/* One line of recorded traffic. Answers what is wrong with it, or NULL. */
+static const char *replay_line(struct trial *trial, struct span line)
+{
+    const char *error = NULL;
+    struct message_property user[USER_MAX];
+    cleanup_json struct json_object *record = json_parse(line, NULL, &error);
+    if (record == NULL)
+        return error != NULL ? error : "it is null";
+    cleanup_buf struct buf payload = {0};
+    const char *time = json_get_text(record, "time"), *topic = json_get_text(record, "topic");
+    int64_t now_ms;
+    if (time == NULL || !clock_parse(span_of(time), &now_ms))
+        return "\"time\" must be an RFC 3339 time with offset";
+    if (topic == NULL || topic[0] == '\0')
+        return "\"topic\" is missing";
+    if (!read_payload(record, &payload))
+        return "\"payload_base64\" is no base64";
+    struct message message = {.topic = span_of(topic),
+                              .payload = buf_span(&payload),
+                              .retained = json_object_get_boolean(json_get(record, "retain")),
+                              .user = user,
+                              .user_count = read_user(record, user)};
+    judge(trial, &message, now_ms);
+    return NULL;
+}
+
+static int replay(struct trial *trial, const char *path)
+{
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
+    char *line = NULL;
+    size_t cap = 0, number = 0, bad = 0;
+    ssize_t len;
+    if (file == NULL) {
+        fprintf(stderr, "busbar: cannot read %s\n", path);
+        return CMD_NO;
+    }
+    while ((len = getline(&line, &cap, file)) >= 0) {
+        number++;
+        while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+            len--;
+        const char *wrong = len > 0 ? replay_line(trial, (struct span){line, (size_t)len}) : NULL;
+        if (wrong != NULL && ++bad <= 10)
+            fprintf(stderr, "%s:%zu: %s\n", path, number, wrong);
+    }
+    free(line);
+    if (file != stdin)
+        fclose(file);
+    if (bad > 0)
+        fprintf(stderr, "busbar: %zu of %zu lines could not be read\n", bad, number);
+    return bad == 0 ? CMD_DONE : CMD_NO;
+}
+
+static int try_one(struct trial *trial, const char *topic, const char *payload, bool retained)
+{
+    struct message message = {.topic = span_of(topic), .payload = span_of(payload), .retained = retained};
+    judge(trial, &message, clock_wall_ms());
+    if (trial->matched > 0)
+        return CMD_DONE;
+    fprintf(stderr, "busbar: no route takes %s\n", topic);
+    return CMD_NO;
+}
+
+static int run(int argc, char **argv)
+{
+    const char *path = NULL, *topic = NULL, *payload = NULL, *file = NULL;
+    bool retained = false;
+    struct trial trial = {0};
+    const struct cmd_option options[] = {{"-c", "--config", &path, NULL},        {"-t", "--topic", &topic, NULL},
+                                         {"-p", "--payload", &payload, NULL},    {NULL, "--replay", &file, NULL},
+                                         {NULL, "--retain", NULL, &retained},    {NULL, "--all", NULL, &trial.all},
+                                         {NULL, "--json", NULL, &trial.as_json}, {0}};
+    int rc = cmd_options(&cmd_try, &argc, argv, options);
+    if (rc >= 0)
+        return rc;
+    if (argc > 1 || (file == NULL) == (topic == NULL) || (topic != NULL && payload == NULL))
+        return cmd_usage(&cmd_try, "give --topic and --payload, or --replay FILE");
+    if (app_load(&trial.app, path) != 0) {
+        app_report(&trial.app);
+        app_finish(&trial.app);
+        return CMD_NO;
+    }
+    trial.counts = mem_alloc((trial.app.config->route_count + 1) * sizeof(trial.counts[0]));
+    trial.decisions = trial.as_json ? json_object_new_array() : NULL;
+    trial.all |= file == NULL;
+    rc = file != NULL ? replay(&trial, file) : try_one(&trial, topic, payload, retained);
+    if (trial.as_json)
+        print_json(&trial);
+    else if (file != NULL)
+        print_summary(&trial);
+    free(trial.counts);
+    app_finish(&trial.app);
+    return rc;
+}
+
+const struct command cmd_try = {
+    .name = "try",
+    .usage = "busbar try --topic TOPIC --payload TEXT | --replay FILE.ndjson  [-c FILE] [options]",
+    .help = "Dry run: which routes a message takes, what the rules decide, the exact HTTP request.\n"
+            "No network, no store.\n"
+            "\n"
+            "  -t, --topic TOPIC      one message,\n"
+            "  -p, --payload TEXT     with this payload\n"
+            "      --retain           as a retained message\n"
+            "      --replay FILE      recorded traffic, in its own time (- for standard input). A line is\n"
+            "                         {\"time\": RFC 3339, \"topic\": ..., \"payload\": JSON or text,\n"
+            "                         \"payload_base64\": ..., \"retain\": false, \"user\": {...}}\n"
+            "      --all              with --replay: shows ignored messages too\n"
+            "      --json             for programs\n"
+            "  -c, --config FILE      the configuration\n"
+            "\n"
+            "Exit status: 0 a route took it, 1 none did or a line could not be read.\n",
+    .run = run,
+};

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who runs next.
+ *
+ * Each target has a slot with two lines: what is owed to it (out) and its webhooks to decode (in). A
+ * line is a window on the store's open deliveries (queue.h), refilled when it has room. A slot's gates
+ * for the out line stand in one function, may_send: held, breaker, pause, rate, concurrency. Webhooks
+ * pass no gate: they need no network.
+ *
+ * A turn: pick moves due heads into `starting` and takes what ended in `finished`; store writes the
+ * verdicts of the one and the counts of the other; go runs the plugins of what was counted. Were the
+ * commit to fail, nothing has happened: finished ones keep their fate for the next turn, starting ones go back. */
+#include "backoff.h"
+#include "clock.h"
+#include "digest.h"
+#include "dispatch_private.h"
+#include "loader.h"
+#include "log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DECODES_A_TURN 64
+#define BREAKER_AFTER 5 /* failures in a row */
+#define BREAKER_FIRST_MS 1000
+#define BREAKER_MAX_MS 60000
+#define STORE_PAUSE_MS 1000
+#define POISON_DEATHS 2
+
+/* ---- numbers */
+
+static struct metric *state_gauge(const char *route, const char *target, enum delivery_state state)
+{
+    return metric_get(
+        metric_family(METRIC_GAUGE, "busbar_deliveries", "Deliveries in the store, by state.", "route,target,state"),
+        route, target, delivery_state_name(state));
+}
+
+void dispatch_count_added(const char *route, const char *target, enum delivery_state state)
+{
+    metric_add(state_gauge(route, target, state), 1);
+    metric_add(metric_get(metric_family(METRIC_COUNTER, "busbar_deliveries_accepted_total",
+                                        "Deliveries that began here: the outbox ledger's left side.", "route,target"),
+                          route, target),
+               1);
+    if (!delivery_state_is_open(state))
+        count_moved(route, target, 0, state);
+}
+
+void count_moved(const char *route, const char *target, enum delivery_state from, enum delivery_state to)
+{
+    static const char help[] = "Deliveries that ended, by verdict; reopened ones count on the other side.";
+    if (from == to)
+        return;
+    if (from != 0) {
+        metric_add(state_gauge(route, target, from), -1);
+        metric_add(state_gauge(route, target, to), 1);
+    }
+    bool was_open = from != 0 && delivery_state_is_open(from), open = delivery_state_is_open(to);
+    if (from != 0 && was_open == open && open)
+        return;
+    const char *verdict = open ? "reopened" : delivery_state_name(to);
+    metric_add(metric_get(metric_family(METRIC_COUNTER, "busbar_deliveries_total", help, "route,target,verdict"), route,
+                          target, verdict),
+               1);
+}
+
+static void count_at_start(void *context, const struct delivery_count *count)
+{
+    (void)context;
+    metric_add(state_gauge(count->route, count->target, count->state), count->count);
+    if (delivery_state_is_open(count->state))
+        metric_add(metric_get(metric_family(METRIC_GAUGE, "busbar_deliveries_carried",
+                                            "Open deliveries that this process found at its start.", "route,target"),
+                              count->route, count->target),
+                   count->count);
+}
+
+/* ---- slots and holds */
+
+struct slot *dispatch_slot(const struct dispatch *d, const char *name)
+{
+    for (size_t i = 0; i < d->slot_count; i++)
+        if (strcmp(d->slots[i].name, name) == 0)
+            return &d->slots[i];
+    return NULL;
+}
+
+const struct op_hold *slot_hold(const struct slot *slot, const char *operation)
+{
+    for (size_t i = 0; i < slot->hold_count; i++)
+        if (slot->holds[i].operation[0] == '\0' ||
+            (operation != NULL && strcmp(slot->holds[i].operation, operation) == 0))
+            return &slot->holds[i];
+    return NULL;
+}
+
+void slot_set_hold(struct slot *slot, const char *operation, const char *reason, int64_t since_ms)
+{
+    size_t at = 0;
+    while (at < slot->hold_count && strcmp(slot->holds[at].operation, operation) != 0)
+        at++;
+    if (at < slot->hold_count) {
+        free(slot->holds[at].operation);
+        free(slot->holds[at].reason);
+        slot->holds[at] = slot->holds[--slot->hold_count];
+    }
+    if (reason != NULL) {
+        slot->holds = mem_grow(slot->holds, &slot->hold_cap, slot->hold_count + 1, sizeof(slot->holds[0]));
+        slot->holds[slot->hold_count++] = (struct op_hold){mem_strdup(operation), mem_strdup(reason), since_ms};
+    } else {
+        queue_unpark(slot->out.queue);
+    }
+    metric_set(slot->held_gauge, slot->hold_count > 0 ? 1 : 0);
+}
+
+bool dispatch_is_held(const struct dispatch *d, const char *target)
+{
+    const struct slot *slot = dispatch_slot(d, target);
+    return slot != NULL && slot->hold_count > 0;
+}
+
+static void load_hold(void *context, const char *target, const char *operation, const char *reason, int64_t since_ms)
+{
+    struct slot *slot = dispatch_slot(context, target);
+    if (slot != NULL)
+        slot_set_hold(slot, operation, reason, since_ms);
+}
+
+/* The breaker: opens after failures in a row, then one probe at a time, each further apart. */
+void slot_note_answer(struct dispatch *d, struct slot *slot, struct attempt *attempt, bool healthy)
+{
+    if (healthy) {
+        if (slot->breaker_open)
+            log_info("target answers again", "target", slot->name, NULL);
+        slot->failures = slot->breaker_trips = 0;
+        slot->breaker_open = slot->probing = false;
+        metric_set(slot->breaker_gauge, 0);
+        return;
+    }
+    slot->failures++;
+    if (attempt->probe)
+        slot->probing = false;
+    if (slot->failures < BREAKER_AFTER || (slot->breaker_open && !attempt->probe))
+        return;
+    if (!slot->breaker_open)
+        log_warn("target does not answer: circuit breaker open", "target", slot->name, NULL);
+    slot->breaker_open = true;
+    metric_set(slot->breaker_gauge, 1);
+    int64_t pause = backoff_delay_ms(BREAKER_FIRST_MS, BREAKER_MAX_MS, ++slot->breaker_trips, random_unit());
+    if (slot->pause_until_ms < d->now_ms + pause)
+        slot->pause_until_ms = d->now_ms + pause;
+}
+
+/* ---- creation */
+
+static void init_slot(struct slot *slot, const char *name, struct target *target)
+{
+    slot->name = name;
+    slot->target = target;
+    slot->out = (struct line){queue_create(QUEUE_WINDOW), target != NULL ? DELIVERY_OUT : DELIVERY_BUS, true};
+    slot->in = (struct line){queue_create(QUEUE_WINDOW), DELIVERY_IN, target != NULL};
+    slot->held_gauge =
+        metric_get(metric_family(METRIC_GAUGE, "busbar_target_held",
+                                 "1: the target or one of its operations is held until someone resumes it.", "target"),
+                   name);
+    metric_set(slot->held_gauge, 0);
+    slot->seconds = metric_get(
+        metric_family(METRIC_HISTOGRAM, "busbar_delivery_seconds", "From acceptance to verdict.", "target"), name);
+    if (target == NULL)
+        return;
+    slot->breaker_gauge = metric_get(metric_family(METRIC_GAUGE, "busbar_target_breaker_open",
+                                                   "1: the target does not answer; one probe at a time.", "target"),
+                                     name);
+    slot->plugin_seconds = metric_get(
+        metric_family(METRIC_HISTOGRAM, "busbar_plugin_call_seconds", "Time inside one plugin call.", "plugin"),
+        target->plugin->name);
+    slot->tokens = target->config->rate_per_s;
+    struct bb_operation operation;
+    for (size_t i = 0; plugin_operation(target->plugin, i, &operation) != NULL; i++)
+        if ((operation.flags & BB_AT_START) != 0)
+            slot->start_operation = operation.name;
+}
+
+static int bury(struct dispatch *d, int64_t seq)
+{
+    const struct settlement settlement = {
+        .state = DELIVERY_REJECTED,
+        .error = {.error_class = "validation",
+                  .code = "plugin_crashed",
+                  .message = "the process died twice inside the plugin with this delivery",
+                  .owner_action = "report it to the plugin's author; `busbar queue retry` tries again"},
+        .who = "busbar",
+        .what = "crash",
+        .now_ms = clock_wall_ms()};
+    return store_settle(d->options.session, seq, &settlement);
+}
+
+/* What the last process was doing when it died. */
+static int recover(struct dispatch *d)
+{
+    struct store_session *session = d->options.session;
+    int deaths = 0;
+    int64_t seq = (int64_t)store_crumb_found(d->options.store, CRUMB_PLUGIN, &deaths);
+    bool poison = seq > 0 && deaths >= POISON_DEATHS;
+    if (store_begin(session) != 0)
+        return -1;
+    if (store_recover(session, clock_wall_ms()) < 0 || (poison && bury(d, seq) != 0)) {
+        store_rollback(session);
+        return -1;
+    }
+    if (store_commit(session) != 0)
+        return -1;
+    if (seq > 0)
+        log_warn("the last process died inside a plugin", "delivery", poison ? "dead letter" : "tried again", NULL);
+    if (poison) { /* dealt with: forget it */
+        store_crumb_set(d->options.store, CRUMB_PLUGIN, (uint64_t)seq);
+        store_crumb_clear(d->options.store, CRUMB_PLUGIN);
+    }
+    return 0;
+}
+
+struct dispatch *dispatch_create(const struct dispatch_options *options, char **error)
+{
+    struct dispatch *d = mem_alloc(sizeof(*d));
+    d->options = *options;
+    d->slot_count = options->target_count + 1;
+    d->slots = mem_alloc(d->slot_count * sizeof(d->slots[0]));
+    for (size_t i = 0; i < options->target_count; i++)
+        init_slot(&d->slots[i], options->targets[i]->name, options->targets[i]);
+    d->bus = &d->slots[options->target_count];
+    init_slot(d->bus, "bus", NULL);
+    if (recover(d) != 0 || store_load_holds(options->session, load_hold, d) != 0 ||
+        store_count_deliveries(options->session, count_at_start, NULL) != 0) {
+        *error = mem_printf("the store could not be read: %s", store_error(options->session));
+        dispatch_destroy(d);
+        return NULL;
+    }
+    return d;
+}
+
+static void destroy_list(struct attempt_list *list)
+{
+    while (list->first != NULL) {
+        struct attempt *a = list->first;
+        attempt_list_remove(list, a);
+        attempt_destroy(a);
+    }
+}
+
+void dispatch_destroy(struct dispatch *d)
+{
+    if (d == NULL)
+        return;
+    destroy_list(&d->starting);
+    destroy_list(&d->running);
+    destroy_list(&d->finished);
+    for (size_t i = 0; i < d->slot_count; i++) {
+        struct slot *slot = &d->slots[i];
+        queue_destroy(slot->out.queue);
+        queue_destroy(slot->in.queue);
+        for (size_t k = 0; k < slot->hold_count; k++) {
+            free(slot->holds[k].operation);
+            free(slot->holds[k].reason);
+        }
+        free(slot->holds);
+    }
+    free(d->slots);
+    free(d->publishing);
+    free(d->acked);
+    free(d);
+}
+
+void dispatch_set_bus(struct dispatch *d, struct mqtt *mqtt)
+{
+    d->mqtt = mqtt;
+}
+
+/* ---- filling the lines */
+
+static void add_head(void *context, const struct delivery_head *head)
+{
+    struct line *line = context;
+    queue_add(line->queue, head->seq, head->lane, head->operation, head->route, head->due_ms, head->accepted_ms,
+              head->attempts, false);
+}
+
+static void refill(struct dispatch *d, struct slot *slot, struct line *line)
+{
+    size_t room = queue_room(line->queue), before = queue_length(line->queue);
+    if (!line->rescan || room < QUEUE_WINDOW / 4)
+        return;
+    if (store_scan_open(d->options.session, slot->name, line->kind, queue_last_seq(line->queue), room, add_head,
+                        line) != 0) {
+        log_error("the store could not be read", "reason", store_error(d->options.session), NULL);
+        return;
+    }
+    line->rescan = queue_length(line->queue) - before == room;
+}
+
+void dispatch_notice(struct dispatch *d)
+{
+    atomic_store(&d->noticed, true);
+}
+
+static void refill_all(struct dispatch *d)
+{
+    bool noticed = atomic_exchange(&d->noticed, false);
+    for (size_t i = 0; i < d->slot_count; i++) {
+        struct slot *slot = &d->slots[i];
+        slot->out.rescan |= noticed;
+        slot->in.rescan |= noticed && slot->target != NULL;
+        refill(d, slot, &slot->out);
+        refill(d, slot, &slot->in);
+    }
+}
+
+/* ---- the gates */
+
+static bool take_token(struct slot *slot, int64_t now_ms)
+{
+    double rate = slot->target->config->rate_per_s;
+    if (rate <= 0)
+        return true;
+    double most = rate > 1 ? rate : 1;
+    slot->tokens += (double)(now_ms - slot->tokens_at_ms) / 1000.0 * rate;
+    slot->tokens_at_ms = now_ms;
+    if (slot->tokens > most)
+        slot->tokens = most;
+    if (slot->tokens < 1)
+        return false;
+    slot->tokens -= 1;
+    return true;
+}
+
+static bool may_send(const struct dispatch *d, const struct slot *slot)
+{
+    if (d->draining || slot_hold(slot, NULL) != NULL || slot->pause_until_ms > d->now_ms)
+        return false;
+    if (slot->breaker_open && slot->probing)
+        return false;
+    return slot->running < (size_t)slot->target->config->concurrency;
+}
+
+static bool operation_not_held(void *context, const struct queue_entry *entry)
+{
+    return slot_hold(context, entry->operation) == NULL;
+}
+
+static bool start_one(struct dispatch *d, struct slot *slot, struct line *line, struct queue_entry *entry)
+{
+    struct attempt *a = attempt_create(d, slot, line, entry);
+    if (a == NULL) {
+        queue_return(line->queue, entry, d->now_ms + STORE_PAUSE_MS);
+        return false;
+    }
+    attempt_examine(d, a);
+    slot->probing |= slot->breaker_open;
+    attempt_list_append(&d->starting, a);
+    return true;
+}
+
+static void pick_slot(struct dispatch *d, struct slot *slot)
+{
+    struct queue_entry *entry;
+    for (int i = 0; i < DECODES_A_TURN && !d->draining; i++) {
+        if ((entry = queue_take(slot->in.queue, d->now_ms, NULL, NULL)) == NULL)
+            break;
+        start_one(d, slot, &slot->in, entry);
+    }
+    if (slot->start_operation != NULL && may_send(d, slot) && slot->start_tries >= 0) {
+        struct attempt *a = attempt_create_at_start(d, slot);
+        slot->start_operation = NULL; /* until it says retry */
+        slot->probing |= slot->breaker_open;
+        attempt_list_append(&d->starting, a);
+    }
+    while (may_send(d, slot) && queue_next_due(slot->out.queue) <= d->now_ms && take_token(slot, d->now_ms)) {
+        entry = queue_take(slot->out.queue, d->now_ms, operation_not_held, slot);
+        if (entry == NULL || !start_one(d, slot, &slot->out, entry)) {
+            slot->tokens += 1;
+            break;
+        }
+    }
+}
+
+bool dispatch_pick(struct dispatch *d, int64_t now_ms, int64_t wall_ms)
+{
+    d->now_ms = now_ms;
+    d->wall_ms = wall_ms;
+    if (now_ms < d->store_pause_until_ms)
+        return false;
+    refill_all(d);
+    for (size_t i = 0; i + 1 < d->slot_count; i++)
+        pick_slot(d, &d->slots[(d->next_slot + i) % (d->slot_count - 1)]);
+    if (d->slot_count > 1)
+        d->next_slot = (d->next_slot + 1) % (d->slot_count - 1);
+    bool acks = publish_pick(d);
+    return acks || d->starting.first != NULL || d->finished.first != NULL;
+}
+
+/* ---- storing and going on */
+
+int dispatch_store(struct dispatch *d)
+{
+    d->added = 0;
+    for (struct attempt *a = d->finished.first; a != NULL; a = a->next)
+        if (settle_attempt(d, a) != 0)
+            return -1;
+    for (size_t i = 0; i < d->acked_count; i++)
+        if (settle_published(d, d->publishing[d->acked[i]].entry) != 0)
+            return -1;
+    for (struct attempt *a = d->starting.first; a != NULL; a = a->next)
+        if (a->entry != NULL && store_start_attempt(d->options.session, a->entry->seq, d->wall_ms) != 0)
+            return -1;
+    return 0;
+}
+
+static const char *route_of(const struct attempt *a)
+{
+    return a->entry->route;
+}
+
+/* The queue's and the gauges' part of a verdict, once it is stored. */
+static void release(struct dispatch *d, struct attempt *a)
+{
+    struct slot *slot = a->slot;
+    if (a->probe)
+        slot->probing = false;
+    bool overloaded = a->http_status == 429 || a->http_status == 503; /* it speaks for the whole target */
+    if (overloaded && slot->pause_until_ms < d->now_ms + a->out.retry_after_ms)
+        slot->pause_until_ms = d->now_ms + a->out.retry_after_ms;
+    if (a->fate == FATE_HELD && !a->probe) {
+        const char *operation = a->out.hold_operation ? a->operation.name : "";
+        slot_set_hold(slot, operation, a->out.error.message != NULL ? a->out.error.message : "held", d->wall_ms);
+    }
+    if (a->entry == NULL) {
+        if (a->fate == FATE_RETRY || a->fate == FATE_HELD) {
+            slot->start_tries++;
+            slot->start_operation = a->operation.name;
+            if (slot->pause_until_ms < d->now_ms + BREAKER_FIRST_MS && !slot->breaker_open)
+                slot->pause_until_ms = d->now_ms + BREAKER_FIRST_MS;
+        }
+        return;
+    }
+    switch (a->fate) {
+    case FATE_HELD:
+        queue_return(a->line->queue, a->entry, d->now_ms);
+        count_moved(route_of(a), slot->name, a->was, a->was);
+        break;
+    case FATE_RETRY:
+        a->entry->attempts++;
+        queue_return(a->line->queue, a->entry, d->now_ms + a->delay_ms);
+        count_moved(route_of(a), slot->name, a->was, DELIVERY_RETRYING);
+        break;
+    case FATE_NONE:
+    case FATE_DELIVERED:
+    case FATE_REJECTED:
+    case FATE_EXPIRED:
+        metric_observe(slot->seconds, (double)(d->wall_ms - a->accepted_ms) / 1000.0);
+        count_moved(route_of(a), slot->name, a->was,
+                    a->fate == FATE_DELIVERED ? DELIVERY_DELIVERED
+                    : a->fate == FATE_EXPIRED ? DELIVERY_EXPIRED
+                                              : DELIVERY_REJECTED);
+        queue_remove(a->line->queue, a->entry);
+        break;
+    }
+}
+
+void dispatch_go(struct dispatch *d, bool stored)
+{
+    if (!stored) {
+        log_error("the store refused a commit: waiting", "reason", store_error(d->options.session), NULL);
+        d->store_pause_until_ms = d->now_ms + STORE_PAUSE_MS;
+        while (d->starting.first != NULL) {
+            struct attempt *a = d->starting.first;
+            attempt_list_remove(&d->starting, a);
+            if (a->entry != NULL)
+                queue_return(a->line->queue, a->entry, d->now_ms);
+            else
+                a->slot->start_operation = a->operation.name;
+            if (a->probe)
+                a->slot->probing = false;
+            attempt_destroy(a);
+        }
+        publish_go(d, false);
+        return;
+    }
+    while (d->finished.first != NULL) {
+        struct attempt *a = d->finished.first;
+        attempt_list_remove(&d->finished, a);
+        release(d, a);
+        attempt_destroy(a);
+    }
+    for (; d->added > 0; d->added--) {
+        dispatch_count_added(NULL, d->bus->name, DELIVERY_PENDING);
+        d->bus->out.rescan = true;
+    }
+    publish_go(d, true);
+    while (d->starting.first != NULL) {
+        struct attempt *a = d->starting.first;
+        attempt_list_remove(&d->starting, a);
+        attempt_run(d, a);
+    }
+}
+
+int64_t dispatch_next_due(const struct dispatch *d)
+{
+    int64_t next = INT64_MAX;
+    if (d->finished.first != NULL || atomic_load(&d->noticed))
+        return d->store_pause_until_ms > d->now_ms ? d->store_pause_until_ms : INT64_MIN;
+    for (size_t i = 0; i + 1 < d->slot_count; i++) {
+        const struct slot *slot = &d->slots[i];
+        int64_t in = d->draining ? INT64_MAX : queue_next_due(slot->in.queue);
+        next = in < next ? in : next;
+        if (d->draining || slot_hold(slot, NULL) != NULL || (slot->breaker_open && slot->probing) ||
+            slot->running >= (size_t)slot->target->config->concurrency)
+            continue;
+        int64_t out = slot->start_operation != NULL ? INT64_MIN : queue_next_due(slot->out.queue);
+        if (out == INT64_MAX)
+            continue;
+        if (out < slot->pause_until_ms)
+            out = slot->pause_until_ms;
+        double rate = slot->target->config->rate_per_s;
+        if (rate > 0 && slot->tokens < 1 && out < d->now_ms + (int64_t)((1 - slot->tokens) / rate * 1000) + 1)
+            out = d->now_ms + (int64_t)((1 - slot->tokens) / rate * 1000) + 1;
+        next = out < next ? out : next;
+    }
+    int64_t bus = publish_next_due(d);
+    next = bus < next ? bus : next;
+    return next < d->store_pause_until_ms ? d->store_pause_until_ms : next;
+}
+
+void dispatch_drain(struct dispatch *d)
+{
+    d->draining = true;
+}
+
+size_t dispatch_in_flight(const struct dispatch *d)
+{
+    size_t count = d->publishing_open;
+    for (size_t i = 0; i < d->slot_count; i++)
+        count += d->slots[i].running;
+    return count;
+}

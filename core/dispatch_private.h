@@ -1,0 +1,133 @@
+/* Shared by dispatch.c (who runs next), attempt.c (one attempt), settle.c (its verdict in the store),
+ * publish.c (the bus as a target) and operate.c (what people ask for). */
+#ifndef BUSBAR_DISPATCH_PRIVATE_H
+#define BUSBAR_DISPATCH_PRIVATE_H
+
+#include "dispatch.h"
+#include "host.h"
+#include "http.h"
+#include "metrics.h"
+#include "queue.h"
+#include "target.h"
+
+#include <stdatomic.h>
+
+#define QUEUE_WINDOW 4096
+#define TEXT_KEPT_MAX 8192 /* of a request or response */
+
+struct op_hold {
+    char *operation; /* "" : the whole target */
+    char *reason;
+    int64_t since_ms; /* wall */
+};
+
+/* What stands in line for one target, in one direction. */
+struct line {
+    struct queue *queue;
+    enum delivery_kind kind;
+    bool rescan; /* the store may hold more than the window */
+};
+
+struct slot {
+    struct target *target; /* NULL: the bus */
+    const char *name;
+    struct line out, in;
+    size_t running;
+    double tokens;
+    int64_t tokens_at_ms;
+    struct op_hold *holds;
+    size_t hold_count, hold_cap;
+    int failures; /* in a row */
+    bool breaker_open, probing;
+    int breaker_trips;
+    int64_t pause_until_ms;      /* breaker or Retry-After: nothing before */
+    const char *start_operation; /* still to be run once, or NULL */
+    int start_tries;
+    struct metric *held_gauge, *breaker_gauge, *seconds, *plugin_seconds;
+};
+
+enum fate { FATE_NONE = 0, FATE_DELIVERED, FATE_RETRY, FATE_REJECTED, FATE_EXPIRED, FATE_HELD };
+
+/* One attempt of one delivery. (A batch will carry several entries; the ABI already does.) */
+struct attempt {
+    struct attempt *prev, *next; /* in one of the dispatcher's lists */
+    struct slot *slot;
+    struct line *line;             /* NULL: an operation at start */
+    struct queue_entry *entry;     /* taken; NULL with line */
+    struct bb_operation operation; /* name NULL: decode */
+    struct bb_job job;
+    struct bb_message message;
+    struct bb_in in;
+    struct bb_out out;
+    struct http_call *call;
+    int calls;    /* requests so far */
+    bool refused; /* by mode or policy: the plugin is not asked */
+    bool transport_failed, sent_uncertain, probe;
+    int http_status;
+    int64_t delay_ms; /* until the next attempt */
+    int64_t accepted_ms;
+    const char *request_text, *response_text, *request_id; /* job's arena */
+    enum fate fate;
+    enum delivery_state was;
+    const char *who_is; /* id for logs */
+};
+
+struct attempt_list {
+    struct attempt *first, *last;
+};
+
+struct publishing {            /* one publish that waits for its PUBACK */
+    struct queue_entry *entry; /* NULL: free */
+    int64_t sent_ms;
+    bool acked;
+};
+
+struct dispatch {
+    struct dispatch_options options;
+    struct slot *slots; /* targets, then the bus as the last */
+    size_t slot_count, next_slot;
+    struct slot *bus;
+    struct mqtt *mqtt;
+    struct attempt_list starting, running, finished;
+    struct publishing *publishing;
+    size_t publishing_count, publishing_open;
+    uint64_t *acked; /* indexes into publishing */
+    size_t acked_count, acked_cap;
+    int64_t now_ms, wall_ms;
+    _Atomic bool noticed;
+    size_t added; /* deliveries to the bus in this turn's transaction */
+    size_t publishing_hint;
+    bool draining;
+    int64_t store_pause_until_ms; /* the store failed: wait */
+};
+
+/* attempt.c */
+struct attempt *attempt_create(struct dispatch *d, struct slot *slot, struct line *line, struct queue_entry *entry);
+struct attempt *attempt_create_at_start(struct dispatch *d, struct slot *slot);
+void attempt_destroy(struct attempt *attempt);
+void attempt_examine(struct dispatch *d, struct attempt *attempt); /* may refuse it without asking the plugin */
+void attempt_run(struct dispatch *d, struct attempt *attempt);     /* after the count was committed */
+void attempt_conclude(struct dispatch *d, struct attempt *attempt,
+                      enum bb_next verdict); /* decides its fate, to `finished` */
+void attempt_list_append(struct attempt_list *list, struct attempt *attempt);
+void attempt_list_remove(struct attempt_list *list, struct attempt *attempt);
+
+/* settle.c: inside the transaction */
+int settle_attempt(struct dispatch *d, struct attempt *attempt);
+int settle_published(struct dispatch *d, const struct queue_entry *entry);
+int settle_alert(struct dispatch *d, const char *kind, const char *target, const char *operation, const char *reason);
+
+/* publish.c */
+bool publish_pick(struct dispatch *d); /* sends what it may, collects completions; true: acks to store */
+void publish_go(struct dispatch *d, bool stored);
+int64_t publish_next_due(const struct dispatch *d);
+
+/* dispatch.c */
+struct slot *dispatch_slot(const struct dispatch *d, const char *name);
+const struct op_hold *slot_hold(const struct slot *slot, const char *operation); /* its own or the whole target's */
+void slot_set_hold(struct slot *slot, const char *operation, const char *reason,
+                   int64_t since_ms); /* reason NULL: off */
+void slot_note_answer(struct dispatch *d, struct slot *slot, struct attempt *attempt, bool healthy);
+void count_moved(const char *route, const char *target, enum delivery_state from, enum delivery_state to);
+
+#endif

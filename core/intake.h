@@ -1,0 +1,41 @@
+/* The intake room: every message of the bus is judged by the rules, stored and only then acknowledged.
+ *
+ * intake_message and intake_flush run on Paho's receive thread, under Paho's lock: they never wait for
+ * the reactor and never call Paho. Lock order: Paho's lock, the rules' mutex, the store's writer. */
+#ifndef BUSBAR_INTAKE_H
+#define BUSBAR_INTAKE_H
+
+#include "config.h"
+#include "message.h"
+#include "store.h"
+
+struct intake;
+struct json_object;
+struct route_set;
+struct target;
+
+struct intake_options { /* borrowed */
+    const struct config *config;
+    struct target *const *targets;
+    size_t target_count;
+    struct route_set *routes;
+    struct store *store;
+    struct store_session *session;   /* the intake's own */
+    void (*accepted)(void *context); /* after a commit with deliveries, on Paho's thread */
+    void *context;
+};
+
+/* Puts the stored state of all keys back. NULL and *error (gives). */
+struct intake *intake_create(const struct intake_options *options, char **error);
+void intake_destroy(struct intake *intake);
+void intake_message(struct intake *intake, const struct message *message);
+int intake_flush(struct intake *intake);                  /* 0: all before it is durable; -1: nothing of it happened */
+void intake_session(struct intake *intake, bool present); /* false: packet ids start anew */
+/* Maps a message again through a route, as it stands now, without its trigger: for a dead letter. 0 and
+ * *body, or -1 and *reason (both appended). Any thread. */
+int intake_map(struct intake *intake, const char *route, const struct message *message, struct buf *body,
+               struct buf *reason);
+/* For status and API: gives a JSON array of routes with their counts. Any thread. */
+struct json_object *intake_describe(struct intake *intake);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Publishes in flight: see "Publishing" in mqtt.c's notes. */
+#include "mqtt_inside.h"
+
+#include <MQTTAsync.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct publish {                /* Paho's context of one PUBLISH */
+    struct publish *next, **at; /* in mqtt->publishes */
+    struct mqtt *mqtt;
+    uint64_t token;
+    bool own;       /* birth or farewell: nobody waits for its completion */
+    bool completed; /* already, when the link went */
+};
+
+/* The lock is held. */
+static void complete(struct publish *publish, bool acked, int reason)
+{
+    struct mqtt *mqtt = publish->mqtt;
+    if (publish->completed)
+        return;
+    publish->completed = true;
+    mqtt->in_flight--;
+    if (!publish->own) {
+        mqtt->done = mem_grow(mqtt->done, &mqtt->done_cap, mqtt->done_count + 1, sizeof(*mqtt->done));
+        mqtt->done[mqtt->done_count++] = (struct mqtt_completion){publish->token, acked, reason};
+    }
+    pthread_cond_broadcast(&mqtt->changed);
+}
+
+static void unlink_publish(struct publish *publish)
+{
+    *publish->at = publish->next;
+    if (publish->next != NULL)
+        publish->next->at = publish->at;
+}
+
+static void on_published(struct publish *publish, bool acked, int reason)
+{
+    struct mqtt *mqtt = publish->mqtt;
+    pthread_mutex_lock(&mqtt->lock);
+    complete(publish, acked, reason);
+    unlink_publish(publish);
+    pthread_mutex_unlock(&mqtt->lock);
+    free(publish);
+    mqtt_wake(mqtt);
+}
+
+static void on_published3(void *context, MQTTAsync_successData *data)
+{
+    (void)data;
+    on_published(context, true, 0);
+}
+
+static void on_published5(void *context, MQTTAsync_successData5 *data)
+{
+    on_published(context, true, (int)data->reasonCode);
+}
+
+static void on_unpublished3(void *context, MQTTAsync_failureData *data)
+{
+    on_published(context, false, data->code);
+}
+
+static void on_unpublished5(void *context, MQTTAsync_failureData5 *data)
+{
+    on_published(context, false, data->reasonCode != 0 ? (int)data->reasonCode : data->code);
+}
+
+void mqtt_publish_fail_all(struct mqtt *mqtt)
+{
+    for (struct publish *publish = mqtt->publishes; publish != NULL; publish = publish->next)
+        complete(publish, false, MQTTASYNC_DISCONNECTED);
+}
+
+static void add_content_type(MQTTProperties *properties, const char *type)
+{
+    MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_CONTENT_TYPE};
+    property.value.data = (MQTTLenString){(int)strlen(type), (char *)(uintptr_t)type}; /* copied */
+    MQTTProperties_add(properties, &property);
+}
+
+int mqtt_publish_send(struct mqtt *mqtt, const char *topic, struct span payload, bool retained,
+                      const char *content_type, uint64_t token, bool own)
+{
+    struct publish *publish = mem_alloc(sizeof(*publish));
+    publish->mqtt = mqtt;
+    publish->token = token;
+    publish->own = own;
+    pthread_mutex_lock(&mqtt->lock);
+    publish->next = mqtt->publishes;
+    publish->at = &mqtt->publishes;
+    if (publish->next != NULL)
+        publish->next->at = &publish->next;
+    mqtt->publishes = publish;
+    mqtt->in_flight++;
+    pthread_mutex_unlock(&mqtt->lock);
+
+    MQTTAsync_message message = MQTTAsync_message_initializer;
+    message.payload = (char *)(uintptr_t)payload.data; /* copied */
+    message.payloadlen = (int)payload.len;
+    message.qos = 1;
+    message.retained = retained;
+    MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
+    response.context = publish;
+    if (mqtt->options->version == 5) {
+        response.onSuccess5 = on_published5;
+        response.onFailure5 = on_unpublished5;
+        if (content_type != NULL)
+            add_content_type(&message.properties, content_type);
+    } else {
+        response.onSuccess = on_published3;
+        response.onFailure = on_unpublished3;
+    }
+    int rc = MQTTAsync_sendMessage(mqtt->client, topic, &message, &response);
+    MQTTProperties_free(&message.properties);
+    if (rc == MQTTASYNC_SUCCESS)
+        return 0; /* publish may be gone already */
+
+    pthread_mutex_lock(&mqtt->lock); /* Paho does not call back for what it did not take */
+    if (publish->completed)
+        rc = 0; /* the link went meanwhile, its completion is on its way */
+    else
+        mqtt->in_flight--;
+    unlink_publish(publish);
+    pthread_mutex_unlock(&mqtt->lock);
+    free(publish);
+    return rc;
+}
+
+bool mqtt_can_publish(const struct mqtt *mqtt)
+{
+    struct mqtt *shared = (struct mqtt *)(uintptr_t)mqtt; /* the lock is no part of what const promises */
+    pthread_mutex_lock(&shared->lock);
+    bool can = shared->state >= MQTT_SUBSCRIBING && shared->in_flight < shared->window;
+    pthread_mutex_unlock(&shared->lock);
+    return can;
+}
+
+int mqtt_publish(struct mqtt *mqtt, const char *topic, struct span payload, bool retained, const char *content_type,
+                 uint64_t token)
+{
+    if (!mqtt_can_publish(mqtt))
+        return -1;
+    return mqtt_publish_send(mqtt, topic, payload, retained, content_type, token, false) == 0 ? 0 : -1;
+}
+
+size_t mqtt_collect(struct mqtt *mqtt, struct mqtt_completion *out, size_t max)
+{
+    pthread_mutex_lock(&mqtt->lock);
+    size_t count = mqtt->done_count < max ? mqtt->done_count : max;
+    if (count > 0) {
+        memcpy(out, mqtt->done, count * sizeof(*out));
+        mqtt->done_count -= count;
+        memmove(mqtt->done, mqtt->done + count, mqtt->done_count * sizeof(*out));
+    }
+    pthread_mutex_unlock(&mqtt->lock);
+    return count;
+}
+
+void mqtt_publish_finish(struct mqtt *mqtt)
+{
+    while (mqtt->publishes != NULL) { /* Paho has not called back for them, and will not any more */
+        struct publish *publish = mqtt->publishes;
+        unlink_publish(publish);
+        free(publish);
+    }
+    free(mqtt->done);
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What people ask of the dispatcher: hold, resume, retry, discard, approve, edit, describe. Each verb
+ * is a transaction of its own, so it answers when it is durable. */
+#include "clock.h"
+#include "dispatch_private.h"
+#include "json.h"
+#include "loader.h"
+#include "log.h"
+
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char store_failed[] = "the store refused it; see the log";
+
+/* ---- holds */
+
+int dispatch_hold(struct dispatch *d, const char *target, const char *operation, const char *reason, const char **error)
+{
+    struct store_session *session = d->options.session;
+    struct slot *slot = dispatch_slot(d, target);
+    const char *op = operation != NULL ? operation : "";
+    const char *why = reason != NULL ? reason : "held by the operator";
+    struct bb_operation known;
+    if (slot == NULL || slot->target == NULL) {
+        *error = "no such target";
+        return -1;
+    }
+    if (op[0] != '\0' && !plugin_find_operation(slot->target->plugin, op, &known)) {
+        *error = "the target has no such operation";
+        return -1;
+    }
+    int64_t now = clock_wall_ms();
+    const struct audit audit = {.at_ms = now,
+                                .who = "operator",
+                                .what = "hold",
+                                .target = target,
+                                .operation = op,
+                                .outcome = "held",
+                                .detail = why};
+    if (store_begin(session) != 0 || store_put_hold(session, target, op, why, now) != 0 ||
+        store_add_audit(session, &audit) != 0 || store_commit(session) != 0) {
+        store_rollback(session);
+        *error = store_failed;
+        return -1;
+    }
+    slot_set_hold(slot, op, why, now);
+    log_warn("target held", "target", target, "operation", op, "reason", why, "who", "operator", NULL);
+    return 0;
+}
+
+int dispatch_resume(struct dispatch *d, const char *target, const char *operation, const char **error)
+{
+    struct store_session *session = d->options.session;
+    struct slot *slot = dispatch_slot(d, target);
+    if (slot == NULL || slot->target == NULL) {
+        *error = "no such target";
+        return -1;
+    }
+    if (slot->hold_count == 0) {
+        *error = "the target is not held";
+        return -1;
+    }
+    const struct audit audit = {.at_ms = clock_wall_ms(),
+                                .who = "operator",
+                                .what = "resume",
+                                .target = target,
+                                .operation = operation,
+                                .outcome = "resumed"};
+    int rc = store_begin(session);
+    /* without an operation: everything of the target, its operations too */
+    for (size_t i = 0; rc == 0 && i < slot->hold_count; i++)
+        if (operation == NULL || strcmp(slot->holds[i].operation, operation) == 0)
+            rc = store_put_hold(session, target, slot->holds[i].operation, NULL, 0);
+    if (rc != 0 || store_add_audit(session, &audit) != 0 || store_commit(session) != 0) {
+        store_rollback(session);
+        *error = store_failed;
+        return -1;
+    }
+    for (size_t i = slot->hold_count; i-- > 0;)
+        if (operation == NULL || strcmp(slot->holds[i].operation, operation) == 0) {
+            cleanup_text char *op = mem_strdup(slot->holds[i].operation);
+            slot_set_hold(slot, op, NULL, 0);
+        }
+    slot->pause_until_ms = 0;
+    log_info("target resumed", "target", target, NULL);
+    return 0;
+}
+
+/* ---- one delivery */
+
+struct found {
+    bool any, in_flight;
+    int64_t seq, accepted_ms;
+    enum delivery_state state;
+    enum delivery_kind kind;
+    int attempts;
+    char *route, *target, *operation, *lane;
+};
+
+static void note_found(void *context, const struct delivery *delivery)
+{
+    *(struct found *)context = (struct found){.any = true,
+                                              .in_flight = delivery->in_flight,
+                                              .seq = delivery->seq,
+                                              .accepted_ms = delivery->accepted_ms,
+                                              .state = delivery->state,
+                                              .kind = delivery->kind,
+                                              .attempts = delivery->attempts,
+                                              .route = mem_strdup(delivery->route),
+                                              .target = mem_strdup(delivery->target),
+                                              .operation = mem_strdup(delivery->operation),
+                                              .lane = mem_strdup(delivery->lane)};
+}
+
+static void found_finish(struct found *found)
+{
+    free(found->route);
+    free(found->target);
+    free(found->operation);
+    free(found->lane);
+}
+#define cleanup_found __attribute__((cleanup(found_finish)))
+
+static bool find(struct dispatch *d, const char *id, struct found *found, const char **error)
+{
+    if (store_find_delivery(d->options.session, id, note_found, found) != 0)
+        *error = store_failed;
+    else if (!found->any)
+        *error = "no such delivery";
+    else if (found->in_flight)
+        *error = "it is being sent right now; ask again in a moment";
+    else
+        return true;
+    return false;
+}
+
+static struct line *line_of(struct dispatch *d, const struct found *found)
+{
+    struct slot *slot = dispatch_slot(d, found->target);
+    if (slot == NULL)
+        return NULL;
+    return found->kind == DELIVERY_IN ? &slot->in : &slot->out;
+}
+
+/* Its place in line: due now. What is not in the window and lies ahead of it comes with a later scan. */
+static void stand_in_line(struct dispatch *d, const struct found *found)
+{
+    struct line *line = line_of(d, found);
+    if (line == NULL)
+        return;
+    struct queue_entry *waiting = queue_find(line->queue, found->seq);
+    if (waiting != NULL)
+        queue_hasten(line->queue, waiting, d->now_ms);
+    else if (found->seq <= queue_last_seq(line->queue) || !line->rescan)
+        queue_add(line->queue, found->seq, found->lane, found->operation, found->route, d->now_ms, found->accepted_ms,
+                  0, false);
+}
+
+static int change(struct dispatch *d, const struct found *found, enum delivery_state to, const char *what,
+                  const struct span *body, const char **error)
+{
+    struct store_session *session = d->options.session;
+    const struct settlement s = {
+        .state = to, .due_ms = d->now_ms, .who = "operator", .what = what, .now_ms = clock_wall_ms()};
+    int rc = store_begin(session);
+    if (rc == 0)
+        rc = body != NULL ? store_edit_delivery(session, found->seq, *body, NULL, s.now_ms)
+                          : store_settle(session, found->seq, &s);
+    if (rc == 0)
+        rc = store_commit(session);
+    if (rc != 0) {
+        store_rollback(session);
+        *error = store_failed;
+        return -1;
+    }
+    count_moved(found->route, found->target, found->state, to);
+    return 0;
+}
+
+int dispatch_retry(struct dispatch *d, const char *id, const char **error)
+{
+    cleanup_found struct found found = {0};
+    if (!find(d, id, &found, error))
+        return -1;
+    if (found.state == DELIVERY_DELIVERED || found.state == DELIVERY_DRAFT) {
+        *error = found.state == DELIVERY_DRAFT ? "it is a draft: `busbar queue approve` sends it"
+                                               : "it is delivered: a retry would double it";
+        return -1;
+    }
+    if (change(d, &found, DELIVERY_PENDING, "retry", NULL, error) != 0)
+        return -1;
+    stand_in_line(d, &found);
+    return 0;
+}
+
+int dispatch_discard(struct dispatch *d, const char *id, const char **error)
+{
+    cleanup_found struct found found = {0};
+    if (!find(d, id, &found, error))
+        return -1;
+    if (found.state == DELIVERY_DELIVERED || found.state == DELIVERY_DISCARDED) {
+        *error = "it is over already";
+        return -1;
+    }
+    struct line *line = line_of(d, &found);
+    struct queue_entry *waiting = line != NULL ? queue_find(line->queue, found.seq) : NULL;
+    bool taken = line != NULL && waiting == NULL && delivery_state_is_open(found.state) &&
+                 found.state != DELIVERY_DRAFT && found.seq <= queue_last_seq(line->queue);
+    if (taken) {
+        *error = "it is being sent right now; ask again in a moment";
+        return -1;
+    }
+    if (change(d, &found, DELIVERY_DISCARDED, "discard", NULL, error) != 0)
+        return -1;
+    if (waiting != NULL)
+        queue_drop(line->queue, waiting);
+    return 0;
+}
+
+int dispatch_approve(struct dispatch *d, const char *id, const char **error)
+{
+    cleanup_found struct found found = {0};
+    if (!find(d, id, &found, error))
+        return -1;
+    if (found.state != DELIVERY_DRAFT) {
+        *error = "only a draft is approved";
+        return -1;
+    }
+    if (change(d, &found, DELIVERY_PENDING, "approve", NULL, error) != 0)
+        return -1;
+    stand_in_line(d, &found);
+    return 0;
+}
+
+int dispatch_edit(struct dispatch *d, const char *id, struct span body, const char **error)
+{
+    cleanup_found struct found found = {0};
+    if (!find(d, id, &found, error))
+        return -1;
+    if (found.kind != DELIVERY_OUT || found.state != DELIVERY_REJECTED) {
+        *error = "only a dead letter can be edited";
+        return -1;
+    }
+    bool is_null;
+    cleanup_json struct json_object *parsed = json_parse(body, &is_null, NULL);
+    if (parsed == NULL && !is_null) {
+        *error = "the new body is no JSON";
+        return -1;
+    }
+    if (change(d, &found, DELIVERY_PENDING, "edit", &body, error) != 0)
+        return -1;
+    stand_in_line(d, &found);
+    return 0;
+}
+
+/* ---- describing */
+
+static struct json_object *describe_slot(const struct dispatch *d, const struct slot *slot)
+{
+    struct json_object *target = json_object_new_object(), *holds = json_object_new_array();
+    json_put_text(target, "name", slot->name);
+    json_put_text(target, "plugin", slot->target->plugin->name);
+    json_put_text(target, "url", slot->target->url);
+    json_put_text(target, "mode", config_mode_name(config_mode_of(slot->target->config, "")));
+    json_put_text(target, "state",
+                  slot_hold(slot, NULL) != NULL ? "held"
+                  : slot->hold_count > 0        ? "partly held"
+                  : slot->breaker_open          ? "away"
+                                                : "up");
+    for (size_t i = 0; i < slot->hold_count; i++) {
+        struct json_object *hold = json_object_new_object();
+        json_put_text(hold, "operation", slot->holds[i].operation[0] != '\0' ? slot->holds[i].operation : NULL);
+        json_put_text(hold, "reason", slot->holds[i].reason);
+        json_put_time(hold, "since", slot->holds[i].since_ms);
+        json_object_array_add(holds, hold);
+    }
+    json_object_object_add(target, "holds", holds);
+    json_put_int(target, "running", (int64_t)slot->running);
+    json_put_int(target, "failures_in_a_row", slot->failures);
+    json_put_int(target, "paused_ms", slot->pause_until_ms > d->now_ms ? slot->pause_until_ms - d->now_ms : 0);
+    return target;
+}
+
+struct json_object *dispatch_describe(const struct dispatch *d)
+{
+    struct json_object *targets = json_object_new_array();
+    for (size_t i = 0; i + 1 < d->slot_count; i++)
+        json_object_array_add(targets, describe_slot(d, &d->slots[i]));
+    return targets;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bus as a target: events and records are published at QoS 1 and settled by their PUBACK. An
+ * attempt is not counted beforehand: there is no plugin to crash in, and an event that goes out twice
+ * has the same id. */
+#include "dispatch_private.h"
+#include "mqtt.h"
+
+#include <stdlib.h>
+
+#define PUBLISHING_MAX 1024
+#define COMPLETIONS_A_TURN 256
+
+static void release_slot(struct dispatch *d, size_t at)
+{
+    d->publishing[at] = (struct publishing){0};
+    d->publishing_open--;
+}
+
+static void collect(struct dispatch *d)
+{
+    struct mqtt_completion done[COMPLETIONS_A_TURN];
+    size_t count = mqtt_collect(d->mqtt, done, COMPLETIONS_A_TURN);
+    for (size_t i = 0; i < count; i++) {
+        size_t at = (size_t)done[i].token;
+        if (at >= d->publishing_count || d->publishing[at].entry == NULL)
+            continue;
+        if (!done[i].acked) {
+            queue_return(d->bus->out.queue, d->publishing[at].entry, d->now_ms);
+            release_slot(d, at);
+            continue;
+        }
+        d->acked = mem_grow(d->acked, &d->acked_cap, d->acked_count + 1, sizeof(d->acked[0]));
+        d->acked[d->acked_count++] = at;
+    }
+}
+
+struct publish_context {
+    struct dispatch *d;
+    size_t at;
+    bool sent;
+};
+
+static void publish_one(void *context, const struct delivery *delivery)
+{
+    struct publish_context *publish = context;
+    bool cloud_event = !delivery->retained;
+    publish->sent = mqtt_publish(publish->d->mqtt, delivery->topic, delivery->body, delivery->retained,
+                                 cloud_event ? "application/cloudevents+json" : "application/json", publish->at) == 0;
+}
+
+static size_t free_place(struct dispatch *d)
+{
+    if (d->publishing == NULL) {
+        d->publishing_count = PUBLISHING_MAX;
+        d->publishing = mem_alloc(PUBLISHING_MAX * sizeof(d->publishing[0]));
+    }
+    for (size_t i = 0; i < d->publishing_count; i++) {
+        size_t at = (d->publishing_hint + i) % d->publishing_count;
+        if (d->publishing[at].entry == NULL) {
+            d->publishing_hint = at + 1;
+            return at;
+        }
+    }
+    return SIZE_MAX;
+}
+
+bool publish_pick(struct dispatch *d)
+{
+    if (d->mqtt == NULL)
+        return false;
+    collect(d);
+    while (mqtt_state(d->mqtt) == MQTT_READY && mqtt_can_publish(d->mqtt)) {
+        size_t at = free_place(d);
+        struct queue_entry *entry = at == SIZE_MAX ? NULL : queue_take(d->bus->out.queue, d->now_ms, NULL, NULL);
+        if (entry == NULL)
+            break;
+        struct publish_context publish = {d, at, false};
+        d->publishing[at].entry = entry; /* before the call: the completion may come at once */
+        d->publishing_open++;
+        store_get_delivery(d->options.session, entry->seq, publish_one, &publish);
+        if (!publish.sent) {
+            release_slot(d, at);
+            queue_return(d->bus->out.queue, entry, d->now_ms + 1000);
+            break;
+        }
+    }
+    return d->acked_count > 0;
+}
+
+void publish_go(struct dispatch *d, bool stored)
+{
+    if (!stored)
+        return; /* the acks are kept for the next turn */
+    for (size_t i = 0; i < d->acked_count; i++) {
+        struct queue_entry *entry = d->publishing[d->acked[i]].entry;
+        metric_observe(d->bus->seconds, (double)(d->wall_ms - entry->accepted_ms) / 1000.0);
+        count_moved(entry->route, d->bus->name, DELIVERY_PENDING, DELIVERY_DELIVERED);
+        queue_remove(d->bus->out.queue, entry);
+        release_slot(d, d->acked[i]);
+    }
+    d->acked_count = 0;
+}
+
+int64_t publish_next_due(const struct dispatch *d)
+{
+    if (d->acked_count > 0)
+        return INT64_MIN;
+    if (d->mqtt == NULL || mqtt_state(d->mqtt) != MQTT_READY || !mqtt_can_publish(d->mqtt))
+        return INT64_MAX;
+    return queue_next_due(d->bus->out.queue);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lanes: order within one, turns between them, and nothing else in the way. */
+#include "digest.h"
+#include "queue.h"
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void add(struct queue *queue, int64_t seq, const char *lane, int64_t due_ms)
+{
+    queue_add(queue, seq, lane, "op", "route", due_ms, 0, 0, false);
+}
+
+static int64_t take(struct queue *queue, int64_t now_ms, struct queue_entry **entry)
+{
+    *entry = queue_take(queue, now_ms, NULL, NULL);
+    return *entry != NULL ? (*entry)->seq : 0;
+}
+
+static void test_queue_keeps_order_within_a_lane(void **state)
+{
+    (void)state;
+    struct queue *queue = queue_create(10);
+    struct queue_entry *a, *b;
+    add(queue, 1, "x", 0);
+    add(queue, 2, "x", 0);
+    assert_int_equal(take(queue, 0, &a), 1);
+    assert_int_equal(take(queue, 0, &b), 0); /* the lane is busy */
+    queue_remove(queue, a);
+    assert_int_equal(take(queue, 0, &b), 2);
+    queue_remove(queue, b);
+    assert_int_equal(queue_length(queue), 0);
+    queue_destroy(queue);
+}
+
+static void test_queue_gives_lanes_turns(void **state)
+{
+    (void)state;
+    struct queue *queue = queue_create(10);
+    struct queue_entry *entry;
+    for (int64_t seq = 1; seq <= 3; seq++)
+        add(queue, seq, "crowded", 0);
+    add(queue, 4, "lonely", 0);
+    assert_int_equal(take(queue, 0, &entry), 1);
+    queue_remove(queue, entry);
+    assert_int_equal(take(queue, 0, &entry), 4);
+    queue_remove(queue, entry);
+    assert_int_equal(take(queue, 0, &entry), 2);
+    queue_destroy(queue);
+}
+
+static void test_queue_a_waiting_head_holds_its_lane_alone(void **state)
+{
+    (void)state;
+    struct queue *queue = queue_create(10);
+    struct queue_entry *entry;
+    add(queue, 1, "x", 0);
+    add(queue, 2, "x", 0);
+    add(queue, 3, "y", 0);
+    assert_int_equal(take(queue, 0, &entry), 1);
+    queue_return(queue, entry, 1000);
+    assert_int_equal(take(queue, 0, &entry), 3);
+    queue_remove(queue, entry);
+    assert_int_equal(take(queue, 999, &entry), 0);
+    assert_int_equal(queue_next_due(queue), 1000);
+    assert_int_equal(take(queue, 1000, &entry), 1);
+    queue_destroy(queue);
+}
+
+static bool not_held(void *context, const struct queue_entry *entry)
+{
+    return strcmp(entry->operation, context) != 0;
+}
+
+static void test_queue_parks_lanes_of_a_held_operation(void **state)
+{
+    (void)state;
+    char held[] = "held";
+    struct queue *queue = queue_create(10);
+    queue_add(queue, 1, "x", "held", NULL, 0, 0, 0, false);
+    add(queue, 2, "y", 0);
+    struct queue_entry *entry = queue_take(queue, 0, not_held, held);
+    assert_int_equal(entry->seq, 2);
+    assert_null(queue_take(queue, 0, not_held, held));
+    assert_int_equal(queue_next_due(queue), INT64_MAX);
+    queue_unpark(queue);
+    assert_int_equal(queue_take(queue, 0, NULL, NULL)->seq, 1);
+    queue_destroy(queue);
+}
+
+static void test_queue_finds_drops_and_hastens_what_waits(void **state)
+{
+    (void)state;
+    struct queue *queue = queue_create(10);
+    struct queue_entry *entry;
+    add(queue, 1, "x", 0);
+    add(queue, 2, "x", 0);
+    add(queue, 3, "y", 5000);
+    assert_int_equal(take(queue, 0, &entry), 1);
+    assert_null(queue_find(queue, 1)); /* taken */
+    queue_drop(queue, queue_find(queue, 2));
+    queue_remove(queue, entry);
+    queue_hasten(queue, queue_find(queue, 3), 10);
+    assert_int_equal(take(queue, 10, &entry), 3);
+    assert_int_equal(queue_length(queue), 1);
+    assert_int_equal(queue_room(queue), 9);
+    queue_destroy(queue);
+}
+
+/* Random use against rules that must always hold: a lane's entries come out in order of seq, at most one
+ * of a lane is out, never before its time, and all come out. */
+static void test_queue_random_use_keeps_the_rules(void **state)
+{
+    (void)state;
+    enum { ALL = 5000, LANES = 37 };
+    static int lane_of[ALL + 1];
+    int64_t last[LANES] = {0}, out_of[LANES] = {0}, now = 0;
+    struct queue_entry *out[64];
+    size_t out_count = 0, done = 0;
+    int64_t next = 1;
+    struct queue *queue = queue_create(500);
+    while (done < ALL) {
+        uint64_t dice = random_u64();
+        if (dice % 3 == 0 && next <= ALL && queue_room(queue) > 0) {
+            char lane[16];
+            lane_of[next] = (int)(dice / 3 % LANES);
+            snprintf(lane, sizeof(lane), "lane-%d", lane_of[next]);
+            add(queue, next++, lane, now + (int64_t)(dice % 20));
+        } else if (dice % 3 == 1 && out_count < 64) {
+            struct queue_entry *entry = queue_take(queue, now, NULL, NULL);
+            if (entry == NULL) {
+                now += 7;
+                continue;
+            }
+            int lane = lane_of[entry->seq];
+            assert_int_equal(out_of[lane], 0);
+            assert_true(entry->due_ms <= now);
+            assert_true(entry->seq > last[lane]);
+            out_of[lane] = entry->seq;
+            out[out_count++] = entry;
+        } else if (out_count > 0) {
+            size_t at = dice % out_count;
+            struct queue_entry *entry = out[at];
+            int lane = lane_of[entry->seq];
+            out[at] = out[--out_count];
+            out_of[lane] = 0;
+            if (dice % 5 == 0) {
+                queue_return(queue, entry, now + 3);
+            } else {
+                last[lane] = entry->seq;
+                queue_remove(queue, entry);
+                done++;
+            }
+        }
+    }
+    assert_int_equal(queue_length(queue), 0);
+    queue_destroy(queue);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_queue_keeps_order_within_a_lane),
+        cmocka_unit_test(test_queue_gives_lanes_turns),
+        cmocka_unit_test(test_queue_a_waiting_head_holds_its_lane_alone),
+        cmocka_unit_test(test_queue_parks_lanes_of_a_held_operation),
+        cmocka_unit_test(test_queue_finds_drops_and_hastens_what_waits),
+        cmocka_unit_test(test_queue_random_use_keeps_the_rules),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
