@@ -28,7 +28,7 @@ struct server {
     behaviour *behave;
     pthread_t thread;
     atomic_int connections, requests, closed;
-    char last[4096]; /* the last request: read it only after an answer, or after server_stop */
+    char last[4096]; /* the last request: read it only after server_stop */
 };
 
 /* Reads one request of less than 4 KiB; false at the end of the connection. */
@@ -284,19 +284,19 @@ static void test_http_methods_carry_their_bodies(void **state)
         {"PUT", "{}", "PUT /v1", "form"},
         {"PATCH", "{}", "PATCH /v1", "form"},
     };
-    struct server server;
-    server_start(&server, says_created);
-    struct http *http = http_create();
-    char url[64];
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct server server;
+        server_start(&server, says_created);
+        struct http *http = http_create();
+        char url[64];
         struct http_request request = {
             .method = rows[i].method, .url = url_of(server.port, url), .body = span_of(rows[i].body)};
         assert_int_equal(ask(http, request).status, 201);
+        http_destroy(http);
+        server_stop(&server);
         assert_non_null(strstr(server.last, rows[i].expect));
         assert_null(strstr(server.last, rows[i].expect_not));
     }
-    http_destroy(http);
-    server_stop(&server);
 }
 
 static void test_http_redirect_is_not_followed(void **state)
