@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One webhook becomes one event (MW-W00 .. W11, W90).
  *
- * The members that the contract requires must be there, with their type; every other member may be missing, new
- * or of any shape, and the object goes on as it came. An event that nobody knows here goes on too. What a nested
- * object holds is not published: nothing in it is relied upon but the task's id and our own marks. */
+ * What arrives here is signed, so it is what Mobility Work says, whatever its documentation says: any member may
+ * be missing, new or of any shape, and the object goes on as it came (U8). A documented member that is not as
+ * documented is logged and counted, so that a change of their side is noticed. An event that nobody knows here
+ * goes on too. What a nested object holds is not published: nothing in it is relied upon but the task's id and
+ * our own marks. */
 #include "mobility_work.h"
 
 #include <json-c/json.h>
@@ -15,7 +17,7 @@
 
 enum shape { ANY = 1, TEXT, OBJECT };
 
-struct need {
+struct documented {
     const char *pointer;
     enum shape shape;
 };
@@ -26,10 +28,10 @@ struct hook_event {
     const char *common_status;
     const char *task_id, *metadata; /* JSON Pointers, with type */
     const char *times[2];           /* pointers of when it happened, best first */
-    struct need needs[8];
+    struct documented members[8];
 };
 
-/* legacyId of W01 is required by the letter but deprecated in the same line: not asked for. */
+/* legacyId of W01 is required by the letter but deprecated in the same line: not missed. */
 static const struct hook_event events[] = {
     {.name = "TaskWasCompleted", /* MW-W01: id, not taskId */
      .type = "work_order.completed",
@@ -37,58 +39,58 @@ static const struct hook_event events[] = {
      .task_id = "/id",
      .metadata = "/metadata",
      .times = {"/doneAt"},
-     .needs =
+     .members =
          {{"/id", TEXT}, {"/doneAt", TEXT}, {"/initiator", OBJECT}, {"/associatedTo", OBJECT}, {"/metadata", ANY}}},
     {.name = "TaskWasScheduled", /* MW-W02: the core says updated when it knew the order before */
      .type = "work_order.created",
      .common_status = "assigned",
      .task_id = "/taskId",
      .metadata = "/metadata",
-     .needs = {{"/taskId", TEXT}, {"/scheduled", OBJECT}, {"/associatedTo", OBJECT}}},
+     .members = {{"/taskId", TEXT}, {"/scheduled", OBJECT}, {"/associatedTo", OBJECT}}},
     {.name = "TaskWasCanceled", /* MW-W03 */
      .type = "work_order.updated",
      .common_status = "canceled",
      .task_id = "/taskId",
      .metadata = "/metadata",
-     .needs = {{"/taskId", TEXT}, {"/canceled", OBJECT}, {"/associatedTo", OBJECT}}},
+     .members = {{"/taskId", TEXT}, {"/canceled", OBJECT}, {"/associatedTo", OBJECT}}},
     {.name = "TaskWasStarted", /* MW-W04 */
      .type = "work_order.updated",
      .common_status = "in_progress",
      .task_id = "/taskId",
      .metadata = "/metadata",
-     .needs = {{"/taskId", TEXT}, {"/started", OBJECT}, {"/associatedTo", OBJECT}}},
+     .members = {{"/taskId", TEXT}, {"/started", OBJECT}, {"/associatedTo", OBJECT}}},
     {.name = "ActivityWasAddedOnTask", /* MW-W05: task is not described; id is where one would look */
      .type = "work_order.updated",
      .common_status = "in_progress",
      .task_id = "/task/id",
      .metadata = "/task/metadata",
      .times = {"/emittedAt", "/_sentAt"},
-     .needs = {{"/_type", TEXT},
-               {"/_sentAt", TEXT},
-               {"/emittedAt", TEXT},
-               {"/_metadata", ANY},
-               {"/task", OBJECT},
-               {"/equipment", OBJECT},
-               {"/activity", OBJECT}}},
+     .members = {{"/_type", TEXT},
+                 {"/_sentAt", TEXT},
+                 {"/emittedAt", TEXT},
+                 {"/_metadata", ANY},
+                 {"/task", OBJECT},
+                 {"/equipment", OBJECT},
+                 {"/activity", OBJECT}}},
     {.name = "SparePartWasOutOfStock", /* MW-W06 */
      .times = {"/_date"},
-     .needs = {{"/stock", OBJECT}, {"/sparePart", OBJECT}, {"/movement", OBJECT}}},
+     .members = {{"/stock", OBJECT}, {"/sparePart", OBJECT}, {"/movement", OBJECT}}},
     {.name = "SparePartStockWasUnderMinThreshold", /* MW-W07: schema and sample disagree on the name */
      .alias = "SparePartStockWasUnderMinThresholdPayload",
      .times = {"/_date"},
-     .needs = {{"/stock", OBJECT}, {"/sparePart", OBJECT}, {"/movement", OBJECT}}},
+     .members = {{"/stock", OBJECT}, {"/sparePart", OBJECT}, {"/movement", OBJECT}}},
     {.name = "SparePartWasManuallyRecounted", /* MW-W08 */
      .times = {"/emittedAt", "/_sentAt"},
-     .needs = {{"/sparePart", OBJECT}, {"/location", OBJECT}, {"/initiator", OBJECT}, {"/recounted", OBJECT}}},
+     .members = {{"/sparePart", OBJECT}, {"/location", OBJECT}, {"/initiator", OBJECT}, {"/recounted", OBJECT}}},
     {.name = "SparePartWasRestocked", /* MW-W09 */
      .times = {"/emittedAt", "/_sentAt"},
-     .needs = {{"/sparePart", OBJECT}, {"/location", OBJECT}, {"/initiator", OBJECT}, {"/restocked", OBJECT}}},
+     .members = {{"/sparePart", OBJECT}, {"/location", OBJECT}, {"/initiator", OBJECT}, {"/restocked", OBJECT}}},
     {.name = "SparePartWasConsumed", /* MW-W10 */
      .times = {"/emittedAt", "/_sentAt"},
-     .needs = {{"/sparePart", OBJECT}, {"/location", OBJECT}, {"/initiator", OBJECT}, {"/consumed", OBJECT}}},
+     .members = {{"/sparePart", OBJECT}, {"/location", OBJECT}, {"/initiator", OBJECT}, {"/consumed", OBJECT}}},
     {.name = "SparePartConsumptionWasCanceled", /* MW-W11 */
      .times = {"/emittedAt", "/_sentAt"},
-     .needs = {{"/task", OBJECT}, {"/sparePart", OBJECT}, {"/activity", OBJECT}}},
+     .members = {{"/task", OBJECT}, {"/sparePart", OBJECT}, {"/activity", OBJECT}}},
 };
 
 static const struct hook_event *find_event(const char *name)
@@ -99,25 +101,41 @@ static const struct hook_event *find_event(const char *name)
     return NULL;
 }
 
-static void check_need(struct mw_faults *faults, struct json_object *body, const struct need *need)
+/* NULL, or how a member differs from the documentation. */
+static const char *difference(struct json_object *body, const struct documented *member)
 {
     struct json_object *value = NULL;
-    bool there = json_object_object_get_ex(body, need->pointer + 1, &value);
-    switch (need->shape) {
+    if (!json_object_object_get_ex(body, member->pointer + 1, &value))
+        return "is missing";
+    switch (member->shape) {
     case ANY:
-        if (!there)
-            mw_fault(faults, need->pointer, "required", NULL, "is required");
-        return;
+        return NULL;
     case TEXT:
-        if (!json_object_is_type(value, json_type_string) || json_object_get_string_len(value) == 0)
-            mw_fault(faults, need->pointer, there ? "type" : "required", NULL, "must be a string");
-        return;
+        return json_object_is_type(value, json_type_string) && json_object_get_string_len(value) > 0 ? NULL
+                                                                                                     : "is no text";
     case OBJECT: /* an empty one may come as [] */
-        if (!json_object_is_type(value, json_type_object) &&
-            !(json_object_is_type(value, json_type_array) && json_object_array_length(value) == 0))
-            mw_fault(faults, need->pointer, there ? "type" : "required", NULL, "must be an object");
-        return;
+        return json_object_is_type(value, json_type_object) ||
+                       (json_object_is_type(value, json_type_array) && json_object_array_length(value) == 0)
+                   ? NULL
+                   : "is no object";
     }
+    return NULL;
+}
+
+static void note_differences(const struct mw_call *call, const struct hook_event *event, struct json_object *body)
+{
+    const struct bb_host *host = call->host;
+    const char *said = NULL;
+    for (size_t i = 0; i < MW_COUNT(event->members) && event->members[i].pointer; i++) {
+        const char *how = difference(body, &event->members[i]);
+        if (how)
+            said = host->format(call->job, "%s%s %s %s", said ? said : event->name, said ? "," : ":",
+                                event->members[i].pointer, how);
+    }
+    if (!said)
+        return;
+    host->log(call->job, BB_LOG_WARN, host->format(call->job, "a webhook is not as documented: %s", said));
+    host->count(call->job, "undocumented_webhook", 1);
 }
 
 static int64_t occurred_ms(const struct mw_call *call, const struct hook_event *event, struct json_object *body)
@@ -169,7 +187,7 @@ static void emit(const struct mw_call *call, const struct hook_event *known, con
         order.source_status = known->name;
         order.common_status = known->common_status;
     }
-    /* W05 may not tell which task: then it is news of the provider, and of no work order that could be found. */
+    /* It may not tell which task (W05): then it is news of the provider, and of no work order that could be found. */
     if (order.source_work_order_id || order.order_id || order.delivery_id) {
         event.type = known->type;
         event.work_order = &order;
@@ -201,15 +219,8 @@ enum bb_next mw_decode(const struct mw_call *call)
         return refuse(call, BB_IDENTITY, "foreign_network",
                       "the webhook's networkId is not the network that api_key belongs to");
     const struct hook_event *known = find_event(name);
-    struct mw_faults faults = {.call = call};
-    for (size_t i = 0; known && i < MW_COUNT(known->needs) && known->needs[i].pointer; i++)
-        check_need(&faults, body, &known->needs[i]);
-    enum bb_next next = BB_DONE;
-    if (faults.count > 0)
-        next = mw_reject_faults(&faults, "invalid_webhook",
-                                call->host->format(call->job, "%s is not as documented", name));
-    else
-        emit(call, known, name, body);
-    mw_faults_finish(&faults);
-    return next;
+    if (known)
+        note_differences(call, known, body);
+    emit(call, known, name, body);
+    return BB_DONE;
 }

@@ -22,6 +22,13 @@ static const struct bb_plugin *plugin;
 static char settings[256];
 static char note_network[64]; /* the note network_id; empty: none */
 
+/* What the last call said beside its answer. */
+static struct {
+    char log[1024]; /* the last message */
+    int messages, counts;
+    char counted[64]; /* the last name */
+} heard;
+
 /* One call of the plugin and what came of it. */
 struct call {
     struct bb_job job;
@@ -69,6 +76,21 @@ static inline char *read_note(void *context, const char *key)
     return strcmp(key, "network_id") == 0 && note_network[0] ? mem_strdup(note_network) : NULL;
 }
 
+static inline void hear_log(struct bb_job *job, enum bb_log_level level, const char *message)
+{
+    (void)job;
+    assert_int_equal(level, BB_LOG_WARN);
+    heard.messages++;
+    snprintf(heard.log, sizeof heard.log, "%s", message);
+}
+
+static inline void hear_count(struct bb_job *job, const char *name, uint64_t n)
+{
+    host_table()->count(job, name, n); /* checks the name */
+    heard.counts += (int)n;
+    snprintf(heard.counted, sizeof heard.counted, "%s", name);
+}
+
 static inline void run(struct call *call,
                        enum bb_next (*entry)(const struct bb_host *, void *, const struct bb_in *, struct bb_out *),
                        const char *operation, const char *body, const struct bb_response *response)
@@ -92,7 +114,11 @@ static inline void run(struct call *call,
                        .attempt = 1,
                        .now_ms = NOW_MS};
     call->out.size = sizeof call->out;
-    call->next = entry(host_table(), settings, &in, &call->out);
+    struct bb_host host = *host_table();
+    host.log = hear_log;
+    host.count = hear_count;
+    memset(&heard, 0, sizeof heard);
+    call->next = entry(&host, settings, &in, &call->out);
     const char *wrong = job_review(&call->job, call->next, &call->out);
     if (wrong)
         fail_msg("%s", wrong);
