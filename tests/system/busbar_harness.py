@@ -291,10 +291,13 @@ class Busbar(Process):
         text = self.config if isinstance(self.config, str) else yaml.safe_dump(self.config, sort_keys=False,
                                                                               allow_unicode=True)
         self.file.write_text(text)
-        tree = yaml.safe_load(text) if not isinstance(self.config, dict) else self.config
-        listeners = (tree or {}).get("http", {}) if isinstance(tree, dict) else {}
-        self.admin_port = int(listeners.get("admin", ":0").rpartition(":")[2])
-        self.hook_port = int(listeners.get("webhooks", ":0").rpartition(":")[2])
+        self.admin_port, self.hook_port = self.port_of("admin", text), self.port_of("webhooks", text)
+
+    @staticmethod
+    def port_of(listener, text):
+        """The port in a line such as `admin: 127.0.0.1:9080`; the text need be no good YAML."""
+        match = re.search(rf"\b{listener}: \S*:(\d+)", text)
+        return int(match[1]) if match else 0
 
     def environment(self):
         return dict(os.environ, BUSBAR_PLUGIN_PATH=os.environ.get("BUSBAR_PLUGIN_PATH", str(BINARY.parent / "plugins")))

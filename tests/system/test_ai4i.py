@@ -21,7 +21,7 @@ ROWS = {"HDF": 115, "PWF": 95, "OSF": 98}
 
 def routes():
     return [{
-        "name": label, "from": "mill/{product}/reading",
+        "name": label.lower(), "from": "mill/{product}/reading",
         "trigger": {"when": condition, "key": "${product}"},
         "to": "mw.task.schedule",
         "body": {"equipment": {"type": "external", "value": "${product}"}, "description": f"{label} row ${{.UDI}}",
@@ -55,12 +55,12 @@ def test_ai4i_rows_become_tasks_through_a_real_broker(busbar, sandbox, publisher
         publisher.send(f"mill/{row['Product ID']}/reading", row)
     publisher.flush()
     wait_until(lambda: daemon.metrics().sum("busbar_messages_total") == 3 * len(ai4i), 60, "all readings decided")
-    wait_until(lambda: daemon.metrics().sum("busbar_deliveries_total", verdict="delivered") == sum(ROWS.values()), 60,
-               "all tasks delivered")
+    wait_until(lambda: daemon.metrics().sum("busbar_deliveries_total", target="mw", verdict="delivered")
+               == sum(ROWS.values()), 60, "all tasks delivered")
     assert_exact(ai4i, [task["body"]["description"] for task in sandbox.tasks()])
     metrics = daemon.metrics()
     for label, count in ROWS.items():
-        assert metrics.sum("busbar_messages_total", route=label, outcome="accepted") == count
+        assert metrics.sum("busbar_messages_total", route=label.lower(), outcome="accepted") == count
     counts = sandbox.counts()
     assert counts["tasks"] == counts["distinct"] == sum(ROWS.values())
 

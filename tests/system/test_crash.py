@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 at random instants: nothing is lost, in neither direction."""
 
-import json
 import os
 import random
 import threading
@@ -128,15 +127,10 @@ def test_a_broker_that_dies_loses_nothing(busbar, broker, sandbox, publisher):
     assert sandbox.counts()["twice"] == []
 
 
-def test_a_message_that_was_redelivered_is_one_command(busbar, broker, sandbox):
-    """DUP with the same packet id and content is the same message; identical new messages are real (settled 6)."""
-    from busbar_harness import Publisher
-
-    busbar([command_route()])
-    first = Publisher(broker.port)
+def test_identical_new_messages_are_all_commands(busbar, sandbox, publisher):
+    """Only what the broker marks as sent again is a duplicate (settled 6); the crash test meets those."""
+    busbar()
     for _ in range(5):
-        first.publish("plant/l1/m1/job", {"celsius": 1})
-    first.close()
+        publisher.publish("plant/l1/m1/job", {"celsius": 1})
     wait_until(lambda: len(sandbox.tasks()) >= 5, 10)
     assert sandbox.counts()["distinct"] == 5
-    assert json.loads(sandbox.requests("/partners/v1/tasks")[0]["body"])["metadata"]["busbarId"]

@@ -27,7 +27,7 @@ def test_quickstart_once():
                           check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == "54 readings, 3 tasks, 9 events"
-    assert "Bearing at 86.4 °C on press-1 (hall-1)" in done.stdout and "work_order.completed" in done.stdout
+    assert "Bearing at 86.4 °C on press-1 (hall-1)" in done.stdout and "work_order/completed" in done.stdout
     assert "\033[" not in done.stdout, "colours into a pipe"
 
 
