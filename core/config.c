@@ -296,14 +296,14 @@ static struct mark mark_in(const struct yaml_node *root, const char *section, co
     return node != NULL ? node->mark : root->mark;
 }
 
-bool config_name_is_valid(struct span text, bool with_dots)
+bool config_name_is_valid(struct span text, bool of_route)
 {
     if (text.len == 0 || text.len > 64)
         return false;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.data[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-        bool joint = i > 0 && (c == '_' || c == '-' || (with_dots && c == '.'));
+        bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (of_route && c >= 'A' && c <= 'Z');
+        bool joint = i > 0 && (c == '_' || c == '-' || (of_route && c == '.'));
         if (!letter && !joint)
             return false;
     }

@@ -212,7 +212,7 @@ static void check_route(struct config_reader *reader, struct config_route *route
     char shown[TABLE_SHOWN_MAX];
     if (route->name != NULL && !config_name_is_valid(span_of(route->name), true))
         problems_add(problems, yaml_get(node, "name")->mark,
-                     "'%s' cannot name a route: small letters, digits, '_', '-' and '.' only, at most 64",
+                     "'%s' cannot name a route: letters, digits, '_', '-' and '.' only, at most 64",
                      table_shown(span_of(route->name), shown));
     if (route->body != NULL && route->body_jq != NULL)
         problems_add(problems, yaml_get(node, "body_jq")->mark, "'body' and 'body_jq' exclude each other");

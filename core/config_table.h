@@ -105,6 +105,6 @@ void config_print_routes(const struct config *config, const void *base, int inde
 /* After all files: names that stand twice, destinations, what needs the whole. */
 void config_check_routes(struct config_reader *reader);
 void config_finish_routes(struct config *config);
-bool config_name_is_valid(struct span text, bool with_dots);
+bool config_name_is_valid(struct span text, bool of_route);
 
 #endif

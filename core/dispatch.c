@@ -267,6 +267,7 @@ void dispatch_destroy(struct dispatch *d)
     free(d->slots);
     free(d->publishing);
     free(d->acked);
+    free(d->confirmed);
     free(d);
 }
 
@@ -465,8 +466,23 @@ static void release(struct dispatch *d, struct attempt *a)
     }
 }
 
+static void release_confirmed(struct dispatch *d, bool stored)
+{
+    for (size_t i = 0; i < d->confirmed_count; i++) {
+        struct confirmed *c = &d->confirmed[i];
+        struct queue_entry *waiting = stored ? queue_find(c->slot->out.queue, c->seq) : NULL;
+        if (waiting != NULL)
+            queue_drop(c->slot->out.queue, waiting);
+        if (stored)
+            count_moved(c->route, c->slot->name, c->was, DELIVERY_DELIVERED);
+        free(c->route);
+    }
+    d->confirmed_count = 0;
+}
+
 void dispatch_go(struct dispatch *d, bool stored)
 {
+    release_confirmed(d, stored);
     if (!stored) {
         log_error("the store refused a commit: waiting", "reason", store_error(d->options.session), NULL);
         d->store_pause_until_ms = d->now_ms + STORE_PAUSE_MS;

@@ -82,6 +82,13 @@ struct publishing {            /* one publish that waits for its PUBACK */
     bool acked;
 };
 
+struct confirmed { /* settled by a webhook while it waited to be sent again */
+    struct slot *slot;
+    int64_t seq;
+    enum delivery_state was;
+    char *route;
+};
+
 struct dispatch {
     struct dispatch_options options;
     struct slot *slots; /* targets, then the bus as the last */
@@ -95,7 +102,9 @@ struct dispatch {
     size_t acked_count, acked_cap;
     int64_t now_ms, wall_ms;
     _Atomic bool noticed;
-    size_t added; /* deliveries to the bus in this turn's transaction */
+    size_t added;                /* deliveries to the bus in this turn's transaction */
+    struct confirmed *confirmed; /* likewise */
+    size_t confirmed_count, confirmed_cap;
     size_t publishing_hint;
     bool draining;
     int64_t store_pause_until_ms; /* the store failed: wait */

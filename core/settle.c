@@ -142,6 +142,43 @@ static void note_found(void *context, const struct delivery *delivery)
     *(bool *)context = true;
 }
 
+struct waiting { /* one of our deliveries whose answer was lost */
+    bool any;
+    int64_t seq;
+    enum delivery_state state;
+    char *route;
+};
+
+static void note_waiting(void *context, const struct delivery *delivery)
+{
+    bool lost = delivery->kind == DELIVERY_OUT && delivery->uncertain && !delivery->in_flight &&
+                (delivery->state == DELIVERY_PENDING || delivery->state == DELIVERY_RETRYING);
+    if (lost)
+        *(struct waiting *)context =
+            (struct waiting){true, delivery->seq, delivery->state, mem_strdup(delivery->route)};
+}
+
+/* The target's webhook carries our mark back: what we were about to send again has arrived. */
+static int confirm(struct dispatch *d, const struct attempt *a, const char *delivery_id)
+{
+    struct waiting waiting = {0};
+    const struct settlement s = {
+        .state = DELIVERY_DELIVERED, .who = a->slot->name, .what = "confirm", .now_ms = d->wall_ms};
+    if (delivery_id == NULL)
+        return 0;
+    int rc = store_find_delivery(d->options.session, delivery_id, note_waiting, &waiting);
+    bool idle = waiting.any && (queue_find(a->slot->out.queue, waiting.seq) != NULL ||
+                                waiting.seq > queue_last_seq(a->slot->out.queue));
+    if (rc == 0 && idle) { /* not in this turn's hands */
+        rc = store_settle(d->options.session, waiting.seq, &s);
+        d->confirmed = mem_grow(d->confirmed, &d->confirmed_cap, d->confirmed_count + 1, sizeof(d->confirmed[0]));
+        d->confirmed[d->confirmed_count++] = (struct confirmed){a->slot, waiting.seq, waiting.state, waiting.route};
+        waiting.route = NULL;
+    }
+    free(waiting.route);
+    return rc;
+}
+
 static int emit_about_order(struct dispatch *d, struct attempt *a, const struct job_event *emitted,
                             struct event_facts *facts)
 {
@@ -160,6 +197,8 @@ static int emit_about_order(struct dispatch *d, struct attempt *a, const struct 
     }
     if (rc == 0 && record.illegal)
         rc = audit_illegal(d, a, &record.order);
+    if (rc == 0)
+        rc = confirm(d, a, emitted->work_order.delivery_id);
     if (rc == 0)
         rc = publish_event(d, facts, record.order.common_work_order_id);
     if (rc == 0)

@@ -73,8 +73,8 @@ def test_an_outage_loses_nothing_and_delays_nobody_else(tmp_path, broker, sandbo
     waits = sorted(t["time"] - float(t["body"]["metadata"]["sent"]) for t in other.tasks())
     print(f"other target: median {statistics.median(waits):.3f} s, worst {waits[-1]:.3f} s")
     assert waits[int(len(waits) * 0.99)] < down / 3, "the other target was delayed"
-    assert daemon.metrics().sum("busbar_deliveries_total", verdict="expired") == 0
-    assert daemon.metrics().sum("busbar_deliveries_total", verdict="rejected") == 0
+    assert daemon.metrics().sum("busbar_deliveries_total", target="mw", verdict="expired") == 0
+    assert daemon.metrics().sum("busbar_deliveries_total", target="mw", verdict="rejected") == 0
 
 
 def retry_gaps(sandbox, status="503"):
@@ -122,6 +122,19 @@ def test_a_lost_answer_is_recognised_by_its_marker(busbar, sandbox, publisher): 
     wait_until(lambda: sandbox.counts()["tasks"] == 2, 15, "the retry after the lost answer")
     counts = sandbox.counts()
     assert counts["distinct"] == 1 and len(counts["twice"]) == 1
+
+
+def test_a_webhook_settles_what_lost_its_answer(busbar, sandbox, publisher):  # U16
+    retry = {"first": "60s", "max": "60s", "attempts": 8, "max_age": "7d"}
+    daemon = busbar([command_route()], target={"retry": retry}, life={"scheduled": 0.2})
+    sandbox.fail("reset", after=True, times=1, path="/partners/v1/tasks")
+    publisher.publish("plant/l1/m1/job", {"celsius": 1})
+    wait_until(lambda: daemon.metrics().sum("busbar_deliveries_total", target="mw", route="job", verdict="delivered") == 1,
+               10, "the task's own webhook says that it is there")
+    (delivery,) = daemon.deliveries(route="job")
+    story = daemon.json("queue", "show", delivery["id"])
+    assert story["state"] == "delivered" and [h["what"] for h in story["history"]].count("confirm") == 1
+    assert sandbox.counts()["tasks"] == 1, "it was not sent again"
 
 
 def test_an_uncertain_plan_is_parked(busbar, sandbox, publisher):  # MW-P26, P-U3: a lost answer is not tried again

@@ -248,7 +248,7 @@ static void test_config_route_problems(void **state)
         {R "\n", "3:2: error: this route is empty"},
         {R "{from: a, to: mw.x}\n", "3:3: error: route: 'name' is missing"},
         {R "{name: A b, from: a, to: mw.x}\n",
-         "3:10: error: 'A b' cannot name a route: small letters, digits, '_', '-' and "
+         "3:10: error: 'A b' cannot name a route: letters, digits, '_', '-' and "
          "'.' only, at most 64"},
         {R "{name: r, from: a, to: mw}\n",
          "3:26: error: 'to' must look like <target>.<operation>, such as mw.task.schedule"},
