@@ -247,9 +247,8 @@ static void test_config_route_problems(void **state)
         {"routes: {a: 1}\n", "1:9: error: 'routes' must be a list: each route starts with '- name: ...'"},
         {R "\n", "3:2: error: this route is empty"},
         {R "{from: a, to: mw.x}\n", "3:3: error: route: 'name' is missing"},
-        {R "{name: A b, from: a, to: mw.x}\n",
-         "3:10: error: 'A b' cannot name a route: letters, digits, '_', '-' and "
-         "'.' only, at most 64"},
+        {R "{name: A b, from: a, to: mw.x}\n", "3:10: error: 'A b' cannot name a route: letters, digits, '_', '-' and "
+                                               "'.' only, at most 64"},
         {R "{name: r, from: a, to: mw}\n",
          "3:26: error: 'to' must look like <target>.<operation>, such as mw.task.schedule"},
         {R "{name: r, from: a, to: mv.task.schedule}\n", "3:26: error: unknown target 'mv', did you mean 'mw'?"},
