@@ -78,7 +78,7 @@ struct delivery {
     const char *target, *operation, *lane;
     const char *order_id; /* common work order id, or NULL */
     int64_t accepted_ms, due_ms, ended_ms /* 0: open */;
-    int attempts, crashes;
+    int attempts;
     bool in_flight;      /* an attempt began and has no verdict: found so at start, its outcome is uncertain */
     bool uncertain;      /* an attempt was sent, its answer lost */
     bool unconfirmed;    /* delivered by 202 */
@@ -148,16 +148,14 @@ struct settlement {
     int64_t now_ms;
 };
 /* The verdict: state, error, one audit row. request and response NULL: those of the last attempt stay. What was
- * over and opens again (an operator's retry) starts with no attempts and no crashes. */
+ * over and opens again (an operator's retry) starts with no attempts. */
 int store_settle(struct store_session *session, int64_t seq, const struct settlement *settlement);
-/* An edited dead letter goes back to pending with a new body (and operation when given), its attempts and crashes
+/* An edited dead letter goes back to pending with a new body (and operation when given), its attempts
  * begin anew; writes its audit row itself ("operator", "edit"). Any other state is refused. */
 int store_edit_delivery(struct store_session *session, int64_t seq, struct span body, const char *operation,
                         int64_t now_ms);
 /* At start: in-flight ones become uncertain (out) and not in flight, an audit row each. Answers how many, or -1. */
 int64_t store_recover(struct store_session *session, int64_t now_ms);
-/* One more crash with this delivery inside a plugin; answers how many so far, or -1. */
-int store_count_crash(struct store_session *session, int64_t seq);
 
 /* ---- triggers, webhooks, holds, notes, session -----------------------------*/
 

@@ -159,7 +159,6 @@ static struct delivery take_delivery(struct sql *sql)
     delivery.due_ms = sql_take_int(sql);
     delivery.ended_ms = sql_take_int(sql);
     delivery.attempts = (int)sql_take_int(sql);
-    delivery.crashes = (int)sql_take_int(sql);
     delivery.in_flight = sql_take_int(sql) != 0;
     delivery.uncertain = sql_take_int(sql) != 0;
     delivery.unconfirmed = sql_take_int(sql) != 0;
@@ -395,19 +394,4 @@ int64_t store_recover(struct store_session *session, int64_t now_ms)
     if (sql_run(&sql) != 0 || sql_start(&sql, session, SQL_RECOVER) != 0 || sql_run(&sql) != 0)
         return -1;
     return sql_changed(&sql);
-}
-
-int store_count_crash(struct store_session *session, int64_t seq)
-{
-    struct sql sql;
-    if (sql_start(&sql, session, SQL_COUNT_CRASH) != 0)
-        return -1;
-    sql_put_int(&sql, seq);
-    int row = sql_row(&sql);
-    if (row < 0)
-        return -1;
-    if (row == 0)
-        return session_fail(session, "no delivery has the number %" PRId64, seq);
-    int crashes = (int)sql_take_int(&sql);
-    return sql_run(&sql) != 0 ? -1 : crashes;
 }

@@ -29,7 +29,7 @@ const char *const sql_migrations[] = {
     " id TEXT NOT NULL UNIQUE,"
     " kind INTEGER NOT NULL, state INTEGER NOT NULL,"
     " accepted_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL, attempted_ms INTEGER NOT NULL,"
-    " attempts INTEGER NOT NULL, crashes INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL,"
     " in_flight INTEGER NOT NULL, uncertain INTEGER NOT NULL, unconfirmed INTEGER NOT NULL, retained INTEGER NOT NULL,"
     " packet_id INTEGER NOT NULL, packet_hash INTEGER NOT NULL,"
     " target TEXT NOT NULL, route TEXT, operation TEXT, lane TEXT, order_id TEXT, topic TEXT,"
@@ -70,7 +70,7 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
 
 /* The columns of a whole delivery, in the order that read_delivery expects: the row, then the rest. */
 #define DELIVERY                                                                                                   \
-    "d.seq, d.id, d.kind, d.state, d.accepted_ms, d.due_ms, d.ended_ms, d.attempts, d.crashes, d.in_flight,"       \
+    "d.seq, d.id, d.kind, d.state, d.accepted_ms, d.due_ms, d.ended_ms, d.attempts, d.in_flight,"       \
     " d.uncertain, d.unconfirmed, d.retained, d.packet_id, d.packet_hash, d.target, d.route, d.operation, d.lane," \
     " d.order_id, d.topic, d.error_class, d.error_code, d.error_message, d.http_status, d.request_id,"             \
     " d.rejected_fields, d.owner_action, d.merged_into"
@@ -102,11 +102,11 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_FREE_PAGES] = "PRAGMA freelist_count",
 
     [SQL_ADD_DELIVERY] =
-        "INSERT INTO deliveries (id, kind, state, accepted_ms, due_ms, ended_ms, attempted_ms, attempts, crashes,"
+        "INSERT INTO deliveries (id, kind, state, accepted_ms, due_ms, ended_ms, attempted_ms, attempts,"
         " in_flight, uncertain, unconfirmed, retained, packet_id, packet_hash, target, route, operation, lane,"
         " order_id, topic, error_class, error_code, error_message, http_status, request_id, rejected_fields,"
         " owner_action)"
-        " VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_CONTENT] = "INSERT INTO contents (seq, body, payload, user) VALUES (?, ?, ?, ?)",
     [SQL_SCAN_OPEN] = "SELECT seq, due_ms, accepted_ms, operation, lane, route, attempts, kind, state, in_flight"
                       " FROM deliveries INDEXED BY deliveries_open"
@@ -130,14 +130,13 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     /* What was over and is open again starts anew: an operator's retry is worth all its attempts. */
     [SQL_SETTLE] = "UPDATE deliveries SET state = ?2, in_flight = 0,"
                    " attempts = CASE WHEN state > 3 AND ?2 <= 3 THEN 0 ELSE max(attempts - (in_flight AND ?3), 0) END,"
-                   " crashes = CASE WHEN state > 3 AND ?2 <= 3 THEN 0 ELSE crashes END,"
                    " due_ms = coalesce(?4, due_ms), ended_ms = ?5, uncertain = ?6, unconfirmed = ?7,"
                    " error_class = ?8, error_code = ?9, error_message = ?10, http_status = ?11, request_id = ?12,"
                    " rejected_fields = ?13, owner_action = ?14, merged_into = ?15"
                    " WHERE seq = ?1",
     [SQL_PUT_EXCHANGE] = "INSERT OR REPLACE INTO exchanges (seq, request, response) VALUES (?, ?, ?)",
     [SQL_EDIT_DELIVERY] = "UPDATE deliveries SET state = 2, operation = coalesce(?2, operation), due_ms = ?3,"
-                          " ended_ms = 0, attempts = 0, crashes = 0, error_class = NULL, error_code = NULL,"
+                          " ended_ms = 0, attempts = 0, error_class = NULL, error_code = NULL,"
                           " error_message = NULL, http_status = 0, request_id = NULL, rejected_fields = NULL,"
                           " owner_action = NULL, merged_into = NULL"
                           " WHERE seq = ?1 AND state = 5",
@@ -151,7 +150,6 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_RECOVER] =
         "UPDATE deliveries INDEXED BY deliveries_waiting SET in_flight = 0, uncertain = uncertain OR kind = 1"
         " WHERE state IN (1, 2, 3, 5) AND state IN (2, 3) AND in_flight",
-    [SQL_COUNT_CRASH] = "UPDATE deliveries SET crashes = crashes + 1 WHERE seq = ? RETURNING crashes",
 
     [SQL_PUT_TRIGGER] = "INSERT OR REPLACE INTO triggers (route, key, state) VALUES (?, ?, ?)",
     [SQL_DELETE_TRIGGER] = "DELETE FROM triggers WHERE route = ? AND key = ?",

@@ -28,7 +28,6 @@ enum sql_id {
     SQL_EDIT_CONTENT,
     SQL_RECOVER,
     SQL_AUDIT_RECOVERED,
-    SQL_COUNT_CRASH,
     /* memory */
     SQL_PUT_TRIGGER,
     SQL_DELETE_TRIGGER,
