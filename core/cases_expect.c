@@ -285,6 +285,12 @@ static void expect_source(struct case_run *run, struct span rest)
         same_text(run, "source", rest, run->out.source_work_order_id);
 }
 
+static void expect_asset(struct case_run *run, struct span rest)
+{
+    if (has_verdict(run, BB_DONE))
+        same_text(run, "asset", rest, run->out.asset_ref);
+}
+
 static void expect_error(struct case_run *run, struct span rest)
 {
     if (has_verdict(run, 0))
@@ -440,6 +446,7 @@ const struct case_word case_expect_words[] = {
     {"expect confirmed", expect_confirmed, false},
     {"expect unconfirmed", expect_unconfirmed, false},
     {"expect source", expect_source, false},
+    {"expect asset", expect_asset, false},
     {"expect error", expect_error, false},
     {"expect action", expect_action, false},
     {"expect item", expect_item, false},
