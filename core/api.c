@@ -68,14 +68,15 @@ static void reply_store_failed(struct call *call)
     api_problem(call->reply, 503, store_error(call->api->session));
 }
 
-static void reply_done(struct call *call, int rc, const char *error)
+/* error: by address, so that it is read after the call that sets it, which may stand beside it in the arguments. */
+static void reply_done(struct call *call, int rc, const char *const *error)
 {
     if (rc == 0) {
         reply_json(call, json_object_new_object());
         return;
     }
-    bool missing = strncmp(error, "no such", 7) == 0;
-    api_problem(call->reply, missing ? 404 : 409, error);
+    bool missing = strncmp(*error, "no such", 7) == 0;
+    api_problem(call->reply, missing ? 404 : 409, *error);
 }
 
 static bool need_daemon(struct call *call)
@@ -91,22 +92,27 @@ static const char *query(const struct call *call, const char *name)
     return call->request->query != NULL ? call->request->query(call->request->context, name) : NULL;
 }
 
-static size_t page_size(const struct call *call)
+struct paging {
+    size_t limit;
+    int64_t cursor;
+};
+
+/* The page that is asked for. False: it was nonsense, and the reply says so. */
+static bool read_paging(struct call *call, struct paging *paging)
 {
     int64_t limit = PAGE_DEFAULT;
     const char *text = query(call, "limit");
-    if (text != NULL)
-        number_parse_int(span_of(text), 1, PAGE_MAX, &limit);
-    return (size_t)limit;
-}
-
-static int64_t cursor(const struct call *call)
-{
-    int64_t at = 0;
-    const char *text = query(call, "cursor");
-    if (text != NULL)
-        number_parse_int(span_of(text), 0, INT64_MAX, &at);
-    return at;
+    if (text != NULL && !number_parse_int(span_of(text), 1, PAGE_MAX, &limit)) {
+        api_problem(call->reply, 400, "limit is a number from 1 to 1000");
+        return false;
+    }
+    *paging = (struct paging){(size_t)limit, 0};
+    text = query(call, "cursor");
+    if (text != NULL && !number_parse_int(span_of(text), 0, INT64_MAX, &paging->cursor)) {
+        api_problem(call->reply, 400, "cursor is what the last page's `next` said");
+        return false;
+    }
+    return true;
 }
 
 /* ---- health */
@@ -212,13 +218,16 @@ static struct json_object *finish_page(struct page *page)
 
 static void get_deliveries(struct call *call)
 {
-    struct page page = {.api = call->api, .items = json_object_new_array(), .limit = page_size(call)};
+    struct paging paging;
+    if (!read_paging(call, &paging))
+        return;
+    struct page page = {.api = call->api, .items = json_object_new_array(), .limit = paging.limit};
     const struct delivery_filter filter = {.target = query(call, "target"),
                                            .route = query(call, "route"),
                                            .state = query(call, "state"),
                                            .code = query(call, "code"),
                                            .lane = query(call, "lane"),
-                                           .before_seq = cursor(call),
+                                           .before_seq = paging.cursor,
                                            .limit = page.limit + 1};
     enum delivery_state state;
     if (filter.state != NULL && !delivery_state_parse(filter.state, &state)) {
@@ -280,7 +289,7 @@ static void act(struct call *call, delivery_verb *verb)
 {
     const char *error = "";
     if (need_daemon(call))
-        reply_done(call, verb(call->api->dispatch, call->argument, &error), error);
+        reply_done(call, verb(call->api->dispatch, call->argument, &error), &error);
 }
 
 static void post_retry(struct call *call)
@@ -328,7 +337,7 @@ static void post_edit(struct call *call)
     if (!need_daemon(call))
         return;
     if (call->request->body.len > 0) {
-        reply_done(call, dispatch_edit(call->api->dispatch, call->argument, call->request->body, &error), error);
+        reply_done(call, dispatch_edit(call->api->dispatch, call->argument, call->request->body, &error), &error);
         return;
     }
     if (store_find_delivery(call->api->session, call->argument, map_again, &remap) != 0)
@@ -338,7 +347,7 @@ static void post_edit(struct call *call)
     else if (!remap.mapped)
         api_problem(call->reply, 409, buf_span(&remap.reason).data);
     else
-        reply_done(call, dispatch_edit(call->api->dispatch, call->argument, buf_span(&remap.body), &error), error);
+        reply_done(call, dispatch_edit(call->api->dispatch, call->argument, buf_span(&remap.body), &error), &error);
     buf_finish(&remap.body);
     buf_finish(&remap.reason);
 }
@@ -372,19 +381,23 @@ static void post_hold(struct call *call)
         reply_done(
             call,
             dispatch_hold(call->api->dispatch, call->argument, query(call, "operation"), query(call, "reason"), &error),
-            error);
+            &error);
 }
 
 static void post_resume(struct call *call)
 {
     const char *error = "";
     if (need_daemon(call))
-        reply_done(call, dispatch_resume(call->api->dispatch, call->argument, query(call, "operation"), &error), error);
+        reply_done(call, dispatch_resume(call->api->dispatch, call->argument, query(call, "operation"), &error),
+                   &error);
 }
 
 static void get_audit(struct call *call)
 {
-    struct page page = {.api = call->api, .items = json_object_new_array(), .limit = page_size(call)};
+    struct paging paging;
+    if (!read_paging(call, &paging))
+        return;
+    struct page page = {.api = call->api, .items = json_object_new_array(), .limit = paging.limit};
     int64_t since_ms = 0, ago_ms;
     const char *since = query(call, "since");
     if (since != NULL && number_parse_duration(span_of(since), &ago_ms))
@@ -394,7 +407,7 @@ static void get_audit(struct call *call)
         api_problem(call->reply, 400, "since is a duration such as 1h, or an RFC 3339 time");
         return;
     }
-    if (store_list_audit(call->api->session, query(call, "id"), since_ms, cursor(call), page.limit + 1, add_audit,
+    if (store_list_audit(call->api->session, query(call, "id"), since_ms, paging.cursor, page.limit + 1, add_audit,
                          &page) != 0) {
         json_object_put(page.items);
         reply_store_failed(call);

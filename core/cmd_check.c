@@ -23,7 +23,9 @@ static int run(int argc, char **argv)
         config_print(app.config, &text);
         fwrite(text.data, 1, text.len, stdout);
     } else if (rc == 0) {
-        printf("%s: good: %zu targets, %zu routes\n", app.path, app.config->target_count, app.config->route_count);
+        printf("%s: good: %zu target%s, %zu route%s\n", app.path, app.config->target_count,
+               app.config->target_count == 1 ? "" : "s", app.config->route_count,
+               app.config->route_count == 1 ? "" : "s");
     }
     app_finish(&app);
     return rc == 0 ? CMD_DONE : CMD_NO;

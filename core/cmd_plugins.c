@@ -326,6 +326,8 @@ static const char usage[] = "busbar plugins list\n"
                             "busbar plugins new NAME";
 
 static const char help[] =
+    "Lists, shows, checks and tests plugins; begins a new one.\n"
+    "\n"
     "list    the plugins that can be found, with what is wrong with the others\n"
     "show    what a plugin speaks to, its options and operations\n"
     "check   loads a plugin in a process of its own and calls it with nonsense: it must not crash, break\n"

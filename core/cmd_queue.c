@@ -10,15 +10,22 @@
 #include <string.h>
 
 static const struct listing_column columns[] = {
-    {"ID", "/id"},       {"STATE", "/state"},       {"TARGET", "/target"},     {"OPERATION", "/operation"},
-    {"ROUTE", "/route"}, {"ATTEMPTS", "/attempts"}, {"ACCEPTED", "/accepted"}, {"ERROR", "/error/code"},
+    {"ID", "/id"},
+    {"STATE", "/state"},
+    {"TARGET", "/target"},
+    {"OPERATION", "/operation"},
+    {"ROUTE", "/route"},
+    {"ATTEMPTS", "/attempts"},
+    {"ACCEPTED", "/accepted"},
+    {"TOPIC", "/topic"},
+    {"ERROR", "/error/code"},
 };
 static const struct listing_column history_columns[] = {
     {"AT", "/at"}, {"WHO", "/who"}, {"WHAT", "/what"}, {"OUTCOME", "/outcome"}, {"DETAIL", "/detail"},
 };
 
 struct words {
-    const char *config, *target, *route, *state, *code, *limit, *cursor, *body, *to_route;
+    const char *config, *target, *route, *state, *lane, *code, *limit, *cursor, *body, *to_route;
     bool json, all;
 };
 
@@ -27,6 +34,7 @@ static void filters(struct buf *path, const struct words *words, const char *sta
     client_query(path, "target", words->target);
     client_query(path, "route", words->route);
     client_query(path, "state", words->state != NULL ? words->state : state);
+    client_query(path, "lane", words->lane);
     client_query(path, "code", words->code);
     client_query(path, "limit", words->limit);
     client_query(path, "cursor", words->cursor);
@@ -59,7 +67,7 @@ static void print_field(struct json_object *delivery, const char *title, const c
 {
     struct json_object *value = json_pointer(delivery, pointer, NULL);
     cleanup_buf struct buf text = {0};
-    if (value == NULL)
+    if (value == NULL || (json_object_is_type(value, json_type_array) && json_object_array_length(value) == 0))
         return;
     if (!json_to_text(value, &text))
         json_print(value, &text);
@@ -169,15 +177,23 @@ static int act_on_all(const struct words *words, const char *verb, const char *s
 static int run(int argc, char **argv)
 {
     struct words words = {0};
-    const struct cmd_option options[] = {
-        {"-c", "--config", &words.config, NULL},    {NULL, "--target", &words.target, NULL},
-        {NULL, "--route", &words.route, NULL},      {NULL, "--state", &words.state, NULL},
-        {NULL, "--code", &words.code, NULL},        {NULL, "--limit", &words.limit, NULL},
-        {NULL, "--cursor", &words.cursor, NULL},    {NULL, "--body", &words.body, NULL},
-        {NULL, "--through", &words.to_route, NULL}, {NULL, "--json", NULL, &words.json},
-        {NULL, "--all", NULL, &words.all},          {0}};
-    static const char *const verbs[][2] = {
-        {"retry", "rejected"}, {"discard", "rejected"}, {"approve", "draft"}, {"edit", "rejected"}};
+    const struct cmd_option options[] = {{"-c", "--config", &words.config, NULL},
+                                         {NULL, "--target", &words.target, NULL},
+                                         {NULL, "--route", &words.route, NULL},
+                                         {NULL, "--state", &words.state, NULL},
+                                         {NULL, "--lane", &words.lane, NULL},
+                                         {NULL, "--code", &words.code, NULL},
+                                         {NULL, "--limit", &words.limit, NULL},
+                                         {NULL, "--cursor", &words.cursor, NULL},
+                                         {NULL, "--body", &words.body, NULL},
+                                         {NULL, "--through", &words.to_route, NULL},
+                                         {NULL, "--json", NULL, &words.json},
+                                         {NULL, "--all", NULL, &words.all},
+                                         {0}};
+    static const char *const verbs[][3] = {{"retry", "rejected", "goes again"},
+                                           {"discard", "rejected", "discarded"},
+                                           {"approve", "draft", "approved"},
+                                           {"edit", "rejected", "changed, goes again"}};
     int rc = cmd_options(&cmd_queue, &argc, argv, options);
     if (rc >= 0)
         return rc;
@@ -188,8 +204,12 @@ static int run(int argc, char **argv)
     for (size_t i = 0; argc >= 2 && i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         if (strcmp(argv[1], verbs[i][0]) != 0)
             continue;
-        if (argc == 3 && !words.all)
-            return act(&words, verbs[i][0], argv[2]);
+        if (argc == 3 && !words.all) {
+            rc = act(&words, verbs[i][0], argv[2]);
+            if (rc == CMD_DONE)
+                printf("%s %s\n", argv[2], verbs[i][2]);
+            return rc;
+        }
         if (argc == 2 && words.all)
             return act_on_all(&words, verbs[i][0], verbs[i][1]);
         return cmd_usage(&cmd_queue, "give an ID, or --all with filters");
@@ -210,7 +230,8 @@ const struct command cmd_queue = {
             "  edit ID       a dead letter with another --body; without one, its message mapped again\n"
             "                through the current route (or --through ROUTE); then retried\n"
             "\n"
-            "      --target T, --route R, --state S, --code C   filters of list and --all\n"
+            "      --target T, --route R, --state S, --lane L, --code C   filters of list and --all;\n"
+            "                    the lane is the trigger's key, else the route's key, else the topic\n"
             "      --all         instead of an ID: all dead letters (approve: all drafts) that fit\n"
             "      --limit N, --cursor C   pages of list\n"
             "  -c, --config FILE   the daemon's configuration\n"

@@ -75,13 +75,17 @@ static int on_flush(void *context)
     return intake_flush(((struct daemon *)context)->intake);
 }
 
+static struct metric *sessions_lost(void)
+{
+    return metric_get(metric_family(METRIC_COUNTER, "busbar_bus_session_lost_total",
+                                    "Connects at which the broker had no session of ours.", ""));
+}
+
 static void on_session(void *context, bool present)
 {
     struct daemon *daemon = context;
     if (!present) {
-        metric_add(metric_get(metric_family(METRIC_COUNTER, "busbar_bus_session_lost_total",
-                                            "Connects at which the broker had no session of ours.", "")),
-                   1);
+        metric_add(sessions_lost(), 1);
         log_warn("the broker keeps no session of ours: what came while we were away is lost or was never ours", NULL);
     }
     intake_session(daemon->intake, present);
@@ -367,6 +371,7 @@ static int build(struct daemon *daemon)
     sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread: they inherit it */
     signal(SIGPIPE, SIG_IGN);
+    sessions_lost(); /* exported from the start, as 0 */
     daemon->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     daemon->http = http_create();
     http_watch(daemon->http, daemon->signal_fd, on_signal, daemon);

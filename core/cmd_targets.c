@@ -8,8 +8,15 @@
 #include <string.h>
 
 static const struct listing_column columns[] = {
-    {"TARGET", "/name"},     {"PLUGIN", "/plugin"},       {"STATE", "/state"},        {"MODE", "/mode"},
-    {"RUNNING", "/running"}, {"PAUSED MS", "/paused_ms"}, {"HELD", "/holds/0/since"}, {"REASON", "/holds/0/reason"},
+    {"TARGET", "/name"},
+    {"PLUGIN", "/plugin"},
+    {"STATE", "/state"},
+    {"MODE", "/mode"},
+    {"IN FLIGHT", "/running"},
+    {"FAILURES IN A ROW", "/failures_in_a_row"},
+    {"HELD SINCE", "/holds/0/since"},
+    {"OPERATION", "/holds/0/operation"},
+    {"REASON", "/holds/0/reason"},
 };
 
 struct words {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd.h"
+#include "problems.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,8 +34,14 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc >= 2 && i < COMMANDS; i++)
         if (strcmp(commands[i]->name, argv[1]) == 0)
             return commands[i]->run(argc - 1, argv + 1);
-    if (argc >= 2)
-        fprintf(stderr, "busbar: no command '%s'\n\n", argv[1]);
+    if (argc >= 2) {
+        const char *names[COMMANDS], *nearest;
+        for (size_t i = 0; i < COMMANDS; i++)
+            names[i] = commands[i]->name;
+        nearest = problems_nearest(span_of(argv[1]), names, COMMANDS);
+        fprintf(stderr, "busbar: no command '%s'%s%s%s\n\n", argv[1], nearest != NULL ? ", did you mean '" : "",
+                nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+    }
     print_overview(stderr);
     return 2;
 }

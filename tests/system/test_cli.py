@@ -110,3 +110,37 @@ def test_json_logs_off_a_terminal(busbar):
     for line in daemon.tail(1000).splitlines():
         entry = json.loads(line)
         assert entry
+
+
+def test_a_refusal_says_why(busbar, sandbox, publisher):
+    daemon = busbar([command_route()])
+    publisher.publish("plant/l1/m7/job", {"celsius": 1})
+    wait_until(sandbox.tasks, 10)
+    delivery = wait_until(lambda: daemon.deliveries(state="delivered", route="job"), 10)[0]["id"]
+    for words, reason in ((("queue", "retry", delivery), "delivered"), (("queue", "discard", delivery), "over"),
+                          (("queue", "edit", delivery), "dead letter"), (("queue", "show", "nothing"), "no such"),
+                          (("targets", "resume", "mw"), "not held"), (("targets", "hold", "nobody"), "no such target"),
+                          (("targets", "hold", "mw", "--operation", "paint"), "no such operation"),
+                          (("queue", "list", "--limit", "0"), "limit"), (("queue", "list", "--cursor", "x"), "cursor"),
+                          (("queue", "list", "--state", "lost"), "rejected")):
+        refused = daemon.cli(*words, expect=1)
+        assert reason in refused.stderr and refused.stdout == "", words
+
+
+def test_a_message_is_found_by_its_lane(busbar, sandbox, publisher):
+    daemon = busbar([command_route(key="${asset}")])
+    for asset in ("m1", "m2"):
+        publisher.publish(f"plant/l1/{asset}/job", {"celsius": 1})
+    wait_until(lambda: len(sandbox.tasks()) == 2, 10)
+    (found,) = daemon.deliveries(lane="m2")
+    assert found["topic"] == "plant/l1/m2/job"
+    assert "plant/l1/m2/job" in daemon.cli("queue", "list", "--lane", "m2").stdout
+
+
+def test_an_action_says_what_it_did(busbar, publisher):
+    daemon = busbar([command_route()])
+    assert daemon.cli("targets", "hold", "mw").stdout == "mw held\n"
+    publisher.publish("plant/l1/m7/job", {"celsius": 1})
+    delivery = wait_until(daemon.deliveries, 10)[0]["id"]
+    assert daemon.cli("queue", "discard", delivery).stdout == f"{delivery} discarded\n"
+    assert daemon.cli("targets", "resume", "mw").stdout == "mw resumed\n"
