@@ -28,6 +28,7 @@
 #include <json-c/json.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,7 @@ struct daemon {
     char *will, *birth, *will_topic;
     int signal_fd;
     bool draining, was_ready, store_failed;
+    atomic_bool intake_refused; /* by the store; the link is down because of it */
     int64_t drain_until_ms, checkpoint_at_ms, retain_at_ms, wall_ms, steady_ms;
 };
 
@@ -70,9 +72,20 @@ static void on_message(void *context, const struct message *message)
     intake_message(((struct daemon *)context)->intake, message);
 }
 
+static struct metric *store_failures(void)
+{
+    return metric_get(metric_family(METRIC_COUNTER, "busbar_store_failures_total",
+                                    "Commits that the store refused; what they held was not acknowledged.", ""));
+}
+
 static int on_flush(void *context)
 {
-    return intake_flush(((struct daemon *)context)->intake);
+    struct daemon *daemon = context;
+    int rc = intake_flush(daemon->intake);
+    if (rc != 0)
+        metric_add(store_failures(), 1);
+    atomic_store(&daemon->intake_refused, rc != 0);
+    return rc;
 }
 
 static struct metric *sessions_lost(void)
@@ -113,7 +126,8 @@ static const char *not_ready(void *context)
     if (!store_has_room(daemon->store))
         return "the store is full";
     if (mqtt_state(daemon->mqtt) != MQTT_READY)
-        return "the bus is not connected and subscribed";
+        return atomic_load(&daemon->intake_refused) ? "the store refuses messages, the broker keeps them"
+                                                    : "the bus is not connected and subscribed";
     return NULL;
 }
 
@@ -372,6 +386,7 @@ static int build(struct daemon *daemon)
     sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread: they inherit it */
     signal(SIGPIPE, SIG_IGN);
     sessions_lost(); /* exported from the start, as 0 */
+    store_failures();
     daemon->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     daemon->http = http_create();
     http_watch(daemon->http, daemon->signal_fd, on_signal, daemon);
@@ -467,8 +482,10 @@ static bool turn(struct daemon *daemon)
         return false;
     bool stored = store_begin(session) == 0 && door_store(daemon->door, daemon->steady_ms, daemon->wall_ms) == 0 &&
                   dispatch_store(daemon->dispatch) == 0 && store_commit(session) == 0;
-    if (!stored)
+    if (!stored) {
         store_rollback(session);
+        metric_add(store_failures(), 1);
+    }
     daemon->store_failed = !stored;
     door_go(daemon->door, stored);
     dispatch_go(daemon->dispatch, stored);
