@@ -14,9 +14,7 @@
  *
  * Publishing. Each PUBLISH has a struct publish, which lives until Paho has called back for it, and
  * completes exactly once: by its PUBACK, or as not acked when the link goes. Paho is made to forget it
- * as well (mqtt_ack.c: connack), so the outbox alone sends it again. What Paho had queued and not yet
- * written when the link went is the exception: it may go out twice.
- */
+ * as well (mqtt_ack.c), so the outbox alone sends it again. */
 #include "mqtt_inside.h"
 
 #include "backoff.h"

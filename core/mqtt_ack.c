@@ -18,13 +18,17 @@
  *                            given them back to the outbox when the connection went. (The bit matters to
  *                            Paho for nothing else: we subscribe at QoS 1, where the receiver has no state.)
  *
+ * What Paho had queued and not yet written when the connection went is dropped too, with the function
+ * that MQTTAsync_destroy uses (MQTTAsync_freeCommands).
+ *
  * Threads and locks. Paho has one receive thread. Its callbacks run there or on the send thread, under
  * mqttasync_mutex ("Paho's lock"), and so does everything below that changes a struct mqtt_acks.
  * Socket_getReadySocket is called without that lock, takes it for the flush, and leaves it before it
  * waits. Two exceptions: MQTTPacket_send_puback may come without Paho's lock (from
  * Socket_getReadySocket, when a stuck write went through and Paho sends the PUBACKs it had queued
  * meanwhile), so it only looks at `net`, which the receive thread alone sets; and the list of clients
- * is read under either lock and changed under both. Order: Paho's lock, then list_lock.
+ * is read under either lock and changed under both. Order: Paho's lock, then
+ * list_lock or Paho's lock of its command queue.
  *
  * Never acknowledged: what was not flushed, what a flush refused, what belongs to a connection that is
  * gone. A PUBACK on the list names a packet of the current connection only: opening and closing empty it.
@@ -55,7 +59,8 @@ struct net {
     int socket; /* the first member of its networkHandles; 0 when closed */
 };
 enum { PAHO_COMPLETE = 0, PAHO_INTERRUPTED = -22 }; /* interrupted: the rest is written when the socket allows */
-extern pthread_mutex_t *mqttasync_mutex;
+extern pthread_mutex_t *mqttasync_mutex, *mqttcommand_mutex;
+void MQTTAsync_freeCommands(void *client);
 int Socket_noPendingWrites(int socket);
 int __real_MQTTPacket_send_puback(int version, int packet_id, struct net *net, const char *client_id);
 int __wrap_MQTTPacket_send_puback(int version, int packet_id, struct net *net, const char *client_id);
@@ -216,8 +221,11 @@ bool mqtt_acks_open(struct mqtt_acks *acks)
     return session_present;
 }
 
-void mqtt_acks_close(struct mqtt_acks *acks)
+void mqtt_acks_close(struct mqtt_acks *acks, void *client)
 {
+    pthread_mutex_lock(mqttcommand_mutex);
+    MQTTAsync_freeCommands(client);
+    pthread_mutex_unlock(mqttcommand_mutex);
     forget(acks); /* fresh stays: the receive thread flushes what was handed on, unacknowledged */
     if (acks->link != LINK_SHUT)
         acks->link = LINK_DOWN;

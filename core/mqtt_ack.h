@@ -19,7 +19,9 @@ void mqtt_acks_opening(struct mqtt_acks *acks, bool now);
 /* In the connect callback: acknowledgements belong to this connection from now on. Answers whether
  * the broker still had our session (Paho is told that it never has). */
 bool mqtt_acks_open(struct mqtt_acks *acks);
-void mqtt_acks_close(struct mqtt_acks *acks);       /* the connection is gone: forget what is held */
+/* In the connection-lost callback: forget what is held, and make Paho (client: the MQTTAsync) forget
+ * what it has queued, with a failure callback for each. */
+void mqtt_acks_close(struct mqtt_acks *acks, void *client);
 bool mqtt_acks_wants(const struct mqtt_acks *acks); /* false: do not hand this message on, the broker keeps it */
 void mqtt_acks_hold(struct mqtt_acks *acks, int qos, int packet_id); /* a message was handed on */
 

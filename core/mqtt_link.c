@@ -6,11 +6,13 @@
 #include "clock.h"
 
 #include <MQTTAsync.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW_MAX 256    /* publishes in flight at most: Paho scans lists of this length */
-#define BUFFERED_MAX 1024 /* Paho's queue, never reached: the window is smaller */
+#define WINDOW_MAX 256 /* publishes in flight at most: Paho scans lists of this length */
+/* Of Paho's queue. The window is the limit; Paho's count is never told what mqtt_acks_close drops. */
+#define BUFFERED_MAX INT_MAX
 
 static void on_open(struct mqtt *mqtt, const MQTTProperties *properties)
 {
@@ -98,7 +100,7 @@ static void on_no_link5(void *context, MQTTAsync_failureData5 *data)
 static void on_lost(void *context, char *cause)
 {
     struct mqtt *mqtt = context;
-    mqtt_acks_close(mqtt->acks);
+    mqtt_acks_close(mqtt->acks, mqtt->client);
     pthread_mutex_lock(&mqtt->lock);
     close_link(mqtt, mem_strdup(mqtt->cause != NULL ? mqtt->cause : cause != NULL ? cause : "the connection broke"));
     pthread_mutex_unlock(&mqtt->lock);
