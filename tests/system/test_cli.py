@@ -21,11 +21,9 @@ def built():
 
 
 def test_help_lists_every_verb():
-    for arguments in (["--help"], ["help"], ["-h"]):
-        done = call(*arguments)
-        if arguments != ["help"] or done.returncode == 0:
-            assert done.returncode == 0
-            assert all(verb in done.stdout for verb in VERBS), arguments
+    for argument in ("--help", "help", "-h"):
+        done = call(argument)
+        assert done.returncode == 0 and all(verb in done.stdout for verb in VERBS), argument
 
 
 @pytest.mark.parametrize("verb", VERBS)
