@@ -62,7 +62,8 @@ static void on_answer(void *context, const struct http_result *result)
     answer->done = true;
     answer->failure = result->failure;
     answer->reply->status = result->status;
-    buf_append(&answer->reply->text, result->body.data, result->body.len);
+    if (result->failure == HTTP_OK) /* else the body is the transport's error */
+        buf_append(&answer->reply->text, result->body.data, result->body.len);
 }
 
 /* Where the command line finds the admin port: a wildcard address is this machine. */
@@ -183,7 +184,6 @@ int client_call(const char *config_path, const char *method, const char *path, s
         fprintf(stderr, "busbar: the daemon does not answer at %s: start `busbar run`\n",
                 config->http.admin != NULL ? config->http.admin : "(no http.admin)");
     } else {
-        buf_clear(&reply->text);
         rc = ask_store(config, method, path, reply);
     }
     if (rc == 0)

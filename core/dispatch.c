@@ -146,7 +146,10 @@ void slot_note_answer(struct dispatch *d, struct slot *slot, struct attempt *att
         log_warn("target does not answer: circuit breaker open", "target", slot->name, NULL);
     slot->breaker_open = true;
     metric_set(slot->breaker_gauge, 1);
-    int64_t pause = backoff_delay_ms(BREAKER_FIRST_MS, BREAKER_MAX_MS, ++slot->breaker_trips, random_unit());
+    int64_t max_ms = slot->target->config->retry.max_ms; /* probes are no further apart than retries */
+    if (max_ms > BREAKER_MAX_MS)
+        max_ms = BREAKER_MAX_MS;
+    int64_t pause = backoff_delay_ms(BREAKER_FIRST_MS, max_ms, ++slot->breaker_trips, random_unit());
     if (slot->pause_until_ms < d->now_ms + pause)
         slot->pause_until_ms = d->now_ms + pause;
 }

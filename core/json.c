@@ -5,7 +5,9 @@
 #include "number.h"
 
 #include <json-c/json.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* json-c quietly clamps whole numbers beyond 64 bits. Numbers keep their text with us, so such a
@@ -48,9 +50,36 @@ static bool has_huge_integer(struct span text)
     return false;
 }
 
+/* One tokener a thread, kept between calls and freed with its thread. */
+static pthread_key_t tokener_key;
+static pthread_once_t tokener_once = PTHREAD_ONCE_INIT;
+
+static void free_tokener(void *tokener)
+{
+    json_tokener_free(tokener);
+}
+
+static void make_tokener_key(void)
+{
+    if (pthread_key_create(&tokener_key, free_tokener) != 0)
+        abort();
+}
+
+static struct json_tokener *thread_tokener(void)
+{
+    pthread_once(&tokener_once, make_tokener_key);
+    struct json_tokener *tokener = pthread_getspecific(tokener_key);
+    if (tokener == NULL) {
+        tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
+        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+        pthread_setspecific(tokener_key, tokener);
+    }
+    json_tokener_reset(tokener);
+    return tokener;
+}
+
 struct json_object *json_parse(struct span text, bool *is_null, const char **error)
 {
-    static _Thread_local struct json_tokener *tokener;
     const char *unused;
     if (error == NULL)
         error = &unused;
@@ -64,11 +93,7 @@ struct json_object *json_parse(struct span text, bool *is_null, const char **err
         *error = "it is not UTF-8";
         return NULL;
     }
-    if (tokener == NULL) {
-        tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-    }
-    json_tokener_reset(tokener);
+    struct json_tokener *tokener = thread_tokener();
     struct json_object *value = json_tokener_parse_ex(tokener, text.data, (int)text.len);
     enum json_tokener_error state = json_tokener_get_error(tokener);
     if (state == json_tokener_continue) /* a number at the very end needs to be told that it ended */
