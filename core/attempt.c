@@ -268,6 +268,7 @@ static void send_request(struct dispatch *d, struct attempt *a)
     buf_finish(&text);
     struct call_context *context = arena_alloc(a->job.arena, sizeof(*context));
     *context = (struct call_context){d, a};
+    a->harmless = strcmp(request.method, "GET") == 0;
     assert(!store_in_transaction());
     a->call = http_send(d->options.http, &request, on_answer, context);
 }
@@ -375,7 +376,7 @@ static void conclude_transport(struct dispatch *d, struct attempt *a, const stru
     struct span why = span_of(result->error);
     memset(&a->out, 0, sizeof(a->out));
     a->transport_failed = true;
-    a->sent_uncertain = sent && (a->operation.flags & BB_WRITES) != 0;
+    a->sent_uncertain = sent && !a->harmless && (a->operation.flags & BB_WRITES) != 0;
     set_error(a, result->failure == HTTP_BAD_TLS ? BB_AUTHENTICATION : BB_PROVIDER_UNAVAILABLE,
               sent                              ? "answer_lost"
               : result->failure == HTTP_BAD_TLS ? "tls_refused"

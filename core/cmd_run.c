@@ -60,8 +60,9 @@ struct daemon {
     size_t filter_count;
     char *will, *birth, *will_topic;
     int signal_fd;
-    bool draining, was_ready, store_failed;
     atomic_bool intake_refused; /* by the store; the link is down because of it */
+    bool waits_for_room;        /* so it stays down until there is some */
+    bool draining, was_ready, was_tight, store_failed;
     int64_t drain_until_ms, checkpoint_at_ms, retain_at_ms, wall_ms, steady_ms;
 };
 
@@ -123,8 +124,8 @@ static const char *not_ready(void *context)
         return "draining";
     if (daemon->store_failed)
         return "the store cannot be written";
-    if (!store_has_room(daemon->store))
-        return "the store is full";
+    if (!store_has_room(daemon->store) || daemon->waits_for_room)
+        return "the store is full: discard dead letters, resume held targets, or raise store.max_size";
     if (mqtt_state(daemon->mqtt) != MQTT_READY)
         return atomic_load(&daemon->intake_refused) ? "the store refuses messages, the broker keeps them"
                                                     : "the bus is not connected and subscribed";
@@ -498,12 +499,17 @@ static void upkeep(struct daemon *daemon)
         store_checkpoint(daemon->reactor_session);
         daemon->checkpoint_at_ms = daemon->steady_ms + CHECKPOINT_EVERY_MS;
     }
-    if (daemon->steady_ms >= daemon->retain_at_ms) {
-        int64_t removed =
-            store_retain(daemon->reactor_session, daemon->wall_ms, daemon->app.config->store.retention_ms, RETAIN_ROWS);
+    bool tight = store_is_tight(daemon->store);
+    if (tight && !daemon->was_tight)
+        log_warn("the store is nearly full: history is given up early", "path", daemon->app.config->store.path, NULL);
+    if (daemon->steady_ms >= daemon->retain_at_ms || (tight && !daemon->was_tight)) {
+        int64_t removed = tight ? store_make_room(daemon->reactor_session, daemon->wall_ms, RETAIN_ROWS)
+                                : store_retain(daemon->reactor_session, daemon->wall_ms,
+                                               daemon->app.config->store.retention_ms, RETAIN_ROWS);
         bool more = removed >= RETAIN_ROWS;
-        daemon->retain_at_ms = daemon->steady_ms + (more ? 100 : RETAIN_EVERY_MS);
+        daemon->retain_at_ms = daemon->steady_ms + (more ? 50 : tight ? 1000 : RETAIN_EVERY_MS);
     }
+    daemon->was_tight = tight;
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -511,10 +517,25 @@ static int64_t least(int64_t a, int64_t b)
     return b >= 0 && b < a ? b : a;
 }
 
+/* After messages were refused for want of room, the bus waits until there is some: the broker keeps
+ * what comes meanwhile, and reconnecting before would only have it sent in vain. */
+static int64_t tick_bus(struct daemon *daemon)
+{
+    if (mqtt_state(daemon->mqtt) == MQTT_DOWN && atomic_load(&daemon->intake_refused) &&
+        store_is_tight(daemon->store)) {
+        daemon->waits_for_room = true;
+        return CHECKPOINT_EVERY_MS;
+    }
+    if (daemon->waits_for_room)
+        mqtt_hurry(daemon->mqtt);
+    daemon->waits_for_room = false;
+    return mqtt_tick(daemon->mqtt, daemon->steady_ms);
+}
+
 static void wait_for_work(struct daemon *daemon)
 {
     int64_t timeout = CHECKPOINT_EVERY_MS;
-    timeout = least(timeout, mqtt_tick(daemon->mqtt, daemon->steady_ms));
+    timeout = least(timeout, tick_bus(daemon));
     if (daemon->hooks != NULL)
         timeout = least(timeout, web_tick(daemon->hooks));
     if (daemon->admin != NULL)

@@ -60,8 +60,9 @@ struct attempt {
     struct bb_in in;
     struct bb_out out;
     struct http_call *call;
-    int calls;    /* requests so far */
-    bool refused; /* by mode or policy: the plugin is not asked */
+    int calls;     /* requests so far */
+    bool harmless; /* the request on its way only reads */
+    bool refused;  /* by mode or policy: the plugin is not asked */
     bool transport_failed, sent_uncertain, probe;
     int http_status;
     int64_t delay_ms; /* until the next attempt */

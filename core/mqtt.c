@@ -161,6 +161,13 @@ static void closed(struct mqtt *mqtt, const char *why, int64_t now_ms)
     mqtt->open = false;
 }
 
+void mqtt_hurry(struct mqtt *mqtt)
+{
+    mqtt->failures = 0;
+    if (mqtt_state(mqtt) == MQTT_DOWN)
+        mqtt->due_ms = 0;
+}
+
 /* A link whose other end is gone without a word. Paho pings and should see it after two keep-alives. */
 static int64_t watch_life(struct mqtt *mqtt, int64_t now_ms)
 {

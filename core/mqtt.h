@@ -60,6 +60,8 @@ int mqtt_publish(struct mqtt *mqtt, const char *topic, struct span payload, bool
                  uint64_t token);
 /* Copies up to max completions, answers how many. */
 size_t mqtt_collect(struct mqtt *mqtt, struct mqtt_completion *out, size_t max);
+/* What kept it away is mended: the next tick reconnects without further backoff. */
+void mqtt_hurry(struct mqtt *mqtt);
 /* Drops the link (nothing acknowledged) and comes back with backoff. Any thread but Paho's. */
 void mqtt_drop(struct mqtt *mqtt);
 /* Publishes the last-will payload's counterpart when `farewell` is not empty, DISCONNECTs keeping the

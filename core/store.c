@@ -306,6 +306,11 @@ bool store_has_room(const struct store *store)
     return atomic_load_explicit(&store->room_bytes, memory_order_relaxed) > 0;
 }
 
+bool store_is_tight(const struct store *store)
+{
+    return atomic_load_explicit(&store->room_bytes, memory_order_relaxed) < store->max_bytes / 10;
+}
+
 /* ---- transactions --------------------------------------------------------*/
 
 static int ask_pages(struct store_session *session, enum sql_id id, int64_t *pages)

@@ -34,6 +34,8 @@ const char *store_error(const struct store_session *session);
 int64_t store_bytes(const struct store *store); /* file and WAL */
 bool store_has_room(const struct store *store); /* cheap, any thread: false says that an accept would be refused */
 
+bool store_is_tight(const struct store *store); /* less than a tenth is left: call store_make_room */
+
 int store_begin(struct store_session *session);
 int store_commit(struct store_session *session);
 void store_rollback(struct store_session *session); /* legal without begin */
@@ -219,6 +221,9 @@ int store_list_audit(struct store_session *session, const char *delivery_id, int
 /* Removes at most `limit` rows that ended before now - retention (dead letters stay), and old memories.
  * In its own transaction. Answers rows removed, or -1. */
 int64_t store_retain(struct store_session *session, int64_t now_ms, int64_t retention_ms, size_t limit);
+/* The same when the store is tight: history gives way to what is still owed. What is over goes whatever its age, then
+ * the oldest audit rows. Dead letters, drafts and what is open stay. */
+int64_t store_make_room(struct store_session *session, int64_t now_ms, size_t limit);
 int store_checkpoint(struct store_session *session);               /* passive, a small step */
 int store_backup(struct store_session *session, const char *path); /* online copy */
 

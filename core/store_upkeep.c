@@ -31,19 +31,22 @@ static int64_t remove_older(struct store_session *session, enum sql_id id, int64
     return sql_run(&sql) != 0 ? -1 : sql_changed(&sql);
 }
 
-int64_t store_retain(struct store_session *session, int64_t now_ms, int64_t retention_ms, size_t limit)
+struct cutoffs {
+    int64_t over_ms, audit_ms, memories_ms; /* wall: what is older goes */
+};
+
+static int64_t remove_rows(struct store_session *session, struct cutoffs cutoffs, size_t limit)
 {
     if (store_begin(session) != 0)
         return -1;
-    int64_t audit_ms = retention_ms > AUDIT_LEAST_MS ? retention_ms : AUDIT_LEAST_MS;
     const struct {
         enum sql_id id;
         int64_t cutoff_ms;
         bool counts; /* the first two go with their delivery */
     } steps[] = {
-        {SQL_RETAIN_CONTENTS, now_ms - retention_ms, false},  {SQL_RETAIN_EXCHANGES, now_ms - retention_ms, false},
-        {SQL_RETAIN_DELIVERIES, now_ms - retention_ms, true}, {SQL_RETAIN_AUDIT, now_ms - audit_ms, true},
-        {SQL_RETAIN_MEMORIES, now_ms - MEMORY_MS, true},
+        {SQL_RETAIN_CONTENTS, cutoffs.over_ms, false},    {SQL_RETAIN_EXCHANGES, cutoffs.over_ms, false},
+        {SQL_RETAIN_DELIVERIES, cutoffs.over_ms, true},   {SQL_RETAIN_AUDIT, cutoffs.audit_ms, true},
+        {SQL_RETAIN_MEMORIES, cutoffs.memories_ms, true},
     };
     int64_t removed = 0;
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
@@ -59,6 +62,17 @@ int64_t store_retain(struct store_session *session, int64_t now_ms, int64_t rete
         return -1;
     }
     return store_commit(session) != 0 ? -1 : removed;
+}
+
+int64_t store_retain(struct store_session *session, int64_t now_ms, int64_t retention_ms, size_t limit)
+{
+    int64_t audit_ms = retention_ms > AUDIT_LEAST_MS ? retention_ms : AUDIT_LEAST_MS;
+    return remove_rows(session, (struct cutoffs){now_ms - retention_ms, now_ms - audit_ms, now_ms - MEMORY_MS}, limit);
+}
+
+int64_t store_make_room(struct store_session *session, int64_t now_ms, size_t limit)
+{
+    return remove_rows(session, (struct cutoffs){now_ms, now_ms, now_ms - MEMORY_MS}, limit);
 }
 
 static int checkpoint_passively(struct store_session *session, int *left)
