@@ -40,6 +40,7 @@
 #define CHECKPOINT_EVERY_MS 1000
 #define RETAIN_EVERY_MS 60000
 #define RETAIN_ROWS 2000
+#define ROOM_LOOK_MS 1000
 #define TURNS_IN_A_ROW 16 /* before the network is looked at again */
 
 struct daemon {
@@ -61,9 +62,10 @@ struct daemon {
     char *will, *birth, *will_topic;
     int signal_fd;
     atomic_bool intake_refused; /* by the store; the link is down because of it */
+    atomic_bool refused_full;   /* for want of room, */
     bool waits_for_room;        /* so it stays down until there is some */
     bool draining, was_ready, was_tight, store_failed;
-    int64_t drain_until_ms, checkpoint_at_ms, retain_at_ms, wall_ms, steady_ms;
+    int64_t drain_until_ms, checkpoint_at_ms, retain_at_ms, hurry_at_ms, wall_ms, steady_ms;
 };
 
 /* ---- what other rooms call back */
@@ -86,6 +88,8 @@ static int on_flush(void *context)
     if (rc != 0)
         metric_add(store_failures(), 1);
     atomic_store(&daemon->intake_refused, rc != 0);
+    if (rc != 0 && store_is_tight(daemon->store))
+        atomic_store(&daemon->refused_full, true);
     return rc;
 }
 
@@ -521,13 +525,14 @@ static int64_t least(int64_t a, int64_t b)
  * what comes meanwhile, and reconnecting before would only have it sent in vain. */
 static int64_t tick_bus(struct daemon *daemon)
 {
-    if (mqtt_state(daemon->mqtt) == MQTT_DOWN && atomic_load(&daemon->intake_refused) &&
-        store_is_tight(daemon->store)) {
+    if (mqtt_state(daemon->mqtt) == MQTT_DOWN && atomic_load(&daemon->refused_full)) {
         daemon->waits_for_room = true;
-        return CHECKPOINT_EVERY_MS;
-    }
-    if (daemon->waits_for_room)
+        if (store_is_tight(daemon->store) || daemon->steady_ms < daemon->hurry_at_ms)
+            return ROOM_LOOK_MS;
+        atomic_store(&daemon->refused_full, false);
+        daemon->hurry_at_ms = daemon->steady_ms + ROOM_LOOK_MS;
         mqtt_hurry(daemon->mqtt);
+    }
     daemon->waits_for_room = false;
     return mqtt_tick(daemon->mqtt, daemon->steady_ms);
 }
