@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Families and metrics are made rarely and under one mutex; they are never freed while the process
- * lives, so that a pointer once handed out may be used from any thread without a lock. */
+ * lives, so that a pointer once handed out may be used from any thread without a lock. A metric that is
+ * there is found by the hash of its label values, and its text is made once: some are looked up for each
+ * delivery. */
 #include "metrics.h"
+
+#include "digest.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,13 +13,17 @@
 #include <string.h>
 
 #define LABELS_MAX 4
+#define TABLE_LEAST 16
 
 static const double bucket_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
                                        1,     2.5,    5,     10,   30,    60,   300, 900,  3600};
 #define BUCKETS (sizeof(bucket_bounds) / sizeof(bucket_bounds[0]))
 
 struct metric {
-    struct metric *next;
+    struct metric *next;     /* by labels */
+    struct metric *neighbor; /* in the same place of the table */
+    uint64_t hash;
+    char *values[LABELS_MAX];
     char *labels; /* ready to print, without braces: a="b",c="d" */
     enum metric_kind kind;
     _Atomic int64_t count; /* counter's value, histogram's number of observations */
@@ -30,6 +38,8 @@ struct metric_family {
     char *label_names[LABELS_MAX];
     size_t label_count;
     struct metric *metrics;
+    struct metric **table; /* by hash; its size is a power of two and not below the number of metrics */
+    size_t table_size, metric_count;
 };
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -79,34 +89,80 @@ static void put_label(struct buf *out, const char *name, const char *value)
     buf_putc(out, '"');
 }
 
+static struct metric *find(const struct metric_family *family, const char *const *values, uint64_t hash)
+{
+    if (family->table_size == 0)
+        return NULL;
+    struct metric *metric = family->table[hash & (family->table_size - 1)];
+    for (; metric != NULL; metric = metric->neighbor) {
+        size_t same = 0;
+        while (metric->hash == hash && same < family->label_count && strcmp(metric->values[same], values[same]) == 0)
+            same++;
+        if (metric->hash == hash && same == family->label_count)
+            return metric;
+    }
+    return NULL;
+}
+
+static void put_in_table(struct metric_family *family, struct metric *metric)
+{
+    struct metric **place = &family->table[metric->hash & (family->table_size - 1)];
+    metric->neighbor = *place;
+    *place = metric;
+}
+
+static void index_metric(struct metric_family *family, struct metric *metric)
+{
+    if (++family->metric_count <= family->table_size) {
+        put_in_table(family, metric);
+        return;
+    }
+    free(family->table);
+    family->table_size = family->table_size > 0 ? 2 * family->table_size : TABLE_LEAST;
+    family->table = mem_alloc(family->table_size * sizeof(family->table[0]));
+    for (struct metric *each = family->metrics; each != NULL; each = each->next)
+        put_in_table(family, each);
+}
+
+static struct metric *add(struct metric_family *family, const char *const *values, uint64_t hash)
+{
+    struct metric *metric = mem_alloc(sizeof(*metric));
+    struct buf labels = {0};
+    for (size_t i = 0; i < family->label_count; i++) {
+        metric->values[i] = mem_strdup(values[i]);
+        put_label(&labels, family->label_names[i], values[i]);
+    }
+    metric->labels = buf_steal(&labels);
+    metric->hash = hash;
+    metric->kind = family->kind;
+    if (family->kind == METRIC_HISTOGRAM)
+        metric->buckets = mem_alloc(sizeof(metric->buckets[0]) * BUCKETS);
+    struct metric **at = &family->metrics;
+    while (*at != NULL && strcmp((*at)->labels, metric->labels) < 0)
+        at = &(*at)->next;
+    metric->next = *at;
+    *at = metric;
+    index_metric(family, metric);
+    return metric;
+}
+
 struct metric *metric_get(struct metric_family *family, ...)
 {
-    struct buf labels = {0};
+    const char *values[LABELS_MAX];
+    uint64_t hash = 0;
     va_list args;
     va_start(args, family);
     for (size_t i = 0; i < family->label_count; i++) {
         const char *value = va_arg(args, const char *);
-        put_label(&labels, family->label_names[i], value == NULL ? "" : value);
+        values[i] = value == NULL ? "" : value;
+        hash = digest_fast(span_of(values[i]), hash);
     }
     va_end(args);
-    buf_reserve(&labels, 0);
-
     pthread_mutex_lock(&registry_lock);
-    struct metric **at = &family->metrics;
-    while (*at != NULL && strcmp((*at)->labels, labels.data) < 0)
-        at = &(*at)->next;
-    struct metric *metric = *at;
-    if (metric == NULL || strcmp(metric->labels, labels.data) != 0) {
-        metric = mem_alloc(sizeof(*metric));
-        metric->labels = buf_steal(&labels);
-        metric->kind = family->kind;
-        if (family->kind == METRIC_HISTOGRAM)
-            metric->buckets = mem_alloc(sizeof(metric->buckets[0]) * BUCKETS);
-        metric->next = *at;
-        *at = metric;
-    }
+    struct metric *metric = find(family, values, hash);
+    if (metric == NULL)
+        metric = add(family, values, hash);
     pthread_mutex_unlock(&registry_lock);
-    buf_finish(&labels);
     return metric;
 }
 
@@ -153,11 +209,16 @@ void metric_drop(struct metric_family *family)
     pthread_mutex_lock(&registry_lock);
     while (family->metrics != NULL) {
         struct metric *next = family->metrics->next;
+        for (size_t i = 0; i < family->label_count; i++)
+            free(family->metrics->values[i]);
         free(family->metrics->labels);
         free(family->metrics->buckets);
         free(family->metrics);
         family->metrics = next;
     }
+    free(family->table);
+    family->table = NULL;
+    family->table_size = family->metric_count = 0;
     pthread_mutex_unlock(&registry_lock);
 }
 

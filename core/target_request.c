@@ -148,15 +148,21 @@ static size_t secret_at(const struct target *target, const char *at, size_t left
 void target_scrub(const struct target *target, struct span text, struct buf *out, size_t max)
 {
     const size_t start = out->len;
+    bool begins[256] = {false}; /* a secret may begin with this byte; what lies between such bytes is copied in runs */
+    for (size_t i = 0; i < sizeof target->secrets / sizeof *target->secrets && target->secrets[i]; i++)
+        begins[(unsigned char)*target->secrets[i]] = true;
     size_t i = 0;
-    for (; i < text.len && out->len - start < max; i++) {
-        size_t secret = secret_at(target, text.data + i, text.len - i);
+    while (i < text.len && out->len - start < max) {
+        size_t secret = secret_at(target, text.data + i, text.len - i), run = 1, room = max - (out->len - start);
         if (secret) {
             buf_puts(out, "***");
-            i += secret - 1;
-        } else {
-            buf_putc(out, text.data[i]);
+            i += secret;
+            continue;
         }
+        while (run < room && i + run < text.len && !begins[(unsigned char)text.data[i + run]])
+            run++;
+        buf_append(out, text.data + i, run);
+        i += run;
     }
     if (i == text.len)
         return;

@@ -180,6 +180,23 @@ static void test_metrics_render_what_was_counted(void **state)
     metric_drop(times);
 }
 
+static void test_metrics_finds_each_of_many_again(void **state)
+{
+    (void)state;
+    struct metric_family *family = metric_family(METRIC_GAUGE, "t_many", "Many.", "a,b");
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 200; i++) {
+            cleanup_text char *name = mem_printf("%d", i / 2);
+            metric_add(metric_get(family, i % 2 == 0 ? name : "", i % 2 == 0 ? NULL : name), i);
+        }
+    assert_true(metric_value(metric_get(family, "99", NULL)) == 2.0 * 198);
+    assert_true(metric_value(metric_get(family, "", "99")) == 2.0 * 199);
+    assert_true(metric_value(metric_get(family, "99", "")) == 2.0 * 198);
+    metric_drop(family);
+    assert_true(metric_value(metric_get(family, "99", "")) == 0);
+    metric_drop(family);
+}
+
 static void test_problems_in_file_order_with_nearest_word(void **state)
 {
     (void)state;
@@ -208,6 +225,7 @@ int main(void)
         cmocka_unit_test(test_json_refuses_with_a_reason),
         cmocka_unit_test(test_json_pointer_follows_rfc6901),
         cmocka_unit_test(test_metrics_render_what_was_counted),
+        cmocka_unit_test(test_metrics_finds_each_of_many_again),
         cmocka_unit_test(test_problems_in_file_order_with_nearest_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
