@@ -107,7 +107,7 @@ struct attempt *attempt_create(struct dispatch *d, struct slot *slot, struct lin
     struct attempt *a = attempt_new(d, slot);
     a->line = line;
     a->entry = entry;
-    if (store_get_delivery(d->options.session, entry->seq, take_delivery, a) != 0 || a->who_is == NULL) {
+    if (store_get_work(d->options.session, entry->seq, take_delivery, a) != 0 || a->who_is == NULL) {
         attempt_destroy(a); /* the caller puts the entry back */
         return NULL;
     }

@@ -31,6 +31,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -90,6 +91,7 @@ struct http {
     size_t open_count, pool_count, refused_count;
     struct watch *watches;
     size_t watch_count, watch_cap;
+    atomic_bool woken; /* a wake-up is under way: another would be one more system call for the same turn */
 };
 
 /* ---- calls: open list and pool */
@@ -510,6 +512,7 @@ void http_turn(struct http *http, int64_t timeout_ms)
     else if (timeout_ms > INT_MAX)
         timeout_ms = INT_MAX;
     curl_multi_poll(http->multi, &extra, 1, (int)timeout_ms, NULL);
+    atomic_exchange(&http->woken, false); /* from here on the caller looks at what there is to do */
     if (extra.revents)
         run_ready(http);
     int running, left;
@@ -525,7 +528,8 @@ void http_turn(struct http *http, int64_t timeout_ms)
 
 void http_wake(struct http *http)
 {
-    curl_multi_wakeup(http->multi);
+    if (!atomic_exchange(&http->woken, true))
+        curl_multi_wakeup(http->multi);
 }
 
 /* ---- life */

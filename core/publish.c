@@ -77,7 +77,7 @@ bool publish_pick(struct dispatch *d)
         struct publish_context publish = {d, at, false};
         d->publishing[at].entry = entry; /* before the call: the completion may come at once */
         d->publishing_open++;
-        store_get_delivery(d->options.session, entry->seq, publish_one, &publish);
+        store_get_work(d->options.session, entry->seq, publish_one, &publish);
         if (!publish.sent) {
             release_slot(d, at);
             queue_return(d->bus->out.queue, entry, d->now_ms + 1000);

@@ -115,6 +115,8 @@ int store_scan_open(struct store_session *session, const char *target, enum deli
 typedef void store_delivery_each(void *context, const struct delivery *delivery);
 int store_get_delivery(struct store_session *session, int64_t seq, store_delivery_each *each, void *context);
 int store_find_delivery(struct store_session *session, const char *id, store_delivery_each *each, void *context);
+/* What an attempt needs, and nothing else: id, kind, state, accepted_ms, uncertain, retained, order_id, topic, body. */
+int store_get_work(struct store_session *session, int64_t seq, store_delivery_each *each, void *context);
 
 struct delivery_filter { /* NULL or 0: any; without a target, what goes to the bus is left out */
     const char *target, *route, *state, *code, *lane;

@@ -200,6 +200,29 @@ int store_get_delivery(struct store_session *session, int64_t seq, store_deliver
     return each_delivery(&sql, each, context);
 }
 
+int store_get_work(struct store_session *session, int64_t seq, store_delivery_each *each, void *context)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_GET_WORK) != 0)
+        return -1;
+    sql_put_int(&sql, seq);
+    int row;
+    while ((row = sql_row(&sql)) > 0) {
+        struct delivery delivery = {.seq = sql_take_int(&sql)};
+        delivery.id = sql_take_text(&sql);
+        delivery.kind = (enum delivery_kind)sql_take_int(&sql);
+        delivery.state = (enum delivery_state)sql_take_int(&sql);
+        delivery.accepted_ms = sql_take_int(&sql);
+        delivery.uncertain = sql_take_int(&sql) != 0;
+        delivery.retained = sql_take_int(&sql) != 0;
+        delivery.order_id = sql_take_text(&sql);
+        delivery.topic = sql_take_text(&sql);
+        delivery.body = sql_take_bytes(&sql);
+        each(context, &delivery);
+    }
+    return row;
+}
+
 int store_find_delivery(struct store_session *session, const char *id, store_delivery_each *each, void *context)
 {
     struct sql sql;

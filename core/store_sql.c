@@ -118,6 +118,8 @@ const char *const sql_texts[SQL_STATEMENTS] = {
                       " FROM deliveries INDEXED BY deliveries_open"
                       " WHERE " OPEN " AND target = ? AND kind = ? AND seq > ? ORDER BY seq LIMIT ?",
     [SQL_GET_DELIVERY] = WHOLE_DELIVERY " WHERE d.seq = ?",
+    [SQL_GET_WORK] = "SELECT d.seq, d.id, d.kind, d.state, d.accepted_ms, d.uncertain, d.retained, d.order_id, d.topic,"
+                     " c.body FROM deliveries d LEFT JOIN contents c ON c.seq = d.seq WHERE d.seq = ?",
     [SQL_FIND_DELIVERY] = WHOLE_DELIVERY " WHERE d.id = ?",
     [SQL_LIST_DELIVERIES] = LISTED_DELIVERY " WHERE (?1 = 0 OR state = ?1)" LIST_FILTER,
     [SQL_LIST_DELIVERIES_BY_STATE] =

@@ -147,6 +147,45 @@ static void test_store_delivery_keeps_every_member(void **state)
     assert_int_equal(count, 1);
 }
 
+static void check_work(void *context, const struct delivery *d)
+{
+    ++*(int *)context;
+    assert_string_equal(d->id, "0190-b");
+    assert_int_equal(d->kind, DELIVERY_OUT);
+    assert_int_equal(d->state, DELIVERY_RETRYING);
+    assert_int_equal(d->accepted_ms, NOW);
+    assert_true(d->uncertain);
+    assert_true(d->retained);
+    assert_string_equal(d->order_id, "order-1");
+    assert_string_equal(d->topic, "plant/press-07");
+    assert_int_equal(d->body.len, sizeof raw);
+    assert_memory_equal(d->body.data, raw, sizeof raw);
+    assert_null(d->target);
+    assert_null(d->request);
+}
+
+static void test_store_work_is_what_an_attempt_needs(void **state)
+{
+    struct fixture *fixture = *state;
+    struct delivery delivery = {.id = "0190-b",
+                                .kind = DELIVERY_OUT,
+                                .state = DELIVERY_PENDING,
+                                .target = "mw",
+                                .order_id = "order-1",
+                                .accepted_ms = NOW,
+                                .body = {raw, sizeof raw},
+                                .topic = "plant/press-07",
+                                .retained = true};
+    WRITE(fixture->session, store_add_delivery(fixture->session, &delivery));
+    start(fixture, delivery.seq);
+    settle(fixture, delivery.seq, (struct settlement){.state = DELIVERY_RETRYING, .uncertain = true, .request = "r"});
+    int count = 0;
+    assert_int_equal(store_get_work(fixture->session, delivery.seq, check_work, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(store_get_work(fixture->session, 77, check_work, &count), 0);
+    assert_int_equal(count, 1);
+}
+
 static void test_store_delivery_members_may_be_null(void **state)
 {
     struct fixture *fixture = *state;
@@ -547,6 +586,7 @@ int main(void)
         TEST(test_store_delivery_keeps_every_member),
         TEST(test_store_delivery_members_may_be_null),
         TEST(test_store_delivery_of_an_unknown_number_is_none),
+        TEST(test_store_work_is_what_an_attempt_needs),
         TEST(test_store_delivery_numbers_are_never_used_twice),
         TEST(test_store_scan_open_is_in_order_and_by_target),
         TEST(test_store_scan_open_goes_on_after_a_number),
