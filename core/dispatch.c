@@ -392,12 +392,14 @@ bool dispatch_pick(struct dispatch *d, int64_t now_ms, int64_t wall_ms)
     d->wall_ms = wall_ms;
     if (now_ms < d->store_pause_until_ms)
         return false;
+    store_begin_read(d->options.session);
     refill_all(d);
     for (size_t i = 0; i + 1 < d->slot_count; i++)
         pick_slot(d, &d->slots[(d->next_slot + i) % (d->slot_count - 1)]);
     if (d->slot_count > 1)
         d->next_slot = (d->next_slot + 1) % (d->slot_count - 1);
     bool acks = publish_pick(d);
+    store_end_read(d->options.session);
     return acks || d->starting.first != NULL || d->finished.first != NULL;
 }
 

@@ -386,6 +386,19 @@ void store_rollback(struct store_session *session)
         roll_back(session);
 }
 
+int store_begin_read(struct store_session *session)
+{
+    struct sql sql;
+    return sql_start(&sql, session, SQL_BEGIN_READ) == 0 ? sql_run(&sql) : -1;
+}
+
+void store_end_read(struct store_session *session)
+{
+    struct sql sql;
+    if (!session->writing && !sqlite3_get_autocommit(session->db) && sql_start(&sql, session, SQL_COMMIT) == 0)
+        sql_run(&sql);
+}
+
 bool store_in_transaction(void)
 {
     return in_transaction;

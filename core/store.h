@@ -39,6 +39,9 @@ bool store_is_tight(const struct store *store); /* less than a tenth is left: ca
 int store_begin(struct store_session *session);
 int store_commit(struct store_session *session);
 void store_rollback(struct store_session *session); /* legal without begin */
+/* The reads in between, and no writes, see one state of the store and lock it once instead of once each. */
+int store_begin_read(struct store_session *session);
+void store_end_read(struct store_session *session); /* legal without begin */
 bool store_in_transaction(void); /* of this thread: asserted false before Paho, plugin and HTTP calls */
 
 /* ---- deliveries ---------------------------------------------------------*/

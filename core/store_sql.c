@@ -102,6 +102,7 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
 
 const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_BEGIN_READ] = "BEGIN",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_PAGES] = "PRAGMA page_count",

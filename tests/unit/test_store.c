@@ -43,6 +43,25 @@ static void test_store_open_keeps_what_was_there(void **state)
     assert_true(has_delivery(fixture->session, "a"));
 }
 
+static void test_store_begin_read_sees_one_state(void **state)
+{
+    struct fixture *fixture = *state;
+    char *error = NULL;
+    struct store_session *reader = store_session_open(fixture->store, &error);
+    assert_non_null(reader);
+    assert_int_equal(store_begin_read(reader), 0);
+    assert_false(has_delivery(reader, "a"));
+    put_delivery(fixture->session, "a", "mw");
+    assert_false(has_delivery(reader, "a"));
+    assert_int_equal(store_start_attempt(reader, 1, NOW), -1);
+    store_end_read(reader);
+    assert_true(has_delivery(reader, "a"));
+    put_delivery(reader, "b", "mw");
+    store_end_read(reader);
+    assert_true(has_delivery(fixture->session, "b"));
+    store_session_close(reader);
+}
+
 static void test_store_open_refuses_a_second_daemon(void **state)
 {
     struct fixture *fixture = *state;
@@ -284,6 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(fixture_setup, test_store_open_creates_a_private_file),
         TEST(fixture_setup, test_store_open_keeps_what_was_there),
+        TEST(fixture_setup, test_store_begin_read_sees_one_state),
         TEST(fixture_setup, test_store_open_refuses_a_second_daemon),
         TEST(fixture_setup, test_store_open_refuses_a_newer_schema),
         TEST(fixture_setup_closed, test_store_open_refuses_a_foreign_database),
