@@ -46,9 +46,16 @@ void dispatch_count_added(const char *route, const char *target, enum delivery_s
         count_moved(route, target, 0, state);
 }
 
-void count_moved(const char *route, const char *target, enum delivery_state from, enum delivery_state to)
+static void count_verdict(const char *route, const char *target, const char *verdict)
 {
     static const char help[] = "Deliveries that ended, by verdict; reopened ones count on the other side.";
+    metric_add(metric_get(metric_family(METRIC_COUNTER, "busbar_deliveries_total", help, "route,target,verdict"), route,
+                          target, verdict),
+               1);
+}
+
+void count_moved(const char *route, const char *target, enum delivery_state from, enum delivery_state to)
+{
     if (from == to)
         return;
     if (from != 0) {
@@ -58,10 +65,9 @@ void count_moved(const char *route, const char *target, enum delivery_state from
     bool was_open = from != 0 && delivery_state_is_open(from), open = delivery_state_is_open(to);
     if (from != 0 && was_open == open && open)
         return;
-    const char *verdict = open ? "reopened" : delivery_state_name(to);
-    metric_add(metric_get(metric_family(METRIC_COUNTER, "busbar_deliveries_total", help, "route,target,verdict"), route,
-                          target, verdict),
-               1);
+    if (from != 0 && !was_open && !open)
+        count_verdict(route, target, "reopened"); /* a dead letter that is discarded ended twice */
+    count_verdict(route, target, open ? "reopened" : delivery_state_name(to));
 }
 
 static void count_at_start(void *context, const struct delivery_count *count)

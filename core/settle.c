@@ -325,10 +325,9 @@ static struct json_object *error_record(const struct dispatch *d, const struct a
 static int publish_failure(struct dispatch *d, struct attempt *a)
 {
     char id[UUID_TEXT_MAX];
-    cleanup_text char *name = mem_printf("%s/failed/%s/%d", a->slot->name, a->message.id, a->in.attempt);
     cleanup_buf struct buf extra = {0};
     cleanup_json struct json_object *record = error_record(d, a);
-    uuid_v5(span_of(name), id);
+    uuid_v7(d->wall_ms, id); /* stored with the verdict, so made once; attempts begin anew when someone retries */
     buf_puts(&extra, "\"error\":");
     json_print(record, &extra);
     bool mapping = a->out.error.error_class == BB_IDENTITY;

@@ -60,6 +60,18 @@ def test_all_dead_letters_can_be_retried(dead, sandbox, publisher):
     wait_until(lambda: dead.deliveries(state="rejected") == [], 5)
 
 
+def test_a_retry_in_vain_is_a_dead_letter_again(dead, subscribe):
+    failures = subscribe("busbar/events/mw/mapping/exception")
+    shown = letter(dead)
+    for n in (1, 2):
+        dead.cli("queue", "retry", shown["id"])
+        failures.wait("#", n)
+        wait_until(lambda: dead.deliveries(state="rejected"), 10, "the dead letter again")
+    assert dead.cli("status", "--ready").stdout == "ready\n"
+    assert len({event["id"] for event in failures.payloads()}) == 2, "each refusal is an event of its own"
+    assert len(letter(dead)["history"]) == 5
+
+
 def test_a_dead_letter_can_be_discarded(dead, sandbox):
     shown = letter(dead)
     dead.cli("queue", "discard", shown["id"])
