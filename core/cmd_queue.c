@@ -154,6 +154,14 @@ static int act_on_all(const struct words *words, const char *verb, const char *s
         filters(&path, &page, state);
         if (client_call(words->config, "GET", path.data, (struct span){NULL, 0}, &reply) != 0)
             return CMD_NO;
+        if (reply.status != 200 || reply.offline) { /* the store could be read, but nobody is there to act */
+            if (reply.offline)
+                fputs("busbar: the daemon is down: start `busbar run`\n", stderr);
+            else
+                client_complain(&reply);
+            client_reply_finish(&reply);
+            return CMD_NO;
+        }
         struct json_object *items = json_get(reply.json, "items");
         size_t count = items != NULL ? json_object_array_length(items) : 0;
         for (size_t i = 0; i < count; i++) {

@@ -120,7 +120,8 @@ def test_a_refusal_says_why(busbar, sandbox, publisher):
                           (("targets", "resume", "mw"), "not held"), (("targets", "hold", "nobody"), "no such target"),
                           (("targets", "hold", "mw", "--operation", "paint"), "no such operation"),
                           (("queue", "list", "--limit", "0"), "limit"), (("queue", "list", "--cursor", "x"), "cursor"),
-                          (("queue", "list", "--state", "lost"), "rejected")):
+                          (("queue", "list", "--state", "lost"), "rejected"),
+                          (("queue", "retry", "--all", "--state", "lost"), "rejected")):
         refused = daemon.cli(*words, expect=1)
         assert reason in refused.stderr and refused.stdout == "", words
 
