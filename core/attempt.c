@@ -8,6 +8,7 @@
  * attempt_destroy touch it. A plugin is called with the breadcrumb set, so that a crash inside it is
  * known to be its delivery's at the next start. */
 #include "clock.h"
+#include "digest.h"
 #include "dispatch_private.h"
 #include "loader.h"
 #include "log.h"
@@ -119,13 +120,19 @@ struct attempt *attempt_create(struct dispatch *d, struct slot *slot, struct lin
     return a;
 }
 
-struct attempt *attempt_create_at_start(struct dispatch *d, struct slot *slot)
+struct attempt *attempt_create_errand(struct dispatch *d, struct slot *slot, struct errand *errand)
 {
+    char id[UUID_TEXT_MAX];
     struct attempt *a = attempt_new(d, slot);
-    plugin_find_operation(slot->target->plugin, slot->start_operation, &a->operation);
+    uuid_v7(d->wall_ms, id);
+    a->errand = errand;
+    a->message.id = arena_dup(a->job.arena, id, strlen(id)); /* names the events that have no name of their own */
+    a->message.received_ms = d->wall_ms;
+    if (errand->operation != NULL)
+        plugin_find_operation(slot->target->plugin, errand->operation, &a->operation);
     a->in.operation = a->operation.name;
-    a->in.attempt = slot->start_tries + 1;
-    a->who_is = "at start";
+    a->in.attempt = errand->tries + 1;
+    a->who_is = errand->operation != NULL ? errand->operation : "poll";
     return a;
 }
 
@@ -269,6 +276,8 @@ static void send_request(struct dispatch *d, struct attempt *a)
     struct call_context *context = arena_alloc(a->job.arena, sizeof(*context));
     *context = (struct call_context){d, a};
     a->harmless = strcmp(request.method, "GET") == 0;
+    a->cache_ms = a->harmless ? a->out.request.cache_ms : 0;
+    a->lookup_path = arena_dup(a->job.arena, a->out.request.path, strlen(a->out.request.path));
     assert(!store_in_transaction());
     a->call = http_send(d->options.http, &request, on_answer, context);
 }
@@ -285,9 +294,11 @@ static enum bb_next call_plugin(struct dispatch *d, struct attempt *a)
     store_crumb_set(d->options.store, CRUMB_PLUGIN, crumb);
     watchdog_enter(WATCHDOG_PLUGIN);
     int64_t began_us = clock_monotonic_us();
-    enum bb_next next = a->line != NULL && a->line->kind == DELIVERY_IN
-                            ? plugin->decode(host_table(), target->self, &a->in, &a->out)
-                            : plugin->step(host_table(), target->self, &a->in, &a->out);
+    bool decodes = a->line != NULL && a->line->kind == DELIVERY_IN;
+    bool polls = a->errand != NULL && a->errand->operation == NULL;
+    enum bb_next next = (decodes ? plugin->decode
+                         : polls ? plugin->poll
+                                 : plugin->step)(host_table(), target->self, &a->in, &a->out);
     int64_t took_us = clock_monotonic_us() - began_us;
     watchdog_leave(WATCHDOG_PLUGIN);
     store_crumb_clear(d->options.store, CRUMB_PLUGIN);
@@ -305,20 +316,37 @@ static enum bb_next call_plugin(struct dispatch *d, struct attempt *a)
     return next;
 }
 
+/* A lookup whose answer is still good needs no network. */
+static bool answer_from_memory(struct dispatch *d, struct attempt *a)
+{
+    const struct bb_request *request = &a->out.request;
+    struct lookup_answer known;
+    if (request->cache_ms <= 0 || strcmp(request->method, "GET") != 0 ||
+        !lookup_find(a->slot->lookups, request->path, d->now_ms, &known))
+        return false;
+    struct bb_response *response = arena_alloc(a->job.arena, sizeof(*response));
+    *response = (struct bb_response){
+        .size = sizeof(*response), .status = known.status, .body = dup_str(a->job.arena, known.body), .cached = true};
+    a->in.response = response;
+    return true;
+}
+
 static void step(struct dispatch *d, struct attempt *a)
 {
-    enum bb_next next = call_plugin(d, a);
-    if (next != BB_SEND) {
+    enum bb_next next;
+    do {
+        next = call_plugin(d, a);
+        bool decodes = a->line != NULL && a->line->kind == DELIVERY_IN;
+        if (next == BB_SEND && (decodes || ++a->calls > CALLS_MAX)) {
+            set_error(a, BB_VALIDATION, "plugin_misuse",
+                      decodes ? "decode asked for a request" : "the plugin sends without end");
+            next = BB_REJECT;
+        }
+    } while (next == BB_SEND && answer_from_memory(d, a));
+    if (next == BB_SEND)
+        send_request(d, a);
+    else
         attempt_conclude(d, a, next);
-        return;
-    }
-    if (a->in.operation == NULL || ++a->calls > CALLS_MAX) {
-        set_error(a, BB_VALIDATION, "plugin_misuse",
-                  a->in.operation == NULL ? "decode asked for a request" : "the plugin sends without end");
-        attempt_conclude(d, a, BB_REJECT);
-        return;
-    }
-    send_request(d, a);
 }
 
 void attempt_run(struct dispatch *d, struct attempt *a)
@@ -406,5 +434,7 @@ static void on_answer(void *context, const struct http_result *result)
     }
     keep_response(a, result);
     hand_response(a, result);
+    if (a->cache_ms > 0 && result->status >= 200 && result->status <= 299)
+        lookup_put(a->slot->lookups, a->lookup_path, result->status, result->body, d->now_ms, a->cache_ms);
     step(d, a);
 }

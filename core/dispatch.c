@@ -24,6 +24,7 @@
 #define BREAKER_FIRST_MS 1000
 #define BREAKER_MAX_MS 60000
 #define STORE_PAUSE_MS 1000
+#define LOOKUPS_MAX 1024
 #define POISON_DEATHS 2
 
 /* ---- numbers */
@@ -184,10 +185,8 @@ static void init_slot(struct slot *slot, const char *name, struct target *target
         metric_family(METRIC_HISTOGRAM, "busbar_plugin_call_seconds", "Time inside one plugin call.", "plugin"),
         target->plugin->name);
     slot->tokens = target->config->rate_per_s;
-    struct bb_operation operation;
-    for (size_t i = 0; plugin_operation(target->plugin, i, &operation) != NULL; i++)
-        if ((operation.flags & BB_AT_START) != 0)
-            slot->start_operation = operation.name;
+    slot->lookups = lookup_create(LOOKUPS_MAX);
+    errand_init(slot);
 }
 
 static int bury(struct dispatch *d, int64_t seq)
@@ -267,6 +266,7 @@ void dispatch_destroy(struct dispatch *d)
         struct slot *slot = &d->slots[i];
         queue_destroy(slot->out.queue);
         queue_destroy(slot->in.queue);
+        lookup_destroy(slot->lookups);
         for (size_t k = 0; k < slot->hold_count; k++) {
             free(slot->holds[k].operation);
             free(slot->holds[k].reason);
@@ -342,7 +342,7 @@ static bool take_token(struct slot *slot, int64_t now_ms)
     return true;
 }
 
-static bool may_send(const struct dispatch *d, const struct slot *slot)
+bool slot_may_send(const struct dispatch *d, const struct slot *slot)
 {
     if (d->draining || slot_hold(slot, NULL) != NULL || slot->pause_until_ms > d->now_ms)
         return false;
@@ -377,13 +377,8 @@ static void pick_slot(struct dispatch *d, struct slot *slot)
             break;
         start_one(d, slot, &slot->in, entry);
     }
-    if (slot->start_operation != NULL && may_send(d, slot) && slot->start_tries >= 0) {
-        struct attempt *a = attempt_create_at_start(d, slot);
-        slot->start_operation = NULL; /* until it says retry */
-        slot->probing |= slot->breaker_open;
-        attempt_list_append(&d->starting, a);
-    }
-    while (may_send(d, slot) && queue_next_due(slot->out.queue) <= d->now_ms && take_token(slot, d->now_ms)) {
+    errand_pick(d, slot);
+    while (slot_may_send(d, slot) && queue_next_due(slot->out.queue) <= d->now_ms && take_token(slot, d->now_ms)) {
         entry = queue_take(slot->out.queue, d->now_ms, operation_not_held, slot);
         if (entry == NULL || !start_one(d, slot, &slot->out, entry)) {
             slot->tokens += 1;
@@ -444,13 +439,8 @@ static void release(struct dispatch *d, struct attempt *a)
         const char *operation = a->out.hold_operation ? a->operation.name : "";
         slot_set_hold(slot, operation, a->out.error.message != NULL ? a->out.error.message : "held", d->wall_ms);
     }
-    if (a->entry == NULL) {
-        if (a->fate == FATE_RETRY || a->fate == FATE_HELD) {
-            slot->start_tries++;
-            slot->start_operation = a->operation.name;
-            if (slot->pause_until_ms < d->now_ms + BREAKER_FIRST_MS && !slot->breaker_open)
-                slot->pause_until_ms = d->now_ms + BREAKER_FIRST_MS;
-        }
+    if (a->errand != NULL) {
+        errand_release(d, a);
         return;
     }
     switch (a->fate) {
@@ -503,7 +493,7 @@ void dispatch_go(struct dispatch *d, bool stored)
             if (a->entry != NULL)
                 queue_return(a->line->queue, a->entry, d->now_ms);
             else
-                a->slot->start_operation = a->operation.name;
+                errand_take_back(d, a);
             if (a->probe)
                 a->slot->probing = false;
             attempt_destroy(a);
@@ -541,7 +531,8 @@ int64_t dispatch_next_due(const struct dispatch *d)
         if (d->draining || slot_hold(slot, NULL) != NULL || (slot->breaker_open && slot->probing) ||
             slot->running >= (size_t)slot->target->config->concurrency)
             continue;
-        int64_t out = slot->start_operation != NULL ? INT64_MIN : queue_next_due(slot->out.queue);
+        int64_t out = queue_next_due(slot->out.queue), errand = errand_next_due(slot);
+        out = errand < out ? errand : out;
         if (out == INT64_MAX)
             continue;
         if (out < slot->pause_until_ms)

@@ -6,6 +6,7 @@
 #include "dispatch.h"
 #include "host.h"
 #include "http.h"
+#include "lookup.h"
 #include "metrics.h"
 #include "queue.h"
 #include "target.h"
@@ -28,6 +29,15 @@ struct line {
     bool rescan; /* the store may hold more than the window */
 };
 
+/* A job of the target's own, without a delivery: what proves its settings at start, and the poll. */
+enum { ERRAND_AT_START = 0, ERRAND_POLL, ERRANDS };
+struct errand {
+    const char *operation; /* NULL: poll */
+    int64_t due_ms;        /* INT64_MAX: not now */
+    int64_t every_ms;      /* poll */
+    int tries;             /* in vain, in a row */
+};
+
 struct slot {
     struct target *target; /* NULL: the bus */
     const char *name;
@@ -40,9 +50,9 @@ struct slot {
     int failures; /* in a row */
     bool breaker_open, probing;
     int breaker_trips;
-    int64_t pause_until_ms;      /* breaker or Retry-After: nothing before */
-    const char *start_operation; /* still to be run once, or NULL */
-    int start_tries;
+    int64_t pause_until_ms; /* breaker or Retry-After: nothing before */
+    struct errand errands[ERRANDS];
+    struct lookup_cache *lookups;
     struct metric *held_gauge, *breaker_gauge, *seconds, *plugin_seconds;
 };
 
@@ -52,7 +62,8 @@ enum fate { FATE_NONE = 0, FATE_DELIVERED, FATE_RETRY, FATE_REJECTED, FATE_EXPIR
 struct attempt {
     struct attempt *prev, *next; /* in one of the dispatcher's lists */
     struct slot *slot;
-    struct line *line;             /* NULL: an operation at start */
+    struct line *line;     /* NULL: an errand */
+    struct errand *errand; /* NULL: a delivery */
     struct queue_entry *entry;     /* taken; NULL with line */
     struct bb_operation operation; /* name NULL: decode */
     struct bb_job job;
@@ -60,9 +71,11 @@ struct attempt {
     struct bb_in in;
     struct bb_out out;
     struct http_call *call;
-    int calls;     /* requests so far */
-    bool harmless; /* the request on its way only reads */
-    bool refused;  /* by mode or policy: the plugin is not asked */
+    int calls;               /* requests so far */
+    int64_t cache_ms;        /* of the lookup on its way; 0: not to be kept */
+    const char *lookup_path; /* job's arena */
+    bool harmless;           /* the request on its way only reads */
+    bool refused;            /* by mode or policy: the plugin is not asked */
     bool transport_failed, sent_uncertain, probe;
     int http_status;
     int64_t delay_ms; /* until the next attempt */
@@ -113,7 +126,7 @@ struct dispatch {
 
 /* attempt.c */
 struct attempt *attempt_create(struct dispatch *d, struct slot *slot, struct line *line, struct queue_entry *entry);
-struct attempt *attempt_create_at_start(struct dispatch *d, struct slot *slot);
+struct attempt *attempt_create_errand(struct dispatch *d, struct slot *slot, struct errand *errand);
 void attempt_destroy(struct attempt *attempt);
 void attempt_examine(struct dispatch *d, struct attempt *attempt); /* may refuse it without asking the plugin */
 void attempt_run(struct dispatch *d, struct attempt *attempt);     /* after the count was committed */
@@ -132,7 +145,15 @@ bool publish_pick(struct dispatch *d); /* sends what it may, collects completion
 void publish_go(struct dispatch *d, bool stored);
 int64_t publish_next_due(const struct dispatch *d);
 
+/* errand.c */
+void errand_init(struct slot *slot);
+void errand_pick(struct dispatch *d, struct slot *slot);
+void errand_release(struct dispatch *d, struct attempt *attempt);
+void errand_take_back(struct dispatch *d, struct attempt *attempt); /* the turn was not stored */
+int64_t errand_next_due(const struct slot *slot);
+
 /* dispatch.c */
+bool slot_may_send(const struct dispatch *d, const struct slot *slot);
 struct slot *dispatch_slot(const struct dispatch *d, const char *name);
 const struct op_hold *slot_hold(const struct slot *slot, const char *operation); /* its own or the whole target's */
 void slot_set_hold(struct slot *slot, const char *operation, const char *reason,

@@ -421,14 +421,14 @@ int settle_attempt(struct dispatch *d, struct attempt *a)
             return -1;
     if (a->fate == FATE_HELD && !a->probe && store_hold(d, a) != 0)
         return -1;
-    if (a->entry == NULL)
-        return 0;
     a->delay_ms = a->fate == FATE_RETRY ? retry_delay(a) : 0;
-    if (write_verdict(d, a) != 0)
+    if (a->entry != NULL && write_verdict(d, a) != 0)
         return -1;
     for (size_t i = 0; i < a->job.event_count && a->fate == FATE_DELIVERED; i++)
         if (emit(d, a, i) != 0)
             return -1;
+    if (a->entry == NULL)
+        return 0;
     bool final = a->fate == FATE_DELIVERED || a->fate == FATE_REJECTED || a->fate == FATE_EXPIRED;
     if (final && (a->operation.flags & BB_CREATES) != 0 && !a->refused && record_own(d, a) != 0)
         return -1;

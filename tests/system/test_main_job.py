@@ -57,6 +57,7 @@ def test_a_trigger_remembers_over_a_restart(busbar, sandbox, publisher):  # MW-P
     daemon = busbar([hot_route()])
     publisher.publish("plant/l1/m7/temperature", {"celsius": 90})
     one_task(sandbox)
+    wait_until(lambda: daemon.metrics().sum("busbar_deliveries_total", target="mw", verdict="delivered") == 1, 5)
     daemon.kill()
     daemon.start()
     publisher.publish("plant/l1/m7/temperature", {"celsius": 91})

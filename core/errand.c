@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Errands: jobs that a target has of its own. They pass the same gates as deliveries, end in the same
+ * verdicts, and their events and notes are stored in the same transaction; but nothing is owed, so an
+ * errand that failed is simply due again. */
+#include "backoff.h"
+#include "digest.h"
+#include "dispatch_private.h"
+#include "loader.h"
+#include "log.h"
+
+#define AGAIN_FIRST_MS 1000
+#define AGAIN_MAX_MS 60000
+
+void errand_init(struct slot *slot)
+{
+    const struct bb_plugin *plugin = slot->target->plugin;
+    struct errand *at_start = &slot->errands[ERRAND_AT_START], *poll = &slot->errands[ERRAND_POLL];
+    struct bb_operation operation;
+    at_start->due_ms = poll->due_ms = INT64_MAX;
+    for (size_t i = 0; plugin_operation(plugin, i, &operation) != NULL; i++)
+        if ((operation.flags & BB_AT_START) != 0) {
+            at_start->operation = operation.name;
+            at_start->due_ms = 0;
+        }
+    int64_t configured = slot->target->config->poll_ms;
+    poll->every_ms = configured >= 0 ? configured : plugin->poll_ms;
+    if (plugin->poll != NULL && poll->every_ms > 0)
+        poll->due_ms = 0;
+}
+
+void errand_pick(struct dispatch *d, struct slot *slot)
+{
+    for (size_t i = 0; i < ERRANDS; i++) {
+        struct errand *errand = &slot->errands[i];
+        if (errand->due_ms > d->now_ms || !slot_may_send(d, slot))
+            continue;
+        errand->due_ms = INT64_MAX; /* until it ends */
+        slot->probing |= slot->breaker_open;
+        attempt_list_append(&d->starting, attempt_create_errand(d, slot, errand));
+    }
+}
+
+void errand_release(struct dispatch *d, struct attempt *a)
+{
+    struct errand *errand = a->errand;
+    switch (a->fate) {
+    case FATE_HELD:
+        errand->due_ms = d->now_ms; /* as soon as the target is resumed */
+        return;
+    case FATE_RETRY:
+        errand->due_ms = d->now_ms + backoff_delay_ms(AGAIN_FIRST_MS, AGAIN_MAX_MS, ++errand->tries, random_unit());
+        return;
+    case FATE_NONE:
+    case FATE_EXPIRED:
+    case FATE_REJECTED:
+        log_warn("a target's errand failed", "target", a->slot->name, "errand", a->who_is, "code", a->out.error.code,
+                 "reason", a->out.error.message, NULL);
+        break;
+    case FATE_DELIVERED:
+        break;
+    }
+    errand->tries = 0;
+    errand->due_ms = errand->every_ms > 0 ? d->now_ms + errand->every_ms : INT64_MAX;
+}
+
+void errand_take_back(struct dispatch *d, struct attempt *a)
+{
+    a->errand->due_ms = d->now_ms;
+}
+
+int64_t errand_next_due(const struct slot *slot)
+{
+    int64_t next = INT64_MAX;
+    for (size_t i = 0; i < ERRANDS; i++)
+        next = slot->errands[i].due_ms < next ? slot->errands[i].due_ms : next;
+    return next;
+}
