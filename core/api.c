@@ -147,12 +147,18 @@ static void add_count(void *context, const struct delivery_count *count)
 {
     struct json_object *queue = context, *known;
     const char *state = delivery_state_name(count->state);
-    int64_t n = count->count;
-    if (count->state == DELIVERY_DELIVERED)
-        return; /* grows with the retention: the metrics have it */
-    if (json_object_object_get_ex(queue, state, &known))
-        n += json_object_get_int64(known);
-    json_put_int(queue, state, n);
+    if (json_object_object_get_ex(queue, state, &known)) /* only the states of count_queue */
+        json_put_int(queue, state, json_object_get_int64(known) + count->count);
+}
+
+/* What is open and what is dead. The daemon keeps count; without it, the store is read through. */
+static int count_queue(const struct api *api, struct json_object *queue)
+{
+    static const enum delivery_state states[] = {DELIVERY_DRAFT, DELIVERY_PENDING, DELIVERY_RETRYING,
+                                                 DELIVERY_REJECTED};
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+        json_put_int(queue, delivery_state_name(states[i]), api->dispatch != NULL ? dispatch_total(states[i]) : 0);
+    return api->dispatch != NULL ? 0 : store_count_deliveries(api->session, add_count, queue);
 }
 
 static void get_status(struct call *call)
@@ -169,7 +175,7 @@ static void get_status(struct call *call)
     json_put_text(bus, "state", api->bus_state != NULL ? api->bus_state(api->context) : NULL);
     json_put_text(bus, "url", api->config->bus.urls[0]);
     json_object_object_add(status, "bus", bus);
-    if (store_count_deliveries(api->session, add_count, queue) != 0) {
+    if (count_queue(api, queue) != 0) {
         json_object_put(queue);
         json_object_put(status);
         reply_store_failed(call);

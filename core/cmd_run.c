@@ -61,6 +61,8 @@ struct daemon {
     size_t filter_count;
     char *will, *birth, *will_topic;
     int signal_fd;
+    bool had_session; /* Paho's thread after the start */
+    atomic_bool session_lost;
     atomic_bool intake_refused; /* by the store; the link is down because of it */
     atomic_bool refused_full;   /* for want of room, */
     bool waits_for_room;        /* so it stays down until there is some */
@@ -99,13 +101,16 @@ static struct metric *sessions_lost(void)
                                     "Connects at which the broker had no session of ours.", ""));
 }
 
+/* The first connect of a client finds no session either: that is no loss. */
 static void on_session(void *context, bool present)
 {
     struct daemon *daemon = context;
-    if (!present) {
+    if (!present && daemon->had_session) {
         metric_add(sessions_lost(), 1);
-        log_warn("the broker keeps no session of ours: what came while we were away is lost or was never ours", NULL);
+        log_warn("the broker lost our session: what came while we were away is gone", NULL);
+        atomic_store(&daemon->session_lost, true);
     }
+    daemon->had_session = true;
     intake_session(daemon->intake, present);
 }
 
@@ -274,6 +279,7 @@ static int build_rooms(struct daemon *daemon)
 static void note_dropped(void *context, const char *filter)
 {
     struct daemon *daemon = context;
+    daemon->had_session = true;
     for (size_t i = 0; i < daemon->filter_count; i++)
         if (strcmp(daemon->filters[i], filter) == 0)
             return;
@@ -481,6 +487,9 @@ static bool turn(struct daemon *daemon)
     struct store_session *session = daemon->reactor_session;
     daemon->wall_ms = clock_wall_ms();
     daemon->steady_ms = clock_steady_ms();
+    if (atomic_exchange(&daemon->session_lost, false))
+        dispatch_alert(daemon->dispatch, "bus_session_lost", NULL,
+                       "the broker lost our session: messages sent while busbar was away are gone");
     bool work = dispatch_pick(daemon->dispatch, daemon->steady_ms, daemon->wall_ms);
     work |= door_has_work(daemon->door);
     if (!work)

@@ -29,16 +29,28 @@
 
 /* ---- numbers */
 
-static struct metric *state_gauge(const char *route, const char *target, enum delivery_state state)
+/* How many of each state there are. What is over and goes with the retention is not kept count of. */
+static _Atomic int64_t totals[DELIVERY_DISCARDED + 1];
+
+static void count_state(const char *route, const char *target, enum delivery_state state, int64_t n)
 {
-    return metric_get(
-        metric_family(METRIC_GAUGE, "busbar_deliveries", "Deliveries in the store, by state.", "route,target,state"),
-        route, target, delivery_state_name(state));
+    if (!delivery_state_is_open(state) && state != DELIVERY_REJECTED)
+        return;
+    atomic_fetch_add(&totals[state], n);
+    metric_add(metric_get(metric_family(METRIC_GAUGE, "busbar_deliveries",
+                                        "Deliveries that are open or dead letters, by state.", "route,target,state"),
+                          route, target, delivery_state_name(state)),
+               n);
+}
+
+int64_t dispatch_total(enum delivery_state state)
+{
+    return atomic_load(&totals[state]);
 }
 
 void dispatch_count_added(const char *route, const char *target, enum delivery_state state)
 {
-    metric_add(state_gauge(route, target, state), 1);
+    count_state(route, target, state, 1);
     metric_add(metric_get(metric_family(METRIC_COUNTER, "busbar_deliveries_accepted_total",
                                         "Deliveries that began here: the outbox ledger's left side.", "route,target"),
                           route, target),
@@ -60,8 +72,8 @@ void count_moved(const char *route, const char *target, enum delivery_state from
     if (from == to)
         return;
     if (from != 0) {
-        metric_add(state_gauge(route, target, from), -1);
-        metric_add(state_gauge(route, target, to), 1);
+        count_state(route, target, from, -1);
+        count_state(route, target, to, 1);
     }
     bool was_open = from != 0 && delivery_state_is_open(from), open = delivery_state_is_open(to);
     if (from != 0 && was_open == open && open)
@@ -74,7 +86,7 @@ void count_moved(const char *route, const char *target, enum delivery_state from
 static void count_at_start(void *context, const struct delivery_count *count)
 {
     (void)context;
-    metric_add(state_gauge(count->route, count->target, count->state), count->count);
+    count_state(count->route, count->target, count->state, count->count);
     if (delivery_state_is_open(count->state))
         metric_add(metric_get(metric_family(METRIC_GAUGE, "busbar_deliveries_carried",
                                             "Open deliveries that this process found at its start.", "route,target"),
@@ -277,6 +289,7 @@ void dispatch_destroy(struct dispatch *d)
     free(d->publishing);
     free(d->acked);
     free(d->confirmed);
+    free(d->alerts);
     free(d);
 }
 
@@ -401,7 +414,7 @@ bool dispatch_pick(struct dispatch *d, int64_t now_ms, int64_t wall_ms)
         d->next_slot = (d->next_slot + 1) % (d->slot_count - 1);
     bool acks = publish_pick(d);
     store_end_read(d->options.session);
-    return acks || d->starting.first != NULL || d->finished.first != NULL;
+    return acks || d->alert_count > 0 || d->starting.first != NULL || d->finished.first != NULL;
 }
 
 /* ---- storing and going on */
@@ -409,6 +422,9 @@ bool dispatch_pick(struct dispatch *d, int64_t now_ms, int64_t wall_ms)
 int dispatch_store(struct dispatch *d)
 {
     d->added = 0;
+    for (size_t i = 0; i < d->alert_count; i++)
+        if (settle_alert(d, d->alerts[i].kind, d->alerts[i].target, "", d->alerts[i].reason) != 0)
+            return -1;
     for (struct attempt *a = d->finished.first; a != NULL; a = a->next)
         if (settle_attempt(d, a) != 0)
             return -1;
@@ -501,6 +517,7 @@ void dispatch_go(struct dispatch *d, bool stored)
         publish_go(d, false);
         return;
     }
+    d->alert_count = 0;
     while (d->finished.first != NULL) {
         struct attempt *a = d->finished.first;
         attempt_list_remove(&d->finished, a);
@@ -522,7 +539,7 @@ void dispatch_go(struct dispatch *d, bool stored)
 int64_t dispatch_next_due(const struct dispatch *d)
 {
     int64_t next = INT64_MAX;
-    if (d->finished.first != NULL || atomic_load(&d->noticed))
+    if (d->finished.first != NULL || d->alert_count > 0 || atomic_load(&d->noticed))
         return d->store_pause_until_ms > d->now_ms ? d->store_pause_until_ms : INT64_MIN;
     for (size_t i = 0; i + 1 < d->slot_count; i++) {
         const struct slot *slot = &d->slots[i];
@@ -545,6 +562,12 @@ int64_t dispatch_next_due(const struct dispatch *d)
     int64_t bus = publish_next_due(d);
     next = bus < next ? bus : next;
     return next < d->store_pause_until_ms ? d->store_pause_until_ms : next;
+}
+
+void dispatch_alert(struct dispatch *d, const char *kind, const char *target, const char *reason)
+{
+    d->alerts = mem_grow(d->alerts, &d->alert_cap, d->alert_count + 1, sizeof(d->alerts[0]));
+    d->alerts[d->alert_count++] = (struct alert){kind, target, reason};
 }
 
 void dispatch_drain(struct dispatch *d)

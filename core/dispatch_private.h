@@ -62,8 +62,8 @@ enum fate { FATE_NONE = 0, FATE_DELIVERED, FATE_RETRY, FATE_REJECTED, FATE_EXPIR
 struct attempt {
     struct attempt *prev, *next; /* in one of the dispatcher's lists */
     struct slot *slot;
-    struct line *line;     /* NULL: an errand */
-    struct errand *errand; /* NULL: a delivery */
+    struct line *line;             /* NULL: an errand */
+    struct errand *errand;         /* NULL: a delivery */
     struct queue_entry *entry;     /* taken; NULL with line */
     struct bb_operation operation; /* name NULL: decode */
     struct bb_job job;
@@ -96,6 +96,10 @@ struct publishing {            /* one publish that waits for its PUBACK */
     bool acked;
 };
 
+struct alert {
+    const char *kind, *target, *reason; /* static */
+};
+
 struct confirmed { /* settled by a webhook while it waited to be sent again */
     struct slot *slot;
     int64_t seq;
@@ -116,7 +120,9 @@ struct dispatch {
     size_t acked_count, acked_cap;
     int64_t now_ms, wall_ms;
     _Atomic bool noticed;
-    size_t added;                /* deliveries to the bus in this turn's transaction */
+    size_t added;         /* deliveries to the bus in this turn's transaction */
+    struct alert *alerts; /* to be told with the next turn */
+    size_t alert_count, alert_cap;
     struct confirmed *confirmed; /* likewise */
     size_t confirmed_count, confirmed_cap;
     size_t publishing_hint;

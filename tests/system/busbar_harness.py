@@ -158,6 +158,12 @@ class Broker(Process):
     def stop(self):
         self.terminate()
 
+    def forget(self):
+        """Comes back without a memory: no session, no retained message."""
+        self.terminate()
+        (self.folder / "mosquitto.db").unlink(missing_ok=True)
+        self.start()
+
     @property
     def url(self):
         return f"mqtt://127.0.0.1:{self.port}"

@@ -281,3 +281,15 @@ def test_the_admin_api_describes_itself(busbar):
     assert document.status == 200 and document.json["openapi"].startswith("3.")
     missing = http_call(daemon.admin_port, "GET", "/api/v1/deliveries/nope")
     assert missing.status == 404 and missing.headers["Content-Type"].startswith("application/problem+json")
+
+
+def test_a_lost_session_is_told(busbar, broker, sandbox, publisher, subscribe):  # settled 8
+    daemon = busbar()
+    assert daemon.metrics().sum("busbar_bus_session_lost_total") == 0, "the first connect is no loss"
+    assert daemon.terminate() == 0
+    broker.forget()
+    alerts = subscribe("busbar/alerts")
+    daemon.start()
+    alert = json.loads(alerts.wait("busbar/alerts")[0].payload)
+    assert alert["alert"] == "bus_session_lost" and alert["reason"]
+    assert daemon.metrics().sum("busbar_bus_session_lost_total") == 1
