@@ -6,6 +6,7 @@
  *
  * A turn of the reactor: wait; let the rooms say what they have; write all of it in one transaction;
  * tell them how it went. */
+#include "admin.h"
 #include "api.h"
 #include "app.h"
 #include "clock.h"
@@ -154,73 +155,6 @@ static const char *bus_state(void *context)
         return "ready";
     }
     return "?";
-}
-
-/* ---- admin: who may speak to it */
-
-static bool is_loopback_host(const char *host)
-{
-    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
-    for (size_t i = 0; host != NULL && i < 3; i++) {
-        size_t len = strlen(names[i]);
-        if (strncmp(host, names[i], len) == 0 && (host[len] == '\0' || host[len] == ':'))
-            return true;
-    }
-    return false;
-}
-
-/* A browser on the same machine must not be made to speak for a stranger's page. */
-static bool origin_is_ours(const struct web_request *request)
-{
-    const char *origin = web_header_value(request, "Origin");
-    if (!is_loopback_host(web_header_value(request, "Host")))
-        return false;
-    return origin == NULL || (strncmp(origin, "http://", 7) == 0 && is_loopback_host(origin + 7));
-}
-
-static bool token_is_right(const struct config_http *config, const struct web_request *request)
-{
-    const char *given = web_header_value(request, "Authorization");
-    unsigned char want[DIGEST_BYTES], have[DIGEST_BYTES];
-    if (given == NULL || strncmp(given, "Bearer ", 7) != 0)
-        return false;
-    digest_sha256(span_of(config->admin_token), want);
-    digest_sha256(span_of(given + 7), have);
-    return digest_equal(want, have, sizeof(want)); /* of hashes: the length does not show either */
-}
-
-static int refuse_status(const struct daemon *daemon, const struct web_request *request)
-{
-    const struct config_http *config = &daemon->app.config->http;
-    if (api_is_open(web_path(request)))
-        return 0;
-    if (config->admin_token != NULL)
-        return token_is_right(config, request) ? 0 : 401;
-    return origin_is_ours(request) ? 0 : 403;
-}
-
-static const char *query_of(void *context, const char *name)
-{
-    return web_query(context, name);
-}
-
-static void on_admin(void *context, struct web_request *request)
-{
-    struct daemon *daemon = context;
-    struct api_reply reply = {0};
-    int refused = refuse_status(daemon, request);
-    if (refused != 0) {
-        api_problem(&reply, refused,
-                    refused == 401 ? "send Authorization: Bearer <http.admin_token>"
-                                   : "without a token, only this machine may speak to the admin port");
-    } else {
-        const struct api_request asked = {web_method(request), web_path(request), query_of, request, web_body(request)};
-        api_handle(&daemon->api, &asked, &reply);
-    }
-    const struct web_reply answer = {
-        .status = reply.status, .content_type = reply.content_type, .body = buf_span(&reply.body)};
-    web_reply(request, &answer);
-    buf_finish(&reply.body);
 }
 
 /* ---- building */
@@ -380,7 +314,8 @@ static int build_listeners(struct daemon *daemon)
     if (config->webhooks != NULL &&
         (daemon->hooks = listen_on(daemon, config->webhooks, door_handle, daemon->door, door_refused)) == NULL)
         return -1;
-    if (config->admin != NULL && (daemon->admin = listen_on(daemon, config->admin, on_admin, daemon, NULL)) == NULL)
+    if (config->admin != NULL &&
+        (daemon->admin = listen_on(daemon, config->admin, admin_handle, &daemon->api, NULL)) == NULL)
         return -1;
     return 0;
 }

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "admin.h"
+
+#include "api.h"
+#include "digest.h"
+#include "web.h"
+
+#include <string.h>
+
+static bool is_loopback_host(const char *host)
+{
+    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+    for (size_t i = 0; host != NULL && i < 3; i++) {
+        size_t len = strlen(names[i]);
+        if (strncmp(host, names[i], len) == 0 && (host[len] == '\0' || host[len] == ':'))
+            return true;
+    }
+    return false;
+}
+
+/* A browser on the same machine must not be made to speak for a stranger's page. */
+static bool origin_is_ours(const struct web_request *request)
+{
+    const char *origin = web_header_value(request, "Origin");
+    if (!is_loopback_host(web_header_value(request, "Host")))
+        return false;
+    return origin == NULL || (strncmp(origin, "http://", 7) == 0 && is_loopback_host(origin + 7));
+}
+
+static bool token_is_right(const struct config_http *config, const struct web_request *request)
+{
+    const char *given = web_header_value(request, "Authorization");
+    unsigned char want[DIGEST_BYTES], have[DIGEST_BYTES];
+    if (given == NULL || strncmp(given, "Bearer ", 7) != 0)
+        return false;
+    digest_sha256(span_of(config->admin_token), want);
+    digest_sha256(span_of(given + 7), have);
+    return digest_equal(want, have, sizeof(want)); /* of hashes: the length does not show either */
+}
+
+static int refuse_status(const struct config_http *config, const struct web_request *request)
+{
+    if (api_is_open(web_path(request)))
+        return 0;
+    if (config->admin_token != NULL)
+        return token_is_right(config, request) ? 0 : 401;
+    return origin_is_ours(request) ? 0 : 403;
+}
+
+static const char *query_of(void *context, const char *name)
+{
+    return web_query(context, name);
+}
+
+void admin_handle(void *context, struct web_request *request)
+{
+    const struct api *api = context;
+    struct api_reply reply = {0};
+    int refused = refuse_status(&api->config->http, request);
+    if (refused != 0) {
+        api_problem(&reply, refused,
+                    refused == 401 ? "send Authorization: Bearer <http.admin_token>"
+                                   : "without a token, only this machine may speak to the admin port");
+    } else {
+        const struct api_request asked = {web_method(request), web_path(request), query_of, request, web_body(request)};
+        api_handle(api, &asked, &reply);
+    }
+    const struct web_reply answer = {
+        .status = reply.status, .content_type = reply.content_type, .body = buf_span(&reply.body)};
+    web_reply(request, &answer);
+    buf_finish(&reply.body);
+}
