@@ -413,6 +413,18 @@ static void conclude_transport(struct dispatch *d, struct attempt *a, const stru
     attempt_conclude(d, a, result->failure == HTTP_BAD_TLS ? BB_HOLD : BB_RETRY);
 }
 
+static void note_health(struct dispatch *d, struct attempt *a, const struct http_result *result)
+{
+    struct slot *slot = a->slot;
+    bool answered = result->failure == HTTP_OK, healthy = answered && result->status < 500;
+    slot->last_failure[0] = '\0';
+    if (answered && !healthy)
+        snprintf(slot->last_failure, sizeof(slot->last_failure), "HTTP %d", result->status);
+    else if (!answered)
+        snprintf(slot->last_failure, sizeof(slot->last_failure), "%s", result->error);
+    slot_note_answer(d, slot, a, healthy);
+}
+
 static void on_answer(void *context, const struct http_result *result)
 {
     struct call_context *call = context;
@@ -427,7 +439,7 @@ static void on_answer(void *context, const struct http_result *result)
                                  "HTTP requests sent to targets, by status; failed: no whole answer.", "target,code"),
                    a->slot->name, code),
         1);
-    slot_note_answer(d, a->slot, a, result->failure == HTTP_OK && result->status < 500);
+    note_health(d, a, result);
     if (result->failure != HTTP_OK) {
         conclude_transport(d, a, result);
         return;

@@ -8,8 +8,7 @@
 #include <stdio.h>
 
 static const struct listing_column target_columns[] = {
-    {"TARGET", "/name"},       {"STATE", "/state"},           {"MODE", "/mode"},
-    {"IN FLIGHT", "/running"}, {"REASON", "/holds/0/reason"},
+    {"TARGET", "/name"}, {"STATE", "/state"}, {"MODE", "/mode"}, {"IN FLIGHT", "/running"}, {"REASON", "/reason"},
 };
 static const struct listing_column route_columns[] = {
     {"ROUTE", "/name"},

@@ -16,7 +16,7 @@ static const struct listing_column columns[] = {
     {"FAILURES IN A ROW", "/failures_in_a_row"},
     {"HELD SINCE", "/holds/0/since"},
     {"OPERATION", "/holds/0/operation"},
-    {"REASON", "/holds/0/reason"},
+    {"REASON", "/reason"},
 };
 
 struct words {

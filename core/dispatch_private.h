@@ -49,6 +49,7 @@ struct slot {
     size_t hold_count, hold_cap;
     int failures; /* in a row */
     bool breaker_open, probing;
+    char last_failure[160]; /* what kept the target from answering; "" when it answers */
     int breaker_trips;
     int64_t pause_until_ms; /* breaker or Retry-After: nothing before */
     struct errand errands[ERRANDS];

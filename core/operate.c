@@ -276,6 +276,10 @@ static struct json_object *describe_slot(const struct dispatch *d, const struct 
         json_object_array_add(holds, hold);
     }
     json_object_object_add(target, "holds", holds);
+    json_put_text(target, "reason",
+                  slot->hold_count > 0            ? slot->holds[0].reason
+                  : slot->last_failure[0] != '\0' ? slot->last_failure
+                                                  : NULL);
     json_put_int(target, "running", (int64_t)slot->running);
     json_put_int(target, "failures_in_a_row", slot->failures);
     json_put_int(target, "paused_ms", slot->pause_until_ms > d->now_ms ? slot->pause_until_ms - d->now_ms : 0);

@@ -89,3 +89,14 @@ def test_a_wrong_key_at_start_is_seen_before_any_message(busbar, sandbox):  # MW
     sandbox.configure(key="another-key")
     daemon = busbar()
     wait_until(lambda: held(daemon), 10)
+
+
+def test_a_target_that_is_away_says_why(busbar, sandbox, publisher):
+    daemon = busbar()
+    sandbox.kill()
+    for n in range(8):
+        publisher.publish(f"plant/l1/m{n}/job", {"celsius": n})
+    wait_until(lambda: "away" in daemon.cli("targets", "list").stdout, 20, "away")
+    assert "onnect" in daemon.json("targets", "list")["items"][0]["reason"]
+    sandbox.start()
+    wait_until(lambda: daemon.json("targets", "list")["items"][0]["reason"] is None, 30, "up again")
