@@ -136,11 +136,18 @@ struct attempt *attempt_create_errand(struct dispatch *d, struct slot *slot, str
     return a;
 }
 
+static void give_place_back(struct attempt *a)
+{
+    if (!a->place_given_back)
+        a->slot->running--;
+    a->place_given_back = true;
+}
+
 void attempt_destroy(struct attempt *a)
 {
     if (a == NULL)
         return;
-    a->slot->running--;
+    give_place_back(a);
     job_finish(&a->job);
     free(a);
 }
@@ -247,6 +254,10 @@ void attempt_conclude(struct dispatch *d, struct attempt *a, enum bb_next verdic
         a->fate = FATE_REJECTED;
         break;
     }
+    /* So that the next one starts in the transaction that settles this one. After any other fate a gate may close
+     * (held, breaker, pause), and that is known once it is stored. */
+    if (a->fate == FATE_DELIVERED)
+        give_place_back(a);
     attempt_list_remove(&d->running, a);
     attempt_list_append(&d->finished, a);
 }

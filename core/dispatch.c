@@ -577,7 +577,7 @@ void dispatch_drain(struct dispatch *d)
 
 size_t dispatch_in_flight(const struct dispatch *d)
 {
-    size_t count = d->publishing_open;
+    size_t count = d->publishing_open + (d->finished.first != NULL ? 1 : 0);
     for (size_t i = 0; i < d->slot_count; i++)
         count += d->slots[i].running;
     return count;

@@ -78,6 +78,7 @@ struct attempt {
     bool harmless;           /* the request on its way only reads */
     bool refused;            /* by mode or policy: the plugin is not asked */
     bool transport_failed, sent_uncertain, probe;
+    bool place_given_back; /* no longer counted in slot->running */
     int http_status;
     int64_t delay_ms; /* until the next attempt */
     int64_t accepted_ms;
@@ -119,6 +120,7 @@ struct dispatch {
     size_t publishing_count, publishing_open;
     uint64_t *acked; /* indexes into publishing */
     size_t acked_count, acked_cap;
+    int64_t acked_since_ms; /* the first of them */
     int64_t now_ms, wall_ms;
     _Atomic bool noticed;
     size_t added;         /* deliveries to the bus in this turn's transaction */

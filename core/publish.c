@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bus as a target: events and records are published at QoS 1 and settled by their PUBACK. An
  * attempt is not counted beforehand: there is no plugin to crash in, and an event that goes out twice
- * has the same id. */
+ * has the same id.
+ *
+ * PUBACKs trickle in, and a transaction costs the same for one as for many. So they join the turn's, and begin
+ * one of their own only when they are many or have waited. */
 #include "dispatch_private.h"
 #include "mqtt.h"
 
@@ -9,6 +12,8 @@
 
 #define PUBLISHING_MAX 1024
 #define COMPLETIONS_A_TURN 256
+#define ACKS_MANY 64
+#define ACKS_WAIT_MS 5
 
 static void release_slot(struct dispatch *d, size_t at)
 {
@@ -29,6 +34,8 @@ static void collect(struct dispatch *d)
             release_slot(d, at);
             continue;
         }
+        if (d->acked_count == 0)
+            d->acked_since_ms = d->now_ms;
         d->acked = mem_grow(d->acked, &d->acked_cap, d->acked_count + 1, sizeof(d->acked[0]));
         d->acked[d->acked_count++] = at;
     }
@@ -64,6 +71,11 @@ static size_t free_place(struct dispatch *d)
     return SIZE_MAX;
 }
 
+static int64_t acks_due_ms(const struct dispatch *d)
+{
+    return d->acked_count > 0 ? d->acked_since_ms + ACKS_WAIT_MS : INT64_MAX;
+}
+
 bool publish_pick(struct dispatch *d)
 {
     if (d->mqtt == NULL)
@@ -84,7 +96,7 @@ bool publish_pick(struct dispatch *d)
             break;
         }
     }
-    return d->acked_count > 0;
+    return d->acked_count >= ACKS_MANY || acks_due_ms(d) <= d->now_ms;
 }
 
 void publish_go(struct dispatch *d, bool stored)
@@ -103,9 +115,8 @@ void publish_go(struct dispatch *d, bool stored)
 
 int64_t publish_next_due(const struct dispatch *d)
 {
-    if (d->acked_count > 0)
-        return INT64_MIN;
-    if (d->mqtt == NULL || mqtt_state(d->mqtt) != MQTT_READY || !mqtt_can_publish(d->mqtt))
-        return INT64_MAX;
-    return queue_next_due(d->bus->out.queue);
+    int64_t acks = acks_due_ms(d), next = INT64_MAX;
+    if (d->mqtt != NULL && mqtt_state(d->mqtt) == MQTT_READY && mqtt_can_publish(d->mqtt))
+        next = queue_next_due(d->bus->out.queue);
+    return acks < next ? acks : next;
 }
