@@ -23,6 +23,7 @@
 
 #define OUTCOMES 7 /* enum outcome, from 1 */
 #define PACKET_IDS 65536
+#define PACKET_RECORD (sizeof(uint16_t) + sizeof(uint64_t)) /* id and hash, as stored */
 #define POISON_DEATHS 2
 
 struct route_counts {
@@ -46,6 +47,7 @@ struct intake {
     struct route_counts *routes;
     struct packet *packets; /* PACKET_IDS */
     uint64_t packet_number, remembered;
+    uint16_t *recent;  /* the packet with number n is at n % remembered, when it still has that number */
     uint16_t *touched; /* packet ids of the open group */
     size_t touched_count, touched_cap;
     bool in_group, failed, stored;
@@ -101,11 +103,28 @@ static void restore_trigger(void *context, const char *route, struct span key, s
     route_set_restore(context, route, key, state);
 }
 
+static void note_packet(struct intake *intake, int packet_id, uint64_t hash)
+{
+    intake->packets[packet_id] = (struct packet){hash, ++intake->packet_number};
+    intake->recent[intake->packet_number % intake->remembered] = (uint16_t)packet_id;
+}
+
 static void restore_packet(void *context, int packet_id, int64_t hash)
 {
     struct intake *intake = context;
     if (packet_id > 0 && packet_id < PACKET_IDS)
-        intake->packets[packet_id] = (struct packet){(uint64_t)hash, ++intake->packet_number};
+        note_packet(intake, packet_id, (uint64_t)hash);
+}
+
+static void restore_record(void *context, struct span record)
+{
+    for (size_t at = 0; at + PACKET_RECORD <= record.len; at += PACKET_RECORD) {
+        uint16_t id;
+        int64_t hash;
+        memcpy(&id, record.data + at, sizeof(id));
+        memcpy(&hash, record.data + at + sizeof(id), sizeof(hash));
+        restore_packet(context, id, hash);
+    }
 }
 
 struct intake *intake_create(const struct intake_options *options, char **error)
@@ -119,12 +138,14 @@ struct intake *intake_create(const struct intake_options *options, char **error)
         init_route(intake, i);
     intake->packets = mem_alloc(PACKET_IDS * sizeof(intake->packets[0]));
     intake->remembered = 4 * (uint64_t)options->config->bus.receive_maximum;
+    intake->recent = mem_alloc(intake->remembered * sizeof(intake->recent[0]));
     intake->duplicates = metric_get(metric_family(METRIC_COUNTER, "busbar_bus_duplicates_total",
                                                   "Messages that the broker sent again and that were known.", ""));
     intake->unrouted =
         metric_get(metric_family(METRIC_COUNTER, "busbar_bus_unrouted_total", "Messages that no route matched.", ""));
     if (store_load_triggers(options->session, restore_trigger, options->routes) != 0 ||
-        store_recent_packets(options->session, (size_t)intake->remembered, restore_packet, intake) != 0) {
+        store_recent_packets(options->session, (size_t)intake->remembered, restore_packet, intake) != 0 ||
+        store_get_packets(options->session, restore_record, intake) != 0) {
         *error = mem_printf("the store could not be read: %s", store_error(options->session));
         intake_destroy(intake);
         return NULL;
@@ -145,13 +166,17 @@ void intake_destroy(struct intake *intake)
     pthread_mutex_destroy(&intake->rules);
     free(intake->routes);
     free(intake->packets);
+    free(intake->recent);
     free(intake->touched);
     free(intake->added);
     free(intake->counted);
     free(intake);
 }
 
-/* ---- duplicates of transport: the same packet id and content, sent again with DUP */
+/* ---- duplicates of transport: the same packet id and content, sent again with DUP.
+ * What was only counted must be known too: a reading that was ignored while its rule was tripped would
+ * fire when it comes again after the one that re-armed it. So each group that stores anything stores
+ * which packets were judged last; while nothing is stored, judging again does no harm. */
 
 static uint64_t message_hash(const struct message *message)
 {
@@ -172,10 +197,27 @@ static void remember_packet(struct intake *intake, const struct message *message
 {
     if (message->packet_id <= 0 || message->packet_id >= PACKET_IDS)
         return;
-    intake->packets[message->packet_id] = (struct packet){hash, ++intake->packet_number};
+    note_packet(intake, message->packet_id, hash);
     intake->touched =
         mem_grow(intake->touched, &intake->touched_cap, intake->touched_count + 1, sizeof(intake->touched[0]));
     intake->touched[intake->touched_count++] = (uint16_t)message->packet_id;
+}
+
+/* As many as the broker may have in flight to us. */
+static int store_packets(struct intake *intake)
+{
+    cleanup_buf struct buf record = {0};
+    uint64_t most = (uint64_t)intake->options.config->bus.receive_maximum;
+    uint64_t first = intake->packet_number > most ? intake->packet_number - most + 1 : 1;
+    for (uint64_t number = first; number <= intake->packet_number; number++) {
+        uint16_t id = intake->recent[number % intake->remembered];
+        const struct packet *packet = &intake->packets[id];
+        if (packet->number != number)
+            continue;
+        buf_append(&record, &id, sizeof(id));
+        buf_append(&record, &packet->hash, sizeof(packet->hash));
+    }
+    return store_put_packets(intake->options.session, buf_span(&record));
 }
 
 /* ---- storing one decision */
@@ -272,6 +314,7 @@ static void count_duplicate(struct intake *intake, const struct message *message
     const uint32_t *routes;
     size_t count = route_set_match(intake->options.routes, message, &routes);
     metric_add(intake->duplicates, 1);
+    note_packet(intake, message->packet_id, intake->hash); /* in flight still: among the newest again */
     for (size_t i = 0; i < count; i++)
         count_outcome(intake, routes[i], OUTCOME_DUPLICATE);
 }
@@ -353,7 +396,7 @@ int intake_flush(struct intake *intake)
 {
     pthread_mutex_lock(&intake->rules);
     int rc = intake->failed ? -1 : 0;
-    if (rc == 0 && intake->in_group)
+    if (rc == 0 && intake->in_group && (rc = store_packets(intake)) == 0)
         rc = store_commit(intake->options.session);
     bool accepted = rc == 0 && intake->added_count > 0;
     if (rc == 0) {

@@ -139,6 +139,9 @@ int store_count_deliveries(struct store_session *session,
 int store_recent_packets(struct store_session *session, size_t limit,
                          void (*each)(void *context, int packet_id, int64_t packet_hash), void *context);
 int store_forget_packets(struct store_session *session); /* the broker lost our session: ids start anew */
+/* Intake's own record of the packets it judged last, also of those that made no delivery. opaque */
+int store_put_packets(struct store_session *session, struct span record);
+int store_get_packets(struct store_session *session, void (*each)(void *context, struct span record), void *context);
 
 /* Counts the attempt and marks it in flight, before the plugin runs. */
 int store_start_attempt(struct store_session *session, int64_t seq, int64_t now_ms);

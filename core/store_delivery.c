@@ -293,6 +293,26 @@ int store_forget_packets(struct store_session *session)
     return sql_run(&sql);
 }
 
+int store_put_packets(struct store_session *session, struct span record)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_PUT_PACKETS) != 0)
+        return -1;
+    sql_put_bytes(&sql, record);
+    return sql_run(&sql);
+}
+
+int store_get_packets(struct store_session *session, void (*each)(void *context, struct span record), void *context)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_GET_PACKETS) != 0)
+        return -1;
+    int row;
+    while ((row = sql_row(&sql)) > 0)
+        each(context, sql_take_bytes(&sql));
+    return row;
+}
+
 /* ---- attempts and verdicts ---------------------------------------------------*/
 
 /* Runs what must change one row. */

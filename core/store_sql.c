@@ -134,6 +134,8 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     /* A mark, not an update: that would rewrite every delivery. */
     [SQL_FORGET_PACKETS] = "INSERT OR REPLACE INTO marks (name, value)"
                            " SELECT 'packets_forgotten', coalesce(max(seq), 0) FROM deliveries",
+    [SQL_PUT_PACKETS] = "INSERT OR REPLACE INTO marks (name, value) VALUES ('packets', ?)",
+    [SQL_GET_PACKETS] = "SELECT value FROM marks WHERE name = 'packets'",
     [SQL_START_ATTEMPT] = "UPDATE deliveries SET attempts = attempts + 1, in_flight = 1, attempted_ms = ?2"
                           " WHERE seq = ?1 AND " OPEN,
     /* What was over and is open again starts anew: an operator's retry is worth all its attempts. */

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import busbar_harness as harness
-from busbar_harness import command_route, wait_until
+from busbar_harness import command_route, hot_route, wait_until
 
 pytestmark = pytest.mark.slow
 KILLS = 20
@@ -163,3 +163,26 @@ def test_identical_new_messages_are_all_commands(busbar, sandbox, publisher):
         publisher.publish("plant/l1/m1/job", {"celsius": 1})
     wait_until(lambda: len(sandbox.tasks()) >= 5, 10)
     assert sandbox.counts()["distinct"] == 5
+
+
+def test_what_is_sent_again_after_a_death_does_not_fire_a_rule_again(tmp_path, broker, sandbox, make_proxy, make_busbar,
+                                                                     publisher):
+    """Also what was only counted is known: judged again, it would meet the state that came after it."""
+    proxy = make_proxy(broker.port)
+    daemon = make_busbar(harness.configuration(tmp_path, broker, {"mw": harness.mw_target(sandbox)}, [hot_route()],
+                                               bus={"url": f"mqtt://127.0.0.1:{proxy.port}"}))
+    received = "busbar_messages_received_total"
+    proxy.set(drop_up=True)  # no acknowledgement arrives
+    for celsius in (70, 91, 92, 70):  # ignored, fires, ignored, arms again
+        publisher.send("plant/l1/m1/temperature", {"celsius": celsius})
+    wait_until(lambda: daemon.metrics().sum(received) == 4 and len(sandbox.tasks()) == 1, 10)
+    daemon.kill()
+    proxy.cut()
+    proxy.heal()
+    daemon.start()
+    wait_until(lambda: daemon.metrics().sum(received) == 4, 10, "all four again")
+    publisher.publish("plant/l1/m1/temperature", {"celsius": 93})  # armed: fires
+    wait_until(lambda: len(sandbox.tasks()) >= 2, 10)
+    outcomes = daemon.metrics()
+    assert [outcomes.sum("busbar_messages_total", outcome=o) for o in ("duplicate", "accepted", "ignored")] == [4, 1, 0]
+    assert [task["body"]["description"].split()[2] for task in sandbox.tasks()] == ["91", "93"]
