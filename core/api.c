@@ -2,6 +2,7 @@
 #include "api.h"
 
 #include "api_json.h"
+#include "api_private.h"
 #include "clock.h"
 #include "dispatch.h"
 #include "intake.h"
@@ -16,13 +17,6 @@
 
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 1000
-
-struct call { /* one request on its way through a handler */
-    const struct api *api;
-    const struct api_request *request;
-    struct api_reply *reply;
-    const char *argument; /* the path's {id}, or NULL */
-};
 
 /* ---- replies */
 
@@ -55,7 +49,7 @@ void api_problem(struct api_reply *reply, int status, const char *detail)
     buf_putc(&reply->body, '}');
 }
 
-static void reply_json(struct call *call, struct json_object *value) /* takes */
+void api_reply_json(struct api_call *call, struct json_object *value) /* takes */
 {
     call->reply->status = 200;
     call->reply->content_type = "application/json";
@@ -63,23 +57,23 @@ static void reply_json(struct call *call, struct json_object *value) /* takes */
     json_object_put(value);
 }
 
-static void reply_store_failed(struct call *call)
+void api_reply_store_failed(struct api_call *call)
 {
     api_problem(call->reply, 503, store_error(call->api->session));
 }
 
 /* error: by address, so that it is read after the call that sets it, which may stand beside it in the arguments. */
-static void reply_done(struct call *call, int rc, const char *const *error)
+static void reply_done(struct api_call *call, int rc, const char *const *error)
 {
     if (rc == 0) {
-        reply_json(call, json_object_new_object());
+        api_reply_json(call, json_object_new_object());
         return;
     }
     bool missing = strncmp(*error, "no such", 7) == 0;
     api_problem(call->reply, missing ? 404 : 409, *error);
 }
 
-static bool need_daemon(struct call *call)
+static bool need_daemon(struct api_call *call)
 {
     if (call->api->dispatch != NULL)
         return true;
@@ -87,9 +81,21 @@ static bool need_daemon(struct call *call)
     return false;
 }
 
-static const char *query(const struct call *call, const char *name)
+const char *api_query(const struct api_call *call, const char *name)
 {
     return call->request->query != NULL ? call->request->query(call->request->context, name) : NULL;
+}
+
+bool api_read_limit(struct api_call *call, size_t *limit)
+{
+    int64_t number = PAGE_DEFAULT;
+    const char *text = api_query(call, "limit");
+    if (text != NULL && !number_parse_int(span_of(text), 1, PAGE_MAX, &number)) {
+        api_problem(call->reply, 400, "limit is a number from 1 to 1000");
+        return false;
+    }
+    *limit = (size_t)number;
+    return true;
 }
 
 struct paging {
@@ -97,17 +103,12 @@ struct paging {
     int64_t cursor;
 };
 
-/* The page that is asked for. False: it was nonsense, and the reply says so. */
-static bool read_paging(struct call *call, struct paging *paging)
+static bool read_paging(struct api_call *call, struct paging *paging)
 {
-    int64_t limit = PAGE_DEFAULT;
-    const char *text = query(call, "limit");
-    if (text != NULL && !number_parse_int(span_of(text), 1, PAGE_MAX, &limit)) {
-        api_problem(call->reply, 400, "limit is a number from 1 to 1000");
+    *paging = (struct paging){0};
+    if (!api_read_limit(call, &paging->limit))
         return false;
-    }
-    *paging = (struct paging){(size_t)limit, 0};
-    text = query(call, "cursor");
+    const char *text = api_query(call, "cursor");
     if (text != NULL && !number_parse_int(span_of(text), 0, INT64_MAX, &paging->cursor)) {
         api_problem(call->reply, 400, "cursor is what the last page's `next` said");
         return false;
@@ -117,14 +118,14 @@ static bool read_paging(struct call *call, struct paging *paging)
 
 /* ---- health */
 
-static void get_healthz(struct call *call)
+static void get_healthz(struct api_call *call)
 {
     call->reply->status = 200;
     call->reply->content_type = "text/plain; charset=utf-8";
     buf_puts(&call->reply->body, "ok\n");
 }
 
-static void get_readyz(struct call *call)
+static void get_readyz(struct api_call *call)
 {
     const char *why = call->api->ready != NULL ? call->api->ready(call->api->context) : "the daemon is down";
     call->reply->status = why == NULL ? 200 : 503;
@@ -132,7 +133,7 @@ static void get_readyz(struct call *call)
     buf_printf(&call->reply->body, "%s\n", why == NULL ? "ready" : why);
 }
 
-static void get_metrics(struct call *call)
+static void get_metrics(struct api_call *call)
 {
     metric_set(metric_get(metric_family(METRIC_GAUGE, "busbar_store_bytes", "Size of the store on disk.", "")),
                (double)store_bytes(call->api->store));
@@ -161,7 +162,7 @@ static int count_queue(const struct api *api, struct json_object *queue)
     return api->dispatch != NULL ? 0 : store_count_deliveries(api->session, add_count, queue);
 }
 
-static void get_status(struct call *call)
+static void get_status(struct api_call *call)
 {
     const struct api *api = call->api;
     struct json_object *status = json_object_new_object(), *queue = json_object_new_object(),
@@ -178,14 +179,14 @@ static void get_status(struct call *call)
     if (count_queue(api, queue) != 0) {
         json_object_put(queue);
         json_object_put(status);
-        reply_store_failed(call);
+        api_reply_store_failed(call);
         return;
     }
     json_object_object_add(status, "queue", queue);
     json_put_int(status, "store_bytes", store_bytes(api->store));
     json_object_object_add(status, "targets", api->dispatch != NULL ? dispatch_describe(api->dispatch) : NULL);
     json_object_object_add(status, "routes", api->intake != NULL ? intake_describe(api->intake) : NULL);
-    reply_json(call, status);
+    api_reply_json(call, status);
 }
 
 /* ---- deliveries */
@@ -222,17 +223,17 @@ static struct json_object *finish_page(struct page *page)
     return list;
 }
 
-static void get_deliveries(struct call *call)
+static void get_deliveries(struct api_call *call)
 {
     struct paging paging;
     if (!read_paging(call, &paging))
         return;
     struct page page = {.api = call->api, .items = json_object_new_array(), .limit = paging.limit};
-    const struct delivery_filter filter = {.target = query(call, "target"),
-                                           .route = query(call, "route"),
-                                           .state = query(call, "state"),
-                                           .code = query(call, "code"),
-                                           .lane = query(call, "lane"),
+    const struct delivery_filter filter = {.target = api_query(call, "target"),
+                                           .route = api_query(call, "route"),
+                                           .state = api_query(call, "state"),
+                                           .code = api_query(call, "code"),
+                                           .lane = api_query(call, "lane"),
                                            .before_seq = paging.cursor,
                                            .limit = page.limit + 1};
     enum delivery_state state;
@@ -244,10 +245,10 @@ static void get_deliveries(struct call *call)
     }
     if (store_list_deliveries(call->api->session, &filter, add_delivery, &page) != 0) {
         json_object_put(page.items);
-        reply_store_failed(call);
+        api_reply_store_failed(call);
         return;
     }
-    reply_json(call, finish_page(&page));
+    api_reply_json(call, finish_page(&page));
 }
 
 struct whole {
@@ -271,12 +272,12 @@ static void add_audit(void *context, const struct audit *audit)
     }
 }
 
-static void get_delivery(struct call *call)
+static void get_delivery(struct api_call *call)
 {
     struct whole whole = {call->api, NULL};
     struct page history = {.limit = PAGE_MAX};
     if (store_find_delivery(call->api->session, call->argument, show_delivery, &whole) != 0) {
-        reply_store_failed(call);
+        api_reply_store_failed(call);
         return;
     }
     if (whole.delivery == NULL) {
@@ -286,29 +287,29 @@ static void get_delivery(struct call *call)
     history.items = json_object_new_array();
     store_list_audit(call->api->session, call->argument, 0, 0, PAGE_MAX, add_audit, &history);
     json_object_object_add(whole.delivery, "history", history.items);
-    reply_json(call, whole.delivery);
+    api_reply_json(call, whole.delivery);
 }
 
 typedef int delivery_verb(struct dispatch *dispatch, const char *id, const char **error);
 
-static void act(struct call *call, delivery_verb *verb)
+static void act(struct api_call *call, delivery_verb *verb)
 {
     const char *error = "";
     if (need_daemon(call))
         reply_done(call, verb(call->api->dispatch, call->argument, &error), &error);
 }
 
-static void post_retry(struct call *call)
+static void post_retry(struct api_call *call)
 {
     act(call, dispatch_retry);
 }
 
-static void post_discard(struct call *call)
+static void post_discard(struct api_call *call)
 {
     act(call, dispatch_discard);
 }
 
-static void post_approve(struct call *call)
+static void post_approve(struct api_call *call)
 {
     act(call, dispatch_approve);
 }
@@ -336,10 +337,10 @@ static void map_again(void *context, const struct delivery *delivery)
 }
 
 /* With a body: that. Without: the message mapped again through the current route. */
-static void post_edit(struct call *call)
+static void post_edit(struct api_call *call)
 {
     const char *error = "";
-    struct remap remap = {.api = call->api, .route = query(call, "route")};
+    struct remap remap = {.api = call->api, .route = api_query(call, "route")};
     if (!need_daemon(call))
         return;
     if (call->request->body.len > 0) {
@@ -347,7 +348,7 @@ static void post_edit(struct call *call)
         return;
     }
     if (store_find_delivery(call->api->session, call->argument, map_again, &remap) != 0)
-        reply_store_failed(call);
+        api_reply_store_failed(call);
     else if (!remap.found)
         api_problem(call->reply, 404, "no such delivery");
     else if (!remap.mapped)
@@ -360,52 +361,52 @@ static void post_edit(struct call *call)
 
 /* ---- targets, routes, audit */
 
-static void reply_list(struct call *call, struct json_object *items) /* takes */
+static void reply_list(struct api_call *call, struct json_object *items) /* takes */
 {
     struct json_object *list = json_object_new_object();
     json_object_object_add(list, "items", items);
     json_object_object_add(list, "next", NULL);
-    reply_json(call, list);
+    api_reply_json(call, list);
 }
 
-static void get_targets(struct call *call)
+static void get_targets(struct api_call *call)
 {
     if (need_daemon(call))
         reply_list(call, dispatch_describe(call->api->dispatch));
 }
 
-static void get_routes(struct call *call)
+static void get_routes(struct api_call *call)
 {
     if (need_daemon(call))
         reply_list(call, intake_describe(call->api->intake));
 }
 
-static void post_hold(struct call *call)
+static void post_hold(struct api_call *call)
 {
     const char *error = "";
     if (need_daemon(call))
-        reply_done(
-            call,
-            dispatch_hold(call->api->dispatch, call->argument, query(call, "operation"), query(call, "reason"), &error),
-            &error);
-}
-
-static void post_resume(struct call *call)
-{
-    const char *error = "";
-    if (need_daemon(call))
-        reply_done(call, dispatch_resume(call->api->dispatch, call->argument, query(call, "operation"), &error),
+        reply_done(call,
+                   dispatch_hold(call->api->dispatch, call->argument, api_query(call, "operation"),
+                                 api_query(call, "reason"), &error),
                    &error);
 }
 
-static void get_audit(struct call *call)
+static void post_resume(struct api_call *call)
+{
+    const char *error = "";
+    if (need_daemon(call))
+        reply_done(call, dispatch_resume(call->api->dispatch, call->argument, api_query(call, "operation"), &error),
+                   &error);
+}
+
+static void get_audit(struct api_call *call)
 {
     struct paging paging;
     if (!read_paging(call, &paging))
         return;
     struct page page = {.api = call->api, .items = json_object_new_array(), .limit = paging.limit};
     int64_t since_ms = 0, ago_ms;
-    const char *since = query(call, "since");
+    const char *since = api_query(call, "since");
     if (since != NULL && number_parse_duration(span_of(since), &ago_ms))
         since_ms = clock_wall_ms() - ago_ms;
     else if (since != NULL && !clock_parse(span_of(since), &since_ms)) {
@@ -413,18 +414,18 @@ static void get_audit(struct call *call)
         api_problem(call->reply, 400, "since is a duration such as 1h, or an RFC 3339 time");
         return;
     }
-    if (store_list_audit(call->api->session, query(call, "id"), since_ms, paging.cursor, page.limit + 1, add_audit,
+    if (store_list_audit(call->api->session, api_query(call, "id"), since_ms, paging.cursor, page.limit + 1, add_audit,
                          &page) != 0) {
         json_object_put(page.items);
-        reply_store_failed(call);
+        api_reply_store_failed(call);
         return;
     }
-    reply_json(call, finish_page(&page));
+    api_reply_json(call, finish_page(&page));
 }
 
-static void get_openapi(struct call *call);
+static void get_openapi(struct api_call *call);
 
-static void get_root(struct call *call)
+static void get_root(struct api_call *call)
 {
     call->reply->status = 200;
     call->reply->content_type = "text/plain; charset=utf-8";
@@ -436,7 +437,7 @@ static void get_root(struct call *call)
 
 static const struct endpoint {
     const char *method, *path;
-    void (*run)(struct call *call);
+    void (*run)(struct api_call *call);
     const char *help;
     const char *parameters; /* of the query, parted by blanks */
 } endpoints[] = {
@@ -458,6 +459,9 @@ static const struct endpoint {
     {"POST", "/api/v1/targets/{id}/hold", post_hold, "Sends nothing until it is resumed.", "operation reason"},
     {"POST", "/api/v1/targets/{id}/resume", post_resume, "Goes on.", "operation"},
     {"GET", "/api/v1/routes", get_routes, "Routes and their ledger.", ""},
+    {"GET", "/api/v1/orders", api_get_orders, "Work orders, the common record of what is known.",
+     "target limit cursor"},
+    {"GET", "/api/v1/orders/{id}", api_get_order, "One work order, by its common id.", ""},
     {"GET", "/api/v1/audit", get_audit, "Who did what, newest first.", "id since limit cursor"},
 };
 #define ENDPOINTS (sizeof(endpoints) / sizeof(endpoints[0]))
@@ -498,7 +502,7 @@ static void describe_endpoint(struct json_object *paths, const struct endpoint *
     json_object_object_add(path, strcmp(endpoint->method, "GET") == 0 ? "get" : "post", operation);
 }
 
-static void get_openapi(struct call *call)
+static void get_openapi(struct api_call *call)
 {
     struct json_object *root = json_object_new_object(), *info = json_object_new_object(),
                        *paths = json_object_new_object();
@@ -509,7 +513,7 @@ static void get_openapi(struct call *call)
     for (size_t i = 0; i < ENDPOINTS; i++)
         describe_endpoint(paths, &endpoints[i]);
     json_object_object_add(root, "paths", paths);
-    reply_json(call, root);
+    api_reply_json(call, root);
 }
 
 /* True when the path fits; *argument gets the {id} segment (gives). */
@@ -544,7 +548,7 @@ void api_handle(const struct api *api, const struct api_request *request, struct
         known = true;
         if (strcmp(endpoints[i].method, method) != 0)
             continue;
-        struct call call = {api, request, reply, argument};
+        struct api_call call = {api, request, reply, argument};
         endpoints[i].run(&call);
         return;
     }

@@ -1,0 +1,26 @@
+/* Shared by the files of the API: one request on its way through a handler. */
+#ifndef BUSBAR_API_PRIVATE_H
+#define BUSBAR_API_PRIVATE_H
+
+#include "api.h"
+
+struct json_object;
+
+struct api_call {
+    const struct api *api;
+    const struct api_request *request;
+    struct api_reply *reply;
+    const char *argument; /* the path's {id}, or NULL */
+};
+
+void api_reply_json(struct api_call *call, struct json_object *value); /* takes */
+void api_reply_store_failed(struct api_call *call);
+const char *api_query(const struct api_call *call, const char *name); /* NULL when absent */
+
+bool api_read_limit(struct api_call *call, size_t *limit); /* false: the reply says what is wrong */
+
+/* api_orders.c */
+void api_get_orders(struct api_call *call);
+void api_get_order(struct api_call *call);
+
+#endif

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The work-order read model and the audit, as people and programs ask for them (FV-12, FV-16)."""
+
+from busbar_harness import wait_until
+
+
+def test_orders_are_listed_shown_and_paged(busbar, sandbox, publisher):  # FV-01, FV-12
+    daemon = busbar(life={"scheduled": 0})
+    for n in range(5):
+        publisher.send(f"plant/l1/m{n}/job", {"celsius": n})
+    publisher.flush()
+    wait_until(lambda: [o for o in daemon.json("orders", "list")["items"] if o["source_work_order_id"]][4:], 10)
+    items = daemon.json("orders", "list")["items"]
+    assert sorted(o["asset_ref"] for o in items) == [f"m{n}" for n in range(5)]
+    assert {o["common_status"] for o in items} == {"assigned"} and {o["provider_id"] for o in items} == {"mw"}
+    shown = daemon.json("orders", "show", items[0]["common_work_order_id"])
+    assert shown == items[0]
+    assert daemon.json("queue", "show", shown["delivery"])["order"] == shown["common_work_order_id"]
+    seen, path = [], "orders?limit=2"
+    while path:
+        page = daemon.api("GET", path).json
+        seen += [o["common_work_order_id"] for o in page["items"]]
+        path = f"orders?limit=2&cursor={page['next']}" if page["next"] else None
+    assert sorted(seen) == sorted(o["common_work_order_id"] for o in items)
+    assert "m3" in daemon.cli("orders", "list").stdout
+    assert daemon.json("orders", "list", "--target", "nobody")["items"] == []  # FV-09a
+    daemon.cli("orders", "show", "no-such-id", expect=1)
+    daemon.cli("orders", "paint", expect=2)
+    assert daemon.terminate() == 0
+    assert len(daemon.json("orders", "list")["items"]) == 5, "readable when the daemon is down"
+
+
+def test_the_audit_tells_who_did_what(busbar, sandbox, publisher):  # FV-09b, FV-16
+    daemon = busbar()
+    daemon.cli("targets", "hold", "mw", "--reason", "upgrade")
+    publisher.publish("plant/l1/m1/job", {"celsius": 1})
+    daemon.cli("targets", "resume", "mw")
+    wait_until(lambda: daemon.deliveries(state="delivered"), 10)
+    (delivery,) = daemon.deliveries(state="delivered")
+    told = [(a["who"], a["what"], a["outcome"]) for a in daemon.json("audit", "--since", "1h")["items"]]
+    assert told == [("busbar", "attempt", "delivered"), ("operator", "resume", "resumed"), ("operator", "hold", "held")]
+    (mine,) = daemon.json("audit", "--id", delivery["id"])["items"]
+    assert mine["what"] == "attempt" and mine["operation"] == "task.schedule" and mine["route"] == "job"
+    assert "upgrade" in daemon.cli("audit").stdout
+    daemon.cli("audit", "--since", "yesterday", expect=1)
