@@ -117,6 +117,12 @@ static void subscribed(struct mqtt *mqtt)
     log_info("bus ready", "url", mqtt->options->urls[mqtt->url], NULL);
 }
 
+/* mosquitto 2.0 keeps a session over its restart but forgets the session's shared subscriptions. */
+static bool must_ask_again(const struct mqtt_options *options)
+{
+    return options->filter_count > 0 && strncmp(options->filters[0], "$share/", 7) == 0;
+}
+
 static void opened(struct mqtt *mqtt, bool session, int64_t now_ms)
 {
     const struct mqtt_options *options = mqtt->options;
@@ -127,7 +133,7 @@ static void opened(struct mqtt *mqtt, bool session, int64_t now_ms)
     mqtt->open = mqtt->ever_open = true;
     mqtt->opened_ms = mqtt->alive_ms = now_ms;
     mqtt->due_ms = now_ms + options->connect_timeout_ms;
-    mqtt->confirmed = mqtt->confirmed && session;
+    mqtt->confirmed = mqtt->confirmed && session && !must_ask_again(options);
     if (mqtt->confirmed) { /* the broker remembers; in 3.1.1 asking again would bring all retained messages again */
         pthread_mutex_lock(&mqtt->lock);
         if (mqtt->state == MQTT_SUBSCRIBING)

@@ -186,3 +186,16 @@ def test_what_is_sent_again_after_a_death_does_not_fire_a_rule_again(tmp_path, b
     outcomes = daemon.metrics()
     assert [outcomes.sum("busbar_messages_total", outcome=o) for o in ("duplicate", "accepted", "ignored")] == [4, 1, 0]
     assert [task["body"]["description"].split()[2] for task in sandbox.tasks()] == ["91", "93"]
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_a_shared_subscription_outlives_the_broker(busbar, broker, sandbox, publisher, version):
+    """mosquitto 2.0 says that the session is there and has forgotten what it shares."""
+    daemon = busbar([command_route()], bus={"url": broker.url, "share": "plant", "version": version})
+    broker.stop()
+    wait_until(lambda: not daemon.ready(), 10)
+    broker.start()
+    daemon.wait_ready()
+    wait_until(publisher.client.is_connected, 10)
+    publisher.publish("plant/l1/m1/job", {"celsius": 1})
+    wait_until(lambda: len(sandbox.tasks()) == 1, 10, "the message after the broker's restart")
