@@ -48,6 +48,7 @@ struct json_object *api_delivery(const struct delivery *delivery, const char *he
     json_put_text(object, "lane", delivery->lane);
     json_put_text(object, "state", delivery_state_name(delivery->state));
     json_put_int(object, "attempts", delivery->attempts);
+    json_put_int(object, "repeats", delivery->repeats);
     json_object_object_add(object, "in_flight", json_object_new_boolean(delivery->in_flight));
     json_object_object_add(object, "uncertain", json_object_new_boolean(delivery->uncertain));
     json_object_object_add(object, "unconfirmed", json_object_new_boolean(delivery->unconfirmed));

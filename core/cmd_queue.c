@@ -94,6 +94,7 @@ static void print_delivery(struct json_object *delivery)
                                             {"class", "/error/class"},
                                             {"code", "/error/code"},
                                             {"error", "/error/message"},
+                                            {"repeats", "/repeats"},
                                             {"fields", "/error/rejected_fields"},
                                             {"request id", "/error/request_id"},
                                             {"do next", "/error/owner_action"}};

@@ -48,13 +48,18 @@ int64_t dispatch_total(enum delivery_state state)
     return atomic_load(&totals[state]);
 }
 
-void dispatch_count_added(const char *route, const char *target, enum delivery_state state)
+static void count_begun(const char *route, const char *target)
 {
-    count_state(route, target, state, 1);
     metric_add(metric_get(metric_family(METRIC_COUNTER, "busbar_deliveries_accepted_total",
                                         "Deliveries that began here: the outbox ledger's left side.", "route,target"),
                           route, target),
                1);
+}
+
+void dispatch_count_added(const char *route, const char *target, enum delivery_state state)
+{
+    count_state(route, target, state, 1);
+    count_begun(route, target);
     if (!delivery_state_is_open(state))
         count_moved(route, target, 0, state);
 }
@@ -65,6 +70,12 @@ static void count_verdict(const char *route, const char *target, const char *ver
     metric_add(metric_get(metric_family(METRIC_COUNTER, "busbar_deliveries_total", help, "route,target,verdict"), route,
                           target, verdict),
                1);
+}
+
+void dispatch_count_merged(const char *route, const char *target)
+{
+    count_begun(route, target);
+    count_verdict(route, target, "merged");
 }
 
 void count_moved(const char *route, const char *target, enum delivery_state from, enum delivery_state to)

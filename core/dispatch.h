@@ -56,6 +56,8 @@ void dispatch_alert(struct dispatch *dispatch, const char *kind, const char *tar
 struct json_object *dispatch_describe(const struct dispatch *dispatch);
 bool dispatch_is_held(const struct dispatch *dispatch, const char *target);
 
+/* Counts a dead letter that was only counted on another one. Any thread. */
+void dispatch_count_merged(const char *route, const char *target);
 /* Counts a delivery that someone else added (intake, door): gauges and the ledger's left side. Any thread. */
 int64_t dispatch_total(enum delivery_state state); /* open ones and dead letters; any thread */
 void dispatch_count_added(const char *route, const char *target, enum delivery_state state);

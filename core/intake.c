@@ -26,7 +26,18 @@
 #define PACKET_RECORD (sizeof(uint16_t) + sizeof(uint64_t)) /* id and hash, as stored */
 #define POISON_DEATHS 2
 
+#define COMPLAINTS 8  /* reasons of a route that are told apart */
+#define KEPT_WHOLE 10 /* dead letters of one reason and minute */
+
+struct complaint {
+    uint64_t reason;
+    int64_t minute, seq; /* seq: of the last whole dead letter */
+    int kept;
+};
+
 struct route_counts {
+    struct complaint complaints[COMPLAINTS];
+    size_t next_complaint;
     struct metric *metrics[OUTCOMES];
     int64_t pending[OUTCOMES]; /* of the open group */
     struct metric *received;
@@ -54,7 +65,7 @@ struct intake {
     uint64_t poison; /* hash of a message that killed the process */
     struct added {   /* deliveries of the open group, for the gauges after the commit */
         size_t route;
-        enum delivery_state state;
+        enum delivery_state state; /* 0: counted on another one */
     } * added;
     size_t added_count, added_cap;
     size_t *counted; /* routes with pending counts */
@@ -244,6 +255,41 @@ static char *user_properties(const struct message *message)
     return buf_steal(&text);
 }
 
+static void note_added(struct intake *intake, size_t route, enum delivery_state state)
+{
+    intake->added = mem_grow(intake->added, &intake->added_cap, intake->added_count + 1, sizeof(intake->added[0]));
+    intake->added[intake->added_count++] = (struct added){route, state};
+}
+
+/* What a route could not map for one reason within one minute. */
+static struct complaint *find_complaint(struct intake *intake, const struct route_decision *decision)
+{
+    struct route_counts *counts = &intake->routes[decision->route];
+    uint64_t reason = digest_fast(span_of(decision->reason), 0);
+    int64_t minute = intake->steady_ms / 60000;
+    for (size_t i = 0; i < COMPLAINTS; i++)
+        if (counts->complaints[i].reason == reason && counts->complaints[i].minute == minute)
+            return &counts->complaints[i];
+    struct complaint *oldest = &counts->complaints[counts->next_complaint++ % COMPLAINTS];
+    *oldest = (struct complaint){.reason = reason, .minute = minute};
+    return oldest;
+}
+
+/* A broken sensor must not fill the store: after some whole dead letters, the rest of the minute is
+ * counted on the last of them. Answers 1: counted; 0: to be kept whole; -1: the store failed. */
+static int count_on_another(struct intake *intake, const struct route_decision *decision)
+{
+    struct complaint *complaint = find_complaint(intake, decision);
+    bool counted = false;
+    if (complaint->kept < KEPT_WHOLE)
+        return 0;
+    if (store_repeat_delivery(intake->options.session, complaint->seq, &counted) != 0)
+        return -1;
+    if (counted)
+        note_added(intake, decision->route, 0); /* 0: merged */
+    return counted ? 1 : 0;
+}
+
 static int store_decision(struct intake *intake, const struct route_decision *decision)
 {
     const struct message *message = intake->message;
@@ -276,10 +322,17 @@ static int store_decision(struct intake *intake, const struct route_decision *de
             .message = decision->reason,
             .owner_action = "mend the message's source or the route, then `busbar queue edit` or `discard`"};
     }
+    int merged = invalid ? count_on_another(intake, decision) : 0;
+    if (merged != 0)
+        return merged > 0 ? 0 : -1;
     if (store_add_delivery(intake->options.session, &delivery) != 0)
         return -1;
-    intake->added = mem_grow(intake->added, &intake->added_cap, intake->added_count + 1, sizeof(intake->added[0]));
-    intake->added[intake->added_count++] = (struct added){decision->route, delivery.state};
+    note_added(intake, decision->route, delivery.state);
+    if (invalid) {
+        struct complaint *complaint = find_complaint(intake, decision);
+        complaint->kept++;
+        complaint->seq = delivery.seq;
+    }
     return 0;
 }
 
@@ -370,6 +423,7 @@ static void take_back(struct intake *intake)
     for (size_t i = 0; i < intake->counted_count; i++) {
         struct route_counts *counts = &intake->routes[intake->counted[i]];
         memset(counts->pending, 0, sizeof(counts->pending));
+        memset(counts->complaints, 0, sizeof(counts->complaints)); /* their rows are gone */
         counts->pending_received = 0;
     }
 }
@@ -388,7 +442,10 @@ static void count_group(struct intake *intake)
     }
     for (size_t i = 0; i < intake->added_count; i++) {
         const struct config_route *route = &intake->options.config->routes[intake->added[i].route];
-        dispatch_count_added(route->name, route->target, intake->added[i].state);
+        if (intake->added[i].state == 0)
+            dispatch_count_merged(route->name, route->target);
+        else
+            dispatch_count_added(route->name, route->target, intake->added[i].state);
     }
 }
 

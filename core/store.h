@@ -84,6 +84,7 @@ struct delivery {
     const char *order_id; /* common work order id, or NULL */
     int64_t accepted_ms, due_ms, ended_ms /* 0: open */;
     int attempts;
+    int64_t repeats;     /* a dead letter that stands for as many more like it */
     bool in_flight;      /* an attempt began and has no verdict: found so at start, its outcome is uncertain */
     bool uncertain;      /* an attempt was sent, its answer lost */
     bool unconfirmed;    /* delivered by 202 */
@@ -143,6 +144,8 @@ int store_forget_packets(struct store_session *session); /* the broker lost our 
 int store_put_packets(struct store_session *session, struct span record);
 int store_get_packets(struct store_session *session, void (*each)(void *context, struct span record), void *context);
 
+/* Another dead letter like this one: counted, not kept. *counted false: it is no dead letter any more. */
+int store_repeat_delivery(struct store_session *session, int64_t seq, bool *counted);
 /* Counts the attempt and marks it in flight, before the plugin runs. */
 int store_start_attempt(struct store_session *session, int64_t seq, int64_t now_ms);
 

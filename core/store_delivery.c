@@ -159,6 +159,7 @@ static struct delivery take_delivery(struct sql *sql)
     delivery.due_ms = sql_take_int(sql);
     delivery.ended_ms = sql_take_int(sql);
     delivery.attempts = (int)sql_take_int(sql);
+    delivery.repeats = sql_take_int(sql);
     delivery.in_flight = sql_take_int(sql) != 0;
     delivery.uncertain = sql_take_int(sql) != 0;
     delivery.unconfirmed = sql_take_int(sql) != 0;
@@ -322,6 +323,18 @@ static int run_on_one(struct sql *sql, int64_t seq, const char *kind)
         return -1;
     if (sql_changed(sql) != 1)
         return session_fail(sql->session, "no %s has the number %" PRId64, kind, seq);
+    return 0;
+}
+
+int store_repeat_delivery(struct store_session *session, int64_t seq, bool *counted)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_REPEAT) != 0)
+        return -1;
+    sql_put_int(&sql, seq);
+    if (sql_run(&sql) != 0)
+        return -1;
+    *counted = sql_changed(&sql) == 1;
     return 0;
 }
 

@@ -35,7 +35,7 @@ const char *const sql_migrations[] = {
     " id TEXT NOT NULL UNIQUE,"
     " kind INTEGER NOT NULL, state INTEGER NOT NULL,"
     " accepted_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL, attempted_ms INTEGER NOT NULL,"
-    " attempts INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL, repeats INTEGER NOT NULL DEFAULT 0,"
     " in_flight INTEGER NOT NULL, uncertain INTEGER NOT NULL, unconfirmed INTEGER NOT NULL, retained INTEGER NOT NULL,"
     " packet_id INTEGER NOT NULL, packet_hash INTEGER NOT NULL,"
     " target TEXT NOT NULL, route TEXT, operation TEXT, lane TEXT, order_id TEXT, topic TEXT,"
@@ -76,7 +76,7 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
 
 /* The columns of a whole delivery, in the order that read_delivery expects: the row, then the rest. */
 #define DELIVERY                                                                                                   \
-    "d.seq, d.id, d.kind, d.state, d.accepted_ms, d.due_ms, d.ended_ms, d.attempts, d.in_flight,"                  \
+    "d.seq, d.id, d.kind, d.state, d.accepted_ms, d.due_ms, d.ended_ms, d.attempts, d.repeats, d.in_flight,"       \
     " d.uncertain, d.unconfirmed, d.retained, d.packet_id, d.packet_hash, d.target, d.route, d.operation, d.lane," \
     " d.order_id, d.topic, d.error_class, d.error_code, d.error_message, d.http_status, d.request_id,"             \
     " d.rejected_fields, d.owner_action, d.merged_into"
@@ -136,6 +136,7 @@ const char *const sql_texts[SQL_STATEMENTS] = {
                            " SELECT 'packets_forgotten', coalesce(max(seq), 0) FROM deliveries",
     [SQL_PUT_PACKETS] = "INSERT OR REPLACE INTO marks (name, value) VALUES ('packets', ?)",
     [SQL_GET_PACKETS] = "SELECT value FROM marks WHERE name = 'packets'",
+    [SQL_REPEAT] = "UPDATE deliveries SET repeats = repeats + 1 WHERE seq = ? AND state = 5",
     [SQL_START_ATTEMPT] = "UPDATE deliveries SET attempts = attempts + 1, in_flight = 1, attempted_ms = ?2"
                           " WHERE seq = ?1 AND " OPEN,
     /* What was over and is open again starts anew: an operator's retry is worth all its attempts. */

@@ -155,3 +155,21 @@ def test_lists_are_paged(busbar, sandbox, publisher):  # settled 28
         seen += [d["id"] for d in page["items"]]
         path = f"deliveries?limit=10&cursor={page['next']}" if page["next"] else None
     assert len(seen) == len(set(seen)) == 25
+
+
+def test_a_broken_sensor_does_not_fill_the_store(busbar, sandbox, publisher):  # settled 12
+    daemon = busbar([command_route(key="${.n}")])
+    for _ in range(2):  # within one minute or two: at most 10 whole ones each
+        for n in range(500):
+            publisher.send("plant/l1/m1/job", {"celsius": n})  # no .n: cannot be mapped
+    publisher.flush()
+    wait_until(lambda: daemon.metrics().sum("busbar_messages_total", outcome="invalid") == 1000, 10)
+    letters = daemon.deliveries(state="rejected")
+    assert 10 <= len(letters) <= 20
+    shown = [daemon.json("queue", "show", d["id"]) for d in letters]
+    assert sum(1 + d["repeats"] for d in shown) == 1000, "counted exactly"
+    assert all(d["error"]["code"] == "mapping_failed" for d in shown)
+    metrics = daemon.metrics()
+    ended = {v: metrics.sum("busbar_deliveries_total", route="job", verdict=v) for v in ("rejected", "merged")}
+    assert ended["rejected"] == len(letters) and ended["merged"] == 1000 - len(letters)
+    assert metrics.sum("busbar_deliveries_accepted_total", route="job") == 1000
