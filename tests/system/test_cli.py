@@ -8,7 +8,7 @@ import pytest
 
 from busbar_harness import BINARY, command_route, hot_route, wait_until
 
-VERBS = ["run", "check", "try", "status", "targets", "queue", "orders", "audit", "plugins"]
+VERBS = ["run", "check", "try", "status", "targets", "queue", "orders", "audit", "store", "plugins"]
 
 
 def call(*arguments):

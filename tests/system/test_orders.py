@@ -43,3 +43,21 @@ def test_the_audit_tells_who_did_what(busbar, sandbox, publisher):  # FV-09b, FV
     assert mine["what"] == "attempt" and mine["operation"] == "task.schedule" and mine["route"] == "job"
     assert "upgrade" in daemon.cli("audit").stdout
     daemon.cli("audit", "--since", "yesterday", expect=1)
+
+
+def test_the_store_is_backed_up_while_it_runs_and_restored(busbar, sandbox, publisher):  # settled 26
+    daemon = busbar()
+    daemon.cli("targets", "hold", "mw")
+    for n in range(50):
+        publisher.send("plant/l1/m1/job", {"celsius": n})
+    publisher.flush()
+    wait_until(lambda: daemon.metrics().sum("busbar_deliveries", target="mw", state="pending") == 50, 10)
+    copy = daemon.folder / "copy.db"
+    daemon.cli("store", "backup", str(copy))
+    daemon.cli("store", "backup", str(copy), expect=1)  # never over a file
+    assert daemon.terminate() == 0
+    daemon.config["store"]["path"] = str(copy)
+    daemon.write()
+    daemon.start()
+    daemon.cli("targets", "resume", "mw")
+    wait_until(lambda: len(sandbox.tasks()) == 50, 10, "all of the copy")
