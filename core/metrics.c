@@ -2,7 +2,7 @@
 /* Families and metrics are made rarely and under one mutex; they are never freed while the process
  * lives, so that a pointer once handed out may be used from any thread without a lock. A metric that is
  * there is found by the hash of its label values, and its text is made once: some are looked up for each
- * delivery. */
+ * delivery. New ones are put in order when somebody asks: ten thousand routes make sixty thousand at start. */
 #include "metrics.h"
 
 #include "digest.h"
@@ -20,7 +20,7 @@ static const double bucket_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 
 #define BUCKETS (sizeof(bucket_bounds) / sizeof(bucket_bounds[0]))
 
 struct metric {
-    struct metric *next;     /* by labels */
+    struct metric *next;     /* by labels, once sorted */
     struct metric *neighbor; /* in the same place of the table */
     uint64_t hash;
     char *values[LABELS_MAX];
@@ -38,6 +38,7 @@ struct metric_family {
     char *label_names[LABELS_MAX];
     size_t label_count;
     struct metric *metrics;
+    bool unsorted;
     struct metric **table; /* by hash; its size is a power of two and not below the number of metrics */
     size_t table_size, metric_count;
 };
@@ -137,11 +138,9 @@ static struct metric *add(struct metric_family *family, const char *const *value
     metric->kind = family->kind;
     if (family->kind == METRIC_HISTOGRAM)
         metric->buckets = mem_alloc(sizeof(metric->buckets[0]) * BUCKETS);
-    struct metric **at = &family->metrics;
-    while (*at != NULL && strcmp((*at)->labels, metric->labels) < 0)
-        at = &(*at)->next;
-    metric->next = *at;
-    *at = metric;
+    metric->next = family->metrics;
+    family->metrics = metric;
+    family->unsorted = true;
     index_metric(family, metric);
     return metric;
 }
@@ -240,13 +239,37 @@ static void render_histogram(struct buf *out, const struct metric_family *family
     buf_printf(out, "%s_count%s%s%s %lld\n", family->name, open, metric->labels, close, (long long)count);
 }
 
+static int by_labels(const void *a, const void *b)
+{
+    const struct metric *const *x = a, *const *y = b;
+    return strcmp((*x)->labels, (*y)->labels);
+}
+
+static void sort_metrics(struct metric_family *family)
+{
+    size_t count = 0;
+    struct metric **all = mem_alloc(family->metric_count * sizeof(*all));
+    for (struct metric *metric = family->metrics; metric != NULL; metric = metric->next)
+        all[count++] = metric;
+    qsort(all, count, sizeof(*all), by_labels);
+    family->metrics = NULL;
+    while (count > 0) {
+        all[--count]->next = family->metrics;
+        family->metrics = all[count];
+    }
+    family->unsorted = false;
+    free(all);
+}
+
 void metrics_render(struct buf *out)
 {
     static const char *const kinds[] = {"", "counter", "gauge", "histogram"};
     pthread_mutex_lock(&registry_lock);
-    for (const struct metric_family *family = families; family != NULL; family = family->next) {
+    for (struct metric_family *family = families; family != NULL; family = family->next) {
         if (family->metrics == NULL)
             continue;
+        if (family->unsorted)
+            sort_metrics(family);
         buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help, family->name, kinds[family->kind]);
         for (const struct metric *metric = family->metrics; metric != NULL; metric = metric->next) {
             if (family->kind == METRIC_HISTOGRAM) {

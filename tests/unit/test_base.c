@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void test_buf_json_escapes_and_repairs_utf8(void **state)
 {
@@ -197,6 +198,36 @@ static void test_metrics_finds_each_of_many_again(void **state)
     metric_drop(family);
 }
 
+/* In order of labels, also what came between two scrapes. */
+static void test_metrics_render_in_order(void **state)
+{
+    (void)state;
+    struct metric_family *family = metric_family(METRIC_GAUGE, "t_order", "Order.", "a");
+    cleanup_buf struct buf before = {0}, after = {0};
+    metric_get(family, "b");
+    metric_get(family, "c");
+    metrics_render(&before);
+    assert_non_null(strstr(before.data, "t_order{a=\"b\"} 0\nt_order{a=\"c\"} 0\n"));
+    metric_get(family, "a");
+    metrics_render(&after);
+    assert_non_null(strstr(after.data, "t_order{a=\"a\"} 0\nt_order{a=\"b\"} 0\nt_order{a=\"c\"} 0\n"));
+    metric_drop(family);
+}
+
+/* A third of what 10,000 routes make; seconds of CPU when each is put in its place at once. */
+static void test_metrics_are_made_fast(void **state)
+{
+    (void)state;
+    struct metric_family *family = metric_family(METRIC_GAUGE, "t_fast", "Fast.", "a");
+    clock_t began = clock();
+    for (int i = 0; i < 20000; i++) {
+        cleanup_text char *name = mem_printf("%06d", i);
+        metric_get(family, name);
+    }
+    assert_true(clock() - began < CLOCKS_PER_SEC / 2);
+    metric_drop(family);
+}
+
 static void test_problems_in_file_order_with_nearest_word(void **state)
 {
     (void)state;
@@ -226,6 +257,8 @@ int main(void)
         cmocka_unit_test(test_json_pointer_follows_rfc6901),
         cmocka_unit_test(test_metrics_render_what_was_counted),
         cmocka_unit_test(test_metrics_finds_each_of_many_again),
+        cmocka_unit_test(test_metrics_render_in_order),
+        cmocka_unit_test(test_metrics_are_made_fast),
         cmocka_unit_test(test_problems_in_file_order_with_nearest_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
