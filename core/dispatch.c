@@ -26,6 +26,7 @@
 #define STORE_PAUSE_MS 1000
 #define LOOKUPS_MAX 1024
 #define POISON_DEATHS 2
+#define RETRY_AFTER_MAX_MS (24LL * 60 * 60 * 1000) /* http.c heeds no more */
 
 /* ---- numbers */
 
@@ -311,11 +312,24 @@ void dispatch_set_bus(struct dispatch *d, struct mqtt *mqtt)
 
 /* ---- filling the lines */
 
+struct filling {
+    struct line *line;
+    int64_t now_ms, longest_wait_ms;
+};
+
+/* The clock may have been set back since this was stored (a host without a battery): what was never
+ * tried is due at once, what was tried after the longest wait that there is. */
+static int64_t believable_due(const struct filling *filling, const struct delivery_head *head)
+{
+    int64_t latest_ms = filling->now_ms + (head->attempts > 0 ? filling->longest_wait_ms : 0);
+    return head->due_ms < latest_ms ? head->due_ms : latest_ms;
+}
+
 static void add_head(void *context, const struct delivery_head *head)
 {
-    struct line *line = context;
-    queue_add(line->queue, head->seq, head->lane, head->operation, head->route, head->due_ms, head->accepted_ms,
-              head->attempts, false);
+    const struct filling *filling = context;
+    queue_add(filling->line->queue, head->seq, head->lane, head->operation, head->route, believable_due(filling, head),
+              head->accepted_ms, head->attempts, false);
 }
 
 static void refill(struct dispatch *d, struct slot *slot, struct line *line)
@@ -323,8 +337,11 @@ static void refill(struct dispatch *d, struct slot *slot, struct line *line)
     size_t room = queue_room(line->queue), before = queue_length(line->queue);
     if (!line->rescan || room < QUEUE_WINDOW / 4)
         return;
+    struct filling filling = {line, d->now_ms, RETRY_AFTER_MAX_MS};
+    if (slot->target != NULL && slot->target->config->retry.max_ms > RETRY_AFTER_MAX_MS)
+        filling.longest_wait_ms = slot->target->config->retry.max_ms;
     if (store_scan_open(d->options.session, slot->name, line->kind, queue_last_seq(line->queue), room, add_head,
-                        line) != 0) {
+                        &filling) != 0) {
         log_error("the store could not be read", "reason", store_error(d->options.session), NULL);
         return;
     }

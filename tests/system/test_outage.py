@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The target goes away in mid-flood: nothing is lost, order stays per lane, the other target is not delayed."""
 
+import contextlib
+import sqlite3
 import statistics
 import time
 
@@ -166,3 +168,18 @@ def test_the_attempts_run_out(busbar, sandbox, publisher):
     publisher.publish("plant/l1/m1/job", {"celsius": 1})
     wait_until(lambda: daemon.deliveries(state="rejected") or daemon.deliveries(state="expired"), 20, "the end")
     assert len(sandbox.requests("/partners/v1/tasks")) == 3
+
+
+def test_a_clock_that_was_set_back_delays_nothing(tmp_path, busbar, sandbox, publisher):
+    """A host without a battery wakes up in the past: what is due in its future is due now."""
+    daemon = busbar([command_route()])
+    daemon.cli("targets", "hold", "mw")
+    publisher.publish("plant/l1/m1/job", {"celsius": 1})
+    wait_until(daemon.deliveries, 10, "the delivery")
+    assert daemon.terminate() == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "busbar.db")) as store, store:
+        day = 24 * 3600 * 1000
+        store.execute("UPDATE deliveries SET due_ms = due_ms + ?, accepted_ms = accepted_ms + ?", (day, day))
+    daemon.start()
+    daemon.cli("targets", "resume", "mw")
+    wait_until(sandbox.tasks, 10, "the task")
