@@ -32,21 +32,11 @@ static struct json_object *read_equipment(struct task *task, const char *pointer
     return mw_identifier(&task->faults, MW_EQUIPMENT, pointer, value);
 }
 
-/* Code points, not bytes (U19). */
-static int count_characters(struct json_object *text)
-{
-    const char *bytes = json_object_get_string(text);
-    int count = 0;
-    for (int i = 0; i < json_object_get_string_len(text); i++)
-        count += ((unsigned char)bytes[i] & 0xc0) != 0x80;
-    return count;
-}
-
 static struct json_object *read_description(struct task *task, const char *pointer, struct json_object *value)
 {
     if (!json_object_is_type(value, json_type_string))
         return wrong_type(task, pointer, "must be a string");
-    int length = count_characters(value);
+    int length = mw_count_characters(value);
     if (length >= DESCRIPTION_MIN && length <= DESCRIPTION_MAX)
         return json_object_get(value);
     struct json_object *parameters = json_object_new_object();
