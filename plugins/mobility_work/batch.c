@@ -12,10 +12,12 @@
  * rejected by then has its verdict, and the next attempt goes on with the others. */
 #include "mobility_work.h"
 
+#include <json-c/json.h>
 #include <string.h>
 
 #define SENDS_MAX 32
-#define STACK_MAX 64 /* halving needs one more than the logarithm of the count */
+#define ITEM_DEPTH_MAX 16 /* none is known to go beyond 3 */
+#define STACK_MAX 64      /* halving needs one more than the logarithm of the count */
 
 enum fate { OPEN, ACCEPTED, SETTLED };
 
@@ -169,11 +171,12 @@ static enum bb_next answered(const struct mw_call *call, const struct mw_bulk *b
     return send_next(call, bulk, batch);
 }
 
-static void read_message(const struct mw_call *call, const struct mw_bulk *bulk, struct batch *batch, size_t i)
+static void read_message(const struct mw_call *call, const struct mw_bulk *bulk, struct batch *batch,
+                         struct json_tokener *parser, size_t i)
 {
     const struct bb_message *message = (const void *)((const char *)call->in->messages + i * call->in->message_size);
     struct mw_item item;
-    mw_item_start(&item, call, message->body);
+    mw_item_start(&item, call, parser, message->body);
     mw_item_read(&item, bulk);
     if (item.faults.count > 0) {
         mw_reject_faults(&item.faults, bulk->fault_code, bulk->fault_subject);
@@ -198,8 +201,10 @@ static enum bb_next begin(const struct mw_call *call, const struct mw_bulk *bulk
     batch->texts = call->host->alloc(call->job, batch->count * sizeof *batch->texts);
     batch->fates = call->host->alloc(call->job, batch->count * sizeof *batch->fates);
     batch->sent = call->host->alloc(call->job, batch->count * sizeof *batch->sent);
+    struct json_tokener *parser = mw_parser(ITEM_DEPTH_MAX);
     for (size_t i = 0; i < batch->count; i++)
-        read_message(call, bulk, batch, i);
+        read_message(call, bulk, batch, parser, i);
+    json_tokener_free(parser);
     if (batch->count > 1)
         call->out->error = (struct bb_error){0}; /* each has its own */
     push(batch, 0, batch->count);

@@ -121,7 +121,7 @@ const struct mw_bulk mw_location_create = {.method = "POST",
 const char *mw_bulk_check(const struct mw_call *call, const struct mw_bulk *bulk, struct bb_str body)
 {
     struct mw_item item;
-    mw_item_start(&item, call, body);
+    mw_item_start(&item, call, NULL, body);
     mw_item_read(&item, bulk);
     const char *wrong = item.faults.text;
     mw_item_finish(&item);

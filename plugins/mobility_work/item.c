@@ -377,11 +377,14 @@ void mw_item_read(struct mw_item *item, const struct mw_bulk *bulk)
     for (size_t i = 0; i < bulk->member_count; i++)
         known[i] = bulk->members[i].pointer + 1;
     known[bulk->member_count] = NATIVE;
+    if (!item->given && !item->faults.call->in)
+        return; /* a template: all of it is not known yet */
     if (!json_object_is_type(item->given, json_type_object)) {
         wrong(item, "", item->too_large ? "max_size" : "type",
-              item->too_large ? "must not be larger than 64 KiB" : "must be a JSON object");
+              item->too_large ? "must not be larger than 64 KiB" : "must be a JSON object, nested 16 deep at most");
         return;
     }
+    item->request = json_object_new_object();
     for (size_t i = 0; i < bulk->member_count; i++)
         read_member(item, &bulk->members[i]);
     if (bulk->open_ended)
@@ -391,17 +394,16 @@ void mw_item_read(struct mw_item *item, const struct mw_bulk *bulk)
     merge_native(item, known, bulk->member_count);
 }
 
-void mw_item_start(struct mw_item *item, const struct mw_call *call, struct bb_str body)
+void mw_item_start(struct mw_item *item, const struct mw_call *call, struct json_tokener *parser, struct bb_str body)
 {
-    *item = (struct mw_item){.faults = {.call = call}, .request = json_object_new_object()};
+    *item = (struct mw_item){.faults = {.call = call}};
     item->too_large = body.len > ITEM_BYTES_MAX;
     if (!item->too_large)
-        item->given = mw_parse(body);
+        item->given = parser ? mw_parse_with(parser, body) : mw_parse(body);
 }
 
 void mw_item_finish(struct mw_item *item)
 {
-    mw_faults_finish(&item->faults);
     mw_put(&item->given);
     mw_put(&item->request);
 }

@@ -7,6 +7,7 @@
 #include <busbar/plugin.h>
 
 struct json_object;
+struct json_tokener;
 
 #define MW_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -39,7 +40,9 @@ struct mw_call {
 /* ---- json.c: JSON and job memory ---------------------------------------------*/
 
 struct json_object *mw_parse(struct bb_str text); /* NULL when it is not one JSON text, or null. gives */
-void mw_put(struct json_object **value);          /* for cleanup */
+struct json_tokener *mw_parser(int depth);        /* for many texts; freed by json_tokener_free */
+struct json_object *mw_parse_with(struct json_tokener *parser, struct bb_str text); /* gives */
+void mw_put(struct json_object **value);                                            /* for cleanup */
 #define MW_SCOPED __attribute__((cleanup(mw_put)))
 struct bb_str mw_print(const struct mw_call *call, struct json_object *value); /* minified, NUL-terminated */
 const char *mw_text(const struct mw_call *call, struct bb_str text);           /* NUL-terminated copy */
@@ -56,8 +59,8 @@ bool mw_read_time(const char *text, int64_t *ms);
 
 struct mw_faults {
     const struct mw_call *call;
-    struct json_object *list; /* [{"pointer","key","parameters"}] */
-    const char *text;         /* the same for people; NULL: nothing is wrong */
+    struct mw_fault_told *first, *last; /* in job memory */
+    const char *text;                   /* the same for people; NULL: nothing is wrong */
     size_t count;
 };
 /* parameters: takes, NULL: none. The sentence goes on after the pointer: "must hold 3 to 3000 characters". */
@@ -68,7 +71,6 @@ void mw_fault_unknown(struct mw_faults *faults, struct json_object *object, cons
                       const char *const *known, size_t count);
 /* Fills out->error (validation) and answers BB_REJECT. */
 enum bb_next mw_reject_faults(struct mw_faults *faults, const char *code, const char *subject);
-void mw_faults_finish(struct mw_faults *faults);
 
 /* ---- identifier.c: MW-C17 ------------------------------------------------------*/
 
@@ -124,7 +126,8 @@ struct mw_bulk {
     bool open_ended; /* other members are passed on */
 };
 
-void mw_item_start(struct mw_item *item, const struct mw_call *call, struct bb_str body);
+/* parser NULL: one of its own */
+void mw_item_start(struct mw_item *item, const struct mw_call *call, struct json_tokener *parser, struct bb_str body);
 void mw_item_read(struct mw_item *item, const struct mw_bulk *bulk);
 void mw_item_finish(struct mw_item *item);
 const char *mw_item_options(const struct mw_call *call); /* NULL, or what is wrong with them */
