@@ -16,7 +16,7 @@ static const struct {
     {0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"},
     {3, "BHD IQD JOD KWD LYD OMR TND"},
     {4, "CLF UYW"},
-    {MW_NO_MINOR_UNIT, "XAG XAU XBA XBB XBC XBD XDR XPD XPT XSU XTS XUA XXX"},
+    {MW_NO_MINOR_UNIT, "XAG XAU XBA XBB XBC XBD XDR XPD XPT XSU XTS XUA"},
 };
 
 bool mw_is_currency(const char *code)
