@@ -199,12 +199,12 @@ def test_changes_come_back_as_events(daemon, assetic, publisher, subscribe):  # 
     assert len(ids) == 1, "one record over its whole life"
 
 
-def test_orders_of_others_and_unknown_statuses(daemon, assetic, subscribe):  # FV-06g
+def test_orders_of_others_and_unknown_statuses(daemon, assetic, subscribe):  # FV-06a, FV-06g
     events = subscribe("busbar/events/#")
     daemon([SENSOR])
     wait_until(lambda: assetic.asked(ORDERS), 10, "a poll")
     assetic.control("POST", "order", {"Status": "PREP"})
-    events.wait("busbar/events/at/work_order/updated")
+    events.wait("busbar/events/at/work_order/created")
     order = assetic.orders()[0]["Id"]
     assetic.set_status(order, "ON HOLD")
     (exception,) = events.wait("busbar/events/at/mapping/exception")

@@ -37,7 +37,7 @@ def fields(answer):
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_sandbox_assetic_takes_a_full_order_at_every_status(standin, status):  # AS-E01, AS-M
+def test_sandbox_assetic_takes_a_full_order_at_every_status(standin, status):  # AS-E01, AS-M01, AS-X02
     answer = call(standin, "POST", ORDER, full_order(status))
     assert answer.status == 201, answer.body
     assert call(standin, "GET", f"{ORDER}/{answer.json['Id']}").json["Status"] == status
