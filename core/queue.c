@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A lane is in exactly one place: ready (a FIFO, so that lanes take turns), waiting (a binary heap by
  * the head's due time), parked (its head's operation is held), or busy (its head was taken). An empty
- * lane is freed. Every step is O(1) or O(log lanes). */
+ * lane is freed. Every step is O(1) or O(log lanes).
+ *
+ * A lane holds its fair share of half the window, one whose head has to wait only a few, a parked one its head
+ * alone, which does not count. What lanes leave out is remembered as the least seq of all, and as a mark
+ * of the lane: from then on it takes nothing, so that nothing overtakes. When a lane with that mark runs low,
+ * the queue goes back to that seq, and all marks are void (an epoch ends). What it then meets again is known by
+ * its seq. What parked lanes left out waits apart, until they are unparked. */
 #include "queue.h"
 
 #include "digest.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define LANE_LEAST 32 /* what a lane may always hold */
+#define LANE_STUCK 16 /* what it keeps while its head waits */
+#define LANE_LOW 8    /* with less it wants what it left out */
 
 enum place { PLACE_READY = 1, PLACE_WAITING, PLACE_PARKED, PLACE_BUSY };
 
@@ -17,6 +27,8 @@ struct queue_lane {
     size_t heap_at;                           /* waiting */
     enum place place;
     struct queue_entry *first, *last;
+    size_t length;
+    uint64_t more_epoch; /* the queue's when something of this lane was left out */
     uint64_t hash;
     char name[];
 };
@@ -26,10 +38,14 @@ struct lane_list {
 };
 
 struct queue {
-    size_t window, length;
-    int64_t last_seq;
+    size_t window, length;                          /* length: of lanes that are not parked */
+    int64_t last_seq, left_out_seq, parked_out_seq; /* the latter: INT64_MAX for none */
+    uint64_t epoch;
+    bool rewind;
+    struct queue_entry **by_seq;
+    size_t by_seq_size, entry_count; /* size: a power of two, not below the count */
     struct queue_lane **buckets;
-    size_t bucket_count, lane_count;
+    size_t bucket_count, lane_count, parked_count;
     struct lane_list ready, parked;
     struct queue_lane **heap;
     size_t heap_count, heap_cap;
@@ -43,6 +59,10 @@ struct queue *queue_create(size_t window)
     queue->bucket_count = 64;
     queue->buckets = mem_alloc(queue->bucket_count * sizeof(struct queue_lane *));
     queue->seed = random_u64();
+    queue->epoch = 1;
+    queue->left_out_seq = queue->parked_out_seq = INT64_MAX;
+    queue->by_seq_size = 64;
+    queue->by_seq = mem_alloc(queue->by_seq_size * sizeof(struct queue_entry *));
     return queue;
 }
 
@@ -69,8 +89,58 @@ void queue_destroy(struct queue *queue)
             free(lane);
         }
     free(queue->buckets);
+    free(queue->by_seq);
     free(queue->heap);
     free(queue);
+}
+
+/* ---- entries by seq */
+
+static struct queue_entry **place_of(const struct queue *queue, int64_t seq)
+{
+    return &queue->by_seq[(uint64_t)seq & (queue->by_seq_size - 1)]; /* they follow each other: spread well */
+}
+
+static struct queue_entry *entry_get(const struct queue *queue, int64_t seq)
+{
+    struct queue_entry *entry = *place_of(queue, seq);
+    while (entry != NULL && entry->seq != seq)
+        entry = entry->hash_next;
+    return entry;
+}
+
+static void index_entry(struct queue *queue, struct queue_entry *entry)
+{
+    struct queue_entry **place = place_of(queue, entry->seq);
+    entry->hash_next = *place;
+    *place = entry;
+}
+
+static void entry_enter(struct queue *queue, struct queue_entry *entry)
+{
+    if (++queue->entry_count > queue->by_seq_size) {
+        struct queue_entry **old = queue->by_seq;
+        size_t old_size = queue->by_seq_size;
+        queue->by_seq_size *= 2;
+        queue->by_seq = mem_alloc(queue->by_seq_size * sizeof(struct queue_entry *));
+        for (size_t i = 0; i < old_size; i++)
+            for (struct queue_entry *next, *each = old[i]; each != NULL; each = next) {
+                next = each->hash_next;
+                index_entry(queue, each);
+            }
+        free(old);
+    }
+    index_entry(queue, entry);
+}
+
+static void entry_leave(struct queue *queue, struct queue_entry *entry)
+{
+    struct queue_entry **at = place_of(queue, entry->seq);
+    while (*at != entry)
+        at = &(*at)->hash_next;
+    *at = entry->hash_next;
+    queue->entry_count--;
+    entry_free(entry);
 }
 
 /* ---- the heap of waiting lanes */
@@ -261,11 +331,108 @@ size_t queue_length(const struct queue *queue)
     return queue->length;
 }
 
+bool queue_wants_rewind(const struct queue *queue)
+{
+    return queue->rewind;
+}
+
+bool queue_rewind(struct queue *queue)
+{
+    if (!queue->rewind)
+        return false;
+    queue->rewind = false;
+    queue->last_seq = queue->left_out_seq - 1;
+    queue->left_out_seq = INT64_MAX;
+    queue->epoch++;
+    return true;
+}
+
+/* ---- what a lane leaves out */
+
+static bool has_more(const struct queue *queue, const struct queue_lane *lane)
+{
+    return lane->more_epoch == queue->epoch;
+}
+
+static void leave_out(struct queue *queue, struct queue_lane *lane, int64_t seq)
+{
+    int64_t *least = lane->place == PLACE_PARKED ? &queue->parked_out_seq : &queue->left_out_seq;
+    if (lane->place != PLACE_PARKED)
+        lane->more_epoch = queue->epoch;
+    if (seq < *least)
+        *least = seq;
+}
+
+static size_t fair_share(const struct queue *queue)
+{
+    size_t share = queue->window / 2 / (queue->lane_count - queue->parked_count + 1);
+    return share > LANE_LEAST ? share : LANE_LEAST;
+}
+
+/* The first `keep` stay. */
+static void trim(struct queue *queue, struct queue_lane *lane, size_t keep)
+{
+    struct queue_entry *last = lane->first;
+    if (lane->length <= keep)
+        return;
+    for (size_t i = 1; i < keep; i++)
+        last = last->next;
+    while (last->next != NULL) {
+        struct queue_entry *out = last->next;
+        last->next = out->next;
+        leave_out(queue, lane, out->seq);
+        entry_leave(queue, out);
+        lane->length--;
+        queue->length--;
+    }
+    lane->last = last;
+}
+
+static void park(struct queue *queue, struct queue_lane *lane)
+{
+    lane_enter(queue, lane, PLACE_PARKED);
+    trim(queue, lane, 1);
+    queue->length--;
+    queue->parked_count++;
+}
+
+/* Its place is the caller's to change. */
+static void leave_parked(struct queue *queue)
+{
+    queue->length++;
+    queue->parked_count--;
+    if (queue->parked_out_seq == INT64_MAX)
+        return;
+    if (queue->parked_out_seq < queue->left_out_seq)
+        queue->left_out_seq = queue->parked_out_seq;
+    queue->parked_out_seq = INT64_MAX;
+    queue->rewind = true;
+}
+
+static void forget_entry(struct queue *queue, struct queue_lane *lane, struct queue_entry *entry)
+{
+    if (lane->place == PLACE_PARKED)
+        leave_parked(queue);
+    queue->length--;
+    lane->length--;
+    if (lane->length < LANE_LOW)
+        queue->rewind |= has_more(queue, lane);
+    entry_leave(queue, entry);
+}
+
 void queue_add(struct queue *queue, int64_t seq, const char *lane_name, const char *operation, const char *route,
                int64_t due_ms, int64_t accepted_ms, int attempts, bool uncertain)
 {
     bool fresh;
+    if (seq > queue->last_seq)
+        queue->last_seq = seq;
+    if (entry_get(queue, seq) != NULL)
+        return;
     struct queue_lane *lane = lane_get(queue, lane_name, &fresh);
+    if (!fresh && (has_more(queue, lane) || lane->place == PLACE_PARKED || lane->length >= fair_share(queue))) {
+        leave_out(queue, lane, seq);
+        return;
+    }
     struct queue_entry *entry = mem_alloc(sizeof(*entry));
     *entry = (struct queue_entry){.lane = lane,
                                   .seq = seq,
@@ -280,9 +447,9 @@ void queue_add(struct queue *queue, int64_t seq, const char *lane_name, const ch
     else
         lane->first = entry;
     lane->last = entry;
+    lane->length++;
     queue->length++;
-    if (seq > queue->last_seq)
-        queue->last_seq = seq;
+    entry_enter(queue, entry);
     if (fresh)
         lane_enter(queue, lane, PLACE_WAITING);
 }
@@ -305,7 +472,7 @@ struct queue_entry *queue_take(struct queue *queue, int64_t now_ms,
         struct queue_lane *lane = queue->ready.first;
         lane_leave(queue, lane);
         if (may_run != NULL && !may_run(context, lane->first)) {
-            lane_enter(queue, lane, PLACE_PARKED);
+            park(queue, lane);
             continue;
         }
         lane_enter(queue, lane, PLACE_BUSY);
@@ -317,6 +484,7 @@ struct queue_entry *queue_take(struct queue *queue, int64_t now_ms,
 void queue_return(struct queue *queue, struct queue_entry *entry, int64_t due_ms)
 {
     entry->due_ms = due_ms;
+    trim(queue, entry->lane, LANE_STUCK);
     lane_enter(queue, entry->lane, PLACE_WAITING);
 }
 
@@ -324,22 +492,28 @@ void queue_remove(struct queue *queue, struct queue_entry *entry)
 {
     struct queue_lane *lane = entry->lane;
     lane->first = entry->next;
+    forget_entry(queue, lane, entry);
     if (lane->first == NULL)
         lane_free(queue, lane);
     else
         lane_enter(queue, lane, PLACE_WAITING);
-    entry_free(entry);
-    queue->length--;
+}
+
+static bool is_taken(const struct queue_entry *entry)
+{
+    return entry->lane->place == PLACE_BUSY && entry->lane->first == entry;
 }
 
 struct queue_entry *queue_find(struct queue *queue, int64_t seq)
 {
-    for (size_t i = 0; i < queue->bucket_count; i++)
-        for (struct queue_lane *lane = queue->buckets[i]; lane != NULL; lane = lane->hash_next)
-            for (struct queue_entry *entry = lane->first; entry != NULL; entry = entry->next)
-                if (entry->seq == seq)
-                    return lane->place == PLACE_BUSY && entry == lane->first ? NULL : entry;
-    return NULL;
+    struct queue_entry *entry = entry_get(queue, seq);
+    return entry != NULL && !is_taken(entry) ? entry : NULL;
+}
+
+bool queue_has_taken(const struct queue *queue, int64_t seq)
+{
+    const struct queue_entry *entry = entry_get(queue, seq);
+    return entry != NULL && is_taken(entry);
 }
 
 void queue_drop(struct queue *queue, struct queue_entry *entry)
@@ -356,8 +530,7 @@ void queue_drop(struct queue *queue, struct queue_entry *entry)
     before->next = entry->next;
     if (lane->last == entry)
         lane->last = before;
-    entry_free(entry);
-    queue->length--;
+    forget_entry(queue, lane, entry);
 }
 
 void queue_hasten(struct queue *queue, struct queue_entry *entry, int64_t due_ms)
@@ -377,6 +550,7 @@ void queue_unpark(struct queue *queue)
     while (queue->parked.first != NULL) {
         struct queue_lane *lane = queue->parked.first;
         lane_leave(queue, lane);
+        leave_parked(queue);
         lane_enter(queue, lane, PLACE_READY);
     }
 }

@@ -3,6 +3,9 @@
  * Deliveries stand in lanes; within a lane order is kept, and only its head may run. Lanes whose head
  * is due take turns. It holds a window of what is open in the store, in order of acceptance, so its
  * memory does not grow with the backlog: the owner refills it from the store when there is room.
+ *
+ * No lane fills the window for the others: a long one, and more so one that cannot go on, is not taken in
+ * whole. What was left out is asked for again (queue_rewind) when its lane has use for it.
  * Pure, one thread. */
 #ifndef BUSBAR_QUEUE_H
 #define BUSBAR_QUEUE_H
@@ -13,7 +16,7 @@ struct queue;
 struct queue_lane;
 
 struct queue_entry { /* the owner reads; the queue keeps and frees it */
-    struct queue_entry *next;
+    struct queue_entry *next, *hash_next;
     struct queue_lane *lane;
     int64_t seq, due_ms, accepted_ms;
     int attempts;
@@ -27,8 +30,13 @@ void queue_destroy(struct queue *queue);
 /* How many more it would take, and after which seq to go on. */
 size_t queue_room(const struct queue *queue);
 int64_t queue_last_seq(const struct queue *queue);
-size_t queue_length(const struct queue *queue);
-/* Appends to the lane. An operator's retry may come with a seq that was passed long ago. */
+size_t queue_length(const struct queue *queue); /* without parked lanes */
+/* Whether something that was left out is wanted now. */
+bool queue_wants_rewind(const struct queue *queue);
+/* When so: goes back to it. What is offered again although it is here is passed over. */
+bool queue_rewind(struct queue *queue);
+/* Appends to the lane, or leaves it out when the lane has enough. An operator's retry may come with a seq that
+ * was passed long ago. */
 void queue_add(struct queue *queue, int64_t seq, const char *lane, const char *operation, const char *route,
                int64_t due_ms, int64_t accepted_ms, int attempts, bool uncertain);
 
@@ -40,8 +48,9 @@ struct queue_entry *queue_take(struct queue *queue, int64_t now_ms,
 void queue_return(struct queue *queue, struct queue_entry *entry, int64_t due_ms);
 /* It is over: the lane goes on. Frees the entry. */
 void queue_remove(struct queue *queue, struct queue_entry *entry);
-/* Finds one that waits (not taken). An operator's retry or discard. NULL when not in the window. */
+/* Finds one that waits (not taken). An operator's retry or discard. NULL when taken or not in the window. */
 struct queue_entry *queue_find(struct queue *queue, int64_t seq);
+bool queue_has_taken(const struct queue *queue, int64_t seq);
 /* Takes a waiting one out, wherever in its lane. */
 void queue_drop(struct queue *queue, struct queue_entry *entry);
 void queue_hasten(struct queue *queue, struct queue_entry *entry, int64_t due_ms);

@@ -108,33 +108,69 @@ static void test_queue_finds_drops_and_hastens_what_waits(void **state)
     queue_destroy(queue);
 }
 
+/* ---- a queue that is refilled from a store of this many */
+
+enum { ALL = 5000, LANES = 37 };
+
+static struct backlog {
+    int64_t stored;
+    int lane_of[ALL + 1];
+    bool over[ALL + 1];
+} backlog;
+
+/* Offers what is open, as the owner does. Answers whether there was something to offer. */
+static bool refill(struct queue *queue)
+{
+    queue_rewind(queue);
+    int64_t seq = queue_last_seq(queue) + 1;
+    bool any = false;
+    for (size_t room = queue_room(queue); seq <= backlog.stored && room > 0; seq++) {
+        char lane[16];
+        if (backlog.over[seq])
+            continue;
+        snprintf(lane, sizeof(lane), "lane-%d", backlog.lane_of[seq]);
+        add(queue, seq, lane, 0);
+        any = true;
+        room--;
+    }
+    return any;
+}
+
+static bool lane_is_not_held(void *context, const struct queue_entry *entry)
+{
+    return backlog.lane_of[entry->seq] % 5 != *(int *)context;
+}
+
 /* Random use against rules that must always hold: a lane's entries come out in order of seq, at most one
- * of a lane is out, never before its time, and all come out. */
+ * of a lane is out, never before its time, and all come out, whatever is held or waits meanwhile. */
 static void test_queue_random_use_keeps_the_rules(void **state)
 {
     (void)state;
-    enum { ALL = 5000, LANES = 37 };
-    static int lane_of[ALL + 1];
     int64_t last[LANES] = {0}, out_of[LANES] = {0}, now = 0;
     struct queue_entry *out[64];
     size_t out_count = 0, done = 0;
-    int64_t next = 1;
-    struct queue *queue = queue_create(500);
+    int held = 0;
+    struct queue *queue = queue_create(300);
+    backlog = (struct backlog){0};
     while (done < ALL) {
         uint64_t dice = random_u64();
-        if (dice % 3 == 0 && next <= ALL && queue_room(queue) > 0) {
-            char lane[16];
-            lane_of[next] = (int)(dice / 3 % LANES);
-            snprintf(lane, sizeof(lane), "lane-%d", lane_of[next]);
-            add(queue, next++, lane, now + (int64_t)(dice % 20));
+        if (dice % 97 == 0) {
+            held = (int)(dice / 97 % 6); /* 5: none */
+            queue_unpark(queue);
+        } else if (dice % 3 == 0) {
+            if (backlog.stored < ALL) /* lane 1 is crowded */
+                backlog.lane_of[++backlog.stored] = dice / 3 % 2 == 0 ? 1 : (int)(dice / 3 % LANES);
+            if (dice % 4 == 0 && queue_room(queue) >= 75)
+                refill(queue);
         } else if (dice % 3 == 1 && out_count < 64) {
-            struct queue_entry *entry = queue_take(queue, now, NULL, NULL);
+            struct queue_entry *entry = queue_take(queue, now, lane_is_not_held, &held);
             if (entry == NULL) {
                 now += 7;
                 continue;
             }
-            int lane = lane_of[entry->seq];
+            int lane = backlog.lane_of[entry->seq];
             assert_int_equal(out_of[lane], 0);
+            assert_true(queue_has_taken(queue, entry->seq));
             assert_true(entry->due_ms <= now);
             assert_true(entry->seq > last[lane]);
             out_of[lane] = entry->seq;
@@ -142,19 +178,34 @@ static void test_queue_random_use_keeps_the_rules(void **state)
         } else if (out_count > 0) {
             size_t at = dice % out_count;
             struct queue_entry *entry = out[at];
-            int lane = lane_of[entry->seq];
+            int lane = backlog.lane_of[entry->seq];
             out[at] = out[--out_count];
             out_of[lane] = 0;
             if (dice % 5 == 0) {
                 queue_return(queue, entry, now + 3);
             } else {
                 last[lane] = entry->seq;
+                backlog.over[entry->seq] = true;
                 queue_remove(queue, entry);
                 done++;
             }
         }
     }
     assert_int_equal(queue_length(queue), 0);
+    queue_destroy(queue);
+}
+
+static void test_queue_is_not_filled_by_one_lane(void **state)
+{
+    (void)state;
+    struct queue *queue = queue_create(400);
+    struct queue_entry *entry;
+    backlog = (struct backlog){.stored = 1000};
+    backlog.lane_of[1000] = 1;
+    while (queue_last_seq(queue) < 1000)
+        assert_true(refill(queue));
+    assert_int_equal(take(queue, 0, &entry), 1);
+    assert_int_equal(take(queue, 0, &entry), 1000);
     queue_destroy(queue);
 }
 
@@ -167,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_queue_parks_lanes_of_a_held_operation),
         cmocka_unit_test(test_queue_finds_drops_and_hastens_what_waits),
         cmocka_unit_test(test_queue_random_use_keeps_the_rules),
+        cmocka_unit_test(test_queue_is_not_filled_by_one_lane),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
