@@ -20,7 +20,8 @@
 #include <string.h>
 
 #define SLOW_PLUGIN_US 10000
-#define CALLS_MAX 64 /* requests in one attempt: a plugin that never ends */
+#define CALLS_MAX 64                        /* requests in one attempt: a plugin that never ends */
+#define LOOKUP_BODY_MAX ((size_t)256 << 10) /* a longer answer is not remembered */
 
 void attempt_list_append(struct attempt_list *list, struct attempt *attempt)
 {
@@ -59,10 +60,16 @@ static char *read_note(void *context, const char *key)
     return store_note_get(note->session, note->target, key);
 }
 
-static struct attempt *attempt_new(struct dispatch *d, struct slot *slot)
+static bool decodes(const struct attempt *a)
+{
+    return a->line != NULL && a->line->kind == DELIVERY_IN;
+}
+
+static struct attempt *attempt_new(struct dispatch *d, struct slot *slot, struct line *line)
 {
     struct attempt *a = mem_alloc(sizeof(*a));
     a->slot = slot;
+    a->line = line;
     job_init(&a->job, slot->name, slot->target->plugin->name, 1, d->wall_ms);
     struct note_context *note = arena_alloc(a->job.arena, sizeof(*note));
     *note = (struct note_context){d->options.session, slot->name};
@@ -73,8 +80,8 @@ static struct attempt *attempt_new(struct dispatch *d, struct slot *slot)
                            .message_size = sizeof(a->message),
                            .state = &a->job.state,
                            .now_ms = d->wall_ms};
-    a->probe = slot->breaker_open;
-    slot->running++;
+    a->probe = slot->breaker_open && !decodes(a);
+    ++*(decodes(a) ? &slot->decoding : &slot->running);
     return a;
 }
 
@@ -105,8 +112,7 @@ static void take_delivery(void *context, const struct delivery *delivery)
 
 struct attempt *attempt_create(struct dispatch *d, struct slot *slot, struct line *line, struct queue_entry *entry)
 {
-    struct attempt *a = attempt_new(d, slot);
-    a->line = line;
+    struct attempt *a = attempt_new(d, slot, line);
     a->entry = entry;
     if (store_get_work(d->options.session, entry->seq, take_delivery, a) != 0 || a->who_is == NULL) {
         attempt_destroy(a); /* the caller puts the entry back */
@@ -123,7 +129,7 @@ struct attempt *attempt_create(struct dispatch *d, struct slot *slot, struct lin
 struct attempt *attempt_create_errand(struct dispatch *d, struct slot *slot, struct errand *errand)
 {
     char id[UUID_TEXT_MAX];
-    struct attempt *a = attempt_new(d, slot);
+    struct attempt *a = attempt_new(d, slot, NULL);
     uuid_v7(d->wall_ms, id);
     a->errand = errand;
     a->message.id = arena_dup(a->job.arena, id, strlen(id)); /* names the events that have no name of their own */
@@ -139,7 +145,7 @@ struct attempt *attempt_create_errand(struct dispatch *d, struct slot *slot, str
 static void give_place_back(struct attempt *a)
 {
     if (!a->place_given_back)
-        a->slot->running--;
+        --*(decodes(a) ? &a->slot->decoding : &a->slot->running);
     a->place_given_back = true;
 }
 
@@ -180,6 +186,7 @@ static bool must_park(const struct dispatch *d, const struct attempt *a)
 
 static void refuse_uncertain(struct attempt *a)
 {
+    a->parked = true;
     set_error(a, BB_PROVIDER_UNAVAILABLE, "uncertain_outcome",
               "the request was sent and its answer was lost; the target may have done it");
     a->out.error.owner_action =
@@ -190,7 +197,7 @@ static void refuse_uncertain(struct attempt *a)
 void attempt_examine(struct dispatch *d, struct attempt *a)
 {
     const struct config_target *config = a->slot->target->config;
-    if (a->line->kind == DELIVERY_IN)
+    if (decodes(a))
         return;
     if (a->in.operation == NULL) {
         a->out.error = (struct bb_error){BB_VALIDATION, "unknown_operation",
@@ -222,8 +229,10 @@ static enum fate fate_of_retry(struct dispatch *d, struct attempt *a)
         refuse_uncertain(a);
         return FATE_REJECTED;
     }
-    if (a->probe) /* the breaker is open: outages use up no attempts */
+    if (a->probe && (a->transport_failed || a->http_status >= 500)) { /* outages use up no attempts */
+        a->outage = true;
         return FATE_HELD;
+    }
     if (a->in.attempt > 1 && d->now_ms - a->accepted_ms > retry->max_age_ms) /* each gets one try */
         return FATE_EXPIRED;
     if (a->in.attempt >= retry->attempts) {
@@ -231,6 +240,11 @@ static enum fate fate_of_retry(struct dispatch *d, struct attempt *a)
         return FATE_REJECTED;
     }
     return FATE_RETRY;
+}
+
+const char *attempt_held_operation(const struct attempt *a)
+{
+    return a->out.hold_operation && a->operation.name != NULL ? a->operation.name : "";
 }
 
 void attempt_conclude(struct dispatch *d, struct attempt *a, enum bb_next verdict)
@@ -289,6 +303,8 @@ static void send_request(struct dispatch *d, struct attempt *a)
     a->harmless = strcmp(request.method, "GET") == 0;
     a->cache_ms = a->harmless ? a->out.request.cache_ms : 0;
     a->lookup_path = arena_dup(a->job.arena, a->out.request.path, strlen(a->out.request.path));
+    a->response_text = a->request_id = NULL; /* those of the request before */
+    a->http_status = 0;
     assert(!store_in_transaction());
     a->call = http_send(d->options.http, &request, on_answer, context);
 }
@@ -305,11 +321,10 @@ static enum bb_next call_plugin(struct dispatch *d, struct attempt *a)
     store_crumb_set(d->options.store, CRUMB_PLUGIN, crumb);
     watchdog_enter(WATCHDOG_PLUGIN);
     int64_t began_us = clock_monotonic_us();
-    bool decodes = a->line != NULL && a->line->kind == DELIVERY_IN;
     bool polls = a->errand != NULL && a->errand->operation == NULL;
-    enum bb_next next = (decodes ? plugin->decode
-                         : polls ? plugin->poll
-                                 : plugin->step)(host_table(), target->self, &a->in, &a->out);
+    enum bb_next next = (decodes(a) ? plugin->decode
+                         : polls    ? plugin->poll
+                                    : plugin->step)(host_table(), target->self, &a->in, &a->out);
     int64_t took_us = clock_monotonic_us() - began_us;
     watchdog_leave(WATCHDOG_PLUGIN);
     store_crumb_clear(d->options.store, CRUMB_PLUGIN);
@@ -321,6 +336,8 @@ static enum bb_next call_plugin(struct dispatch *d, struct attempt *a)
         next = BB_REJECT;
     }
     target_heed_retry_after(next, a->in.response, d->wall_ms, &a->out);
+    if (a->out.retry_after_ms > RETRY_AFTER_MAX_MS)
+        a->out.retry_after_ms = RETRY_AFTER_MAX_MS;
     metric_observe(a->slot->plugin_seconds, (double)took_us / 1e6);
     if (took_us > SLOW_PLUGIN_US)
         log_warn("plugin was slow", "target", a->slot->name, "delivery", a->who_is, NULL);
@@ -347,10 +364,9 @@ static void step(struct dispatch *d, struct attempt *a)
     enum bb_next next;
     do {
         next = call_plugin(d, a);
-        bool decodes = a->line != NULL && a->line->kind == DELIVERY_IN;
-        if (next == BB_SEND && (decodes || ++a->calls > CALLS_MAX)) {
+        if (next == BB_SEND && (decodes(a) || ++a->calls > CALLS_MAX)) {
             set_error(a, BB_VALIDATION, "plugin_misuse",
-                      decodes ? "decode asked for a request" : "the plugin sends without end");
+                      decodes(a) ? "decode asked for a request" : "the plugin sends without end");
             next = BB_REJECT;
         }
     } while (next == BB_SEND && answer_from_memory(d, a));
@@ -383,7 +399,8 @@ static void keep_response(struct attempt *a, const struct http_result *result)
             a->request_id = arena_dup(a->job.arena, h->value.data, h->value.len);
     }
     buf_putc(&text, '\n');
-    buf_append(&text, result->body.data, result->body.len < TEXT_KEPT_MAX ? result->body.len : TEXT_KEPT_MAX);
+    /* more than is kept: a secret that the cut goes through must be seen whole */
+    buf_append(&text, result->body.data, result->body.len < 2 * TEXT_KEPT_MAX ? result->body.len : 2 * TEXT_KEPT_MAX);
     struct buf clean = {0};
     target_scrub(a->slot->target, buf_span(&text), &clean, TEXT_KEPT_MAX);
     a->response_text = arena_dup(a->job.arena, clean.data, clean.len);
@@ -457,7 +474,7 @@ static void on_answer(void *context, const struct http_result *result)
     }
     keep_response(a, result);
     hand_response(a, result);
-    if (a->cache_ms > 0 && result->status >= 200 && result->status <= 299)
+    if (a->cache_ms > 0 && result->status >= 200 && result->status <= 299 && result->body.len <= LOOKUP_BODY_MAX)
         lookup_put(a->slot->lookups, a->lookup_path, result->status, result->body, d->now_ms, a->cache_ms);
     step(d, a);
 }

@@ -26,7 +26,6 @@
 #define STORE_PAUSE_MS 1000
 #define LOOKUPS_MAX 1024
 #define POISON_DEATHS 2
-#define RETRY_AFTER_MAX_MS (24LL * 60 * 60 * 1000) /* http.c heeds no more */
 
 /* ---- numbers */
 
@@ -213,8 +212,20 @@ static void init_slot(struct slot *slot, const char *name, struct target *target
     errand_init(slot);
 }
 
+static void note_open(void *context, const struct delivery *delivery)
+{
+    *(bool *)context = delivery_state_is_open(delivery->state);
+}
+
+/* The breadcrumb lies beside the store: it may speak of what is over, or of another store's delivery. */
 static int bury(struct dispatch *d, int64_t seq)
 {
+    bool open = false;
+    if (store_get_work(d->options.session, seq, note_open, &open) != 0)
+        return -1;
+    if (!open)
+        return 0;
+
     const struct settlement settlement = {
         .state = DELIVERY_REJECTED,
         .error = {.error_class = "validation",
@@ -315,6 +326,7 @@ void dispatch_set_bus(struct dispatch *d, struct mqtt *mqtt)
 struct filling {
     struct line *line;
     int64_t now_ms, longest_wait_ms;
+    size_t rows;
 };
 
 /* The clock may have been set back since this was stored (a host without a battery): what was never
@@ -327,25 +339,35 @@ static int64_t believable_due(const struct filling *filling, const struct delive
 
 static void add_head(void *context, const struct delivery_head *head)
 {
-    const struct filling *filling = context;
+    struct filling *filling = context;
+    filling->rows++;
     queue_add(filling->line->queue, head->seq, head->lane, head->operation, head->route, believable_due(filling, head),
               head->accepted_ms, head->attempts, false);
 }
 
+static bool wants_refill(const struct line *line)
+{
+    return (line->rescan || queue_wants_rewind(line->queue)) && queue_room(line->queue) >= QUEUE_WINDOW / 4;
+}
+
+/* As many rows as there is room for; not all of them need be taken in. */
 static void refill(struct dispatch *d, struct slot *slot, struct line *line)
 {
-    size_t room = queue_room(line->queue), before = queue_length(line->queue);
-    if (!line->rescan || room < QUEUE_WINDOW / 4)
+    struct filling filling = {line, d->now_ms, RETRY_AFTER_MAX_MS, 0};
+    size_t room = queue_room(line->queue);
+    if (!wants_refill(line))
         return;
-    struct filling filling = {line, d->now_ms, RETRY_AFTER_MAX_MS};
     if (slot->target != NULL && slot->target->config->retry.max_ms > RETRY_AFTER_MAX_MS)
         filling.longest_wait_ms = slot->target->config->retry.max_ms;
+    queue_rewind(line->queue);
+    line->rescan = true;
     if (store_scan_open(d->options.session, slot->name, line->kind, queue_last_seq(line->queue), room, add_head,
                         &filling) != 0) {
         log_error("the store could not be read", "reason", store_error(d->options.session), NULL);
+        d->store_pause_until_ms = d->now_ms + STORE_PAUSE_MS;
         return;
     }
-    line->rescan = queue_length(line->queue) - before == room;
+    line->rescan = filling.rows == room;
 }
 
 void dispatch_notice(struct dispatch *d)
@@ -405,7 +427,7 @@ static bool start_one(struct dispatch *d, struct slot *slot, struct line *line, 
         return false;
     }
     attempt_examine(d, a);
-    slot->probing |= slot->breaker_open;
+    slot->probing |= a->probe;
     attempt_list_append(&d->starting, a);
     return true;
 }
@@ -479,10 +501,9 @@ static void release(struct dispatch *d, struct attempt *a)
     bool overloaded = a->http_status == 429 || a->http_status == 503; /* it speaks for the whole target */
     if (overloaded && slot->pause_until_ms < d->now_ms + a->out.retry_after_ms)
         slot->pause_until_ms = d->now_ms + a->out.retry_after_ms;
-    if (a->fate == FATE_HELD && !a->probe) {
-        const char *operation = a->out.hold_operation ? a->operation.name : "";
-        slot_set_hold(slot, operation, a->out.error.message != NULL ? a->out.error.message : "held", d->wall_ms);
-    }
+    if (a->fate == FATE_HELD && !a->outage)
+        slot_set_hold(slot, attempt_held_operation(a), a->out.error.message != NULL ? a->out.error.message : "held",
+                      d->wall_ms);
     if (a->errand != NULL) {
         errand_release(d, a);
         return;
@@ -572,6 +593,8 @@ int64_t dispatch_next_due(const struct dispatch *d)
     for (size_t i = 0; i + 1 < d->slot_count; i++) {
         const struct slot *slot = &d->slots[i];
         int64_t in = d->draining ? INT64_MAX : queue_next_due(slot->in.queue);
+        if (!d->draining && (wants_refill(&slot->in) || wants_refill(&slot->out)))
+            in = INT64_MIN;
         next = in < next ? in : next;
         if (d->draining || slot_hold(slot, NULL) != NULL || (slot->breaker_open && slot->probing) ||
             slot->running >= (size_t)slot->target->config->concurrency)
@@ -587,7 +610,7 @@ int64_t dispatch_next_due(const struct dispatch *d)
             out = d->now_ms + (int64_t)((1 - slot->tokens) / rate * 1000) + 1;
         next = out < next ? out : next;
     }
-    int64_t bus = publish_next_due(d);
+    int64_t bus = wants_refill(&d->bus->out) ? INT64_MIN : publish_next_due(d);
     next = bus < next ? bus : next;
     return next < d->store_pause_until_ms ? d->store_pause_until_ms : next;
 }
@@ -607,6 +630,6 @@ size_t dispatch_in_flight(const struct dispatch *d)
 {
     size_t count = d->publishing_open + (d->finished.first != NULL ? 1 : 0);
     for (size_t i = 0; i < d->slot_count; i++)
-        count += d->slots[i].running;
+        count += d->slots[i].running + d->slots[i].decoding;
     return count;
 }

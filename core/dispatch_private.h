@@ -14,7 +14,8 @@
 #include <stdatomic.h>
 
 #define QUEUE_WINDOW 4096
-#define TEXT_KEPT_MAX 8192 /* of a request or response */
+#define TEXT_KEPT_MAX 8192                         /* of a request or response */
+#define RETRY_AFTER_MAX_MS (24LL * 60 * 60 * 1000) /* http.c heeds no more */
 
 struct op_hold {
     char *operation; /* "" : the whole target */
@@ -42,7 +43,8 @@ struct slot {
     struct target *target; /* NULL: the bus */
     const char *name;
     struct line out, in;
-    size_t running;
+    size_t running;  /* out, and errands: what concurrency limits */
+    size_t decoding; /* in */
     double tokens;
     int64_t tokens_at_ms;
     struct op_hold *holds;
@@ -78,6 +80,8 @@ struct attempt {
     bool harmless;           /* the request on its way only reads */
     bool refused;            /* by mode or policy: the plugin is not asked */
     bool transport_failed, sent_uncertain, probe;
+    bool parked;           /* for its uncertain outcome: a person looks, and what is then retried is certain */
+    bool outage;           /* FATE_HELD because the breaker is open: nobody need resume anything */
     bool place_given_back; /* no longer counted in slot->running */
     int http_status;
     int64_t delay_ms; /* until the next attempt */
@@ -140,7 +144,8 @@ void attempt_destroy(struct attempt *attempt);
 void attempt_examine(struct dispatch *d, struct attempt *attempt); /* may refuse it without asking the plugin */
 void attempt_run(struct dispatch *d, struct attempt *attempt);     /* after the count was committed */
 void attempt_conclude(struct dispatch *d, struct attempt *attempt,
-                      enum bb_next verdict); /* decides its fate, to `finished` */
+                      enum bb_next verdict);                       /* decides its fate, to `finished` */
+const char *attempt_held_operation(const struct attempt *attempt); /* "": the whole target */
 void attempt_list_append(struct attempt_list *list, struct attempt *attempt);
 void attempt_list_remove(struct attempt_list *list, struct attempt *attempt);
 

@@ -28,15 +28,21 @@ void errand_init(struct slot *slot)
         poll->due_ms = 0;
 }
 
+static bool is_held(const struct slot *slot, const struct errand *errand)
+{
+    return slot_hold(slot, errand->operation) != NULL;
+}
+
 void errand_pick(struct dispatch *d, struct slot *slot)
 {
     for (size_t i = 0; i < ERRANDS; i++) {
         struct errand *errand = &slot->errands[i];
-        if (errand->due_ms > d->now_ms || !slot_may_send(d, slot))
+        if (errand->due_ms > d->now_ms || is_held(slot, errand) || !slot_may_send(d, slot))
             continue;
         errand->due_ms = INT64_MAX; /* until it ends */
-        slot->probing |= slot->breaker_open;
-        attempt_list_append(&d->starting, attempt_create_errand(d, slot, errand));
+        struct attempt *a = attempt_create_errand(d, slot, errand);
+        slot->probing |= a->probe;
+        attempt_list_append(&d->starting, a);
     }
 }
 
@@ -45,10 +51,13 @@ void errand_release(struct dispatch *d, struct attempt *a)
     struct errand *errand = a->errand;
     switch (a->fate) {
     case FATE_HELD:
-        errand->due_ms = d->now_ms; /* as soon as the target is resumed */
+        errand->due_ms = d->now_ms; /* as soon as it is resumed */
         return;
     case FATE_RETRY:
-        errand->due_ms = d->now_ms + backoff_delay_ms(AGAIN_FIRST_MS, AGAIN_MAX_MS, ++errand->tries, random_unit());
+        errand->tries++;
+        errand->due_ms = d->now_ms + (a->out.retry_after_ms > 0 ? a->out.retry_after_ms
+                                                                : backoff_delay_ms(AGAIN_FIRST_MS, AGAIN_MAX_MS,
+                                                                                   errand->tries, random_unit()));
         return;
     case FATE_NONE:
     case FATE_EXPIRED:
@@ -72,6 +81,7 @@ int64_t errand_next_due(const struct slot *slot)
 {
     int64_t next = INT64_MAX;
     for (size_t i = 0; i < ERRANDS; i++)
-        next = slot->errands[i].due_ms < next ? slot->errands[i].due_ms : next;
+        if (slot->errands[i].due_ms < next && !is_held(slot, &slot->errands[i]))
+            next = slot->errands[i].due_ms;
     return next;
 }

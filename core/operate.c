@@ -49,6 +49,14 @@ int dispatch_hold(struct dispatch *d, const char *target, const char *operation,
     return 0;
 }
 
+static bool is_held(const struct slot *slot, const char *operation)
+{
+    for (size_t i = 0; i < slot->hold_count; i++)
+        if (operation == NULL || strcmp(slot->holds[i].operation, operation) == 0)
+            return true;
+    return false;
+}
+
 int dispatch_resume(struct dispatch *d, const char *target, const char *operation, const char **error)
 {
     struct store_session *session = d->options.session;
@@ -57,8 +65,8 @@ int dispatch_resume(struct dispatch *d, const char *target, const char *operatio
         *error = "no such target";
         return -1;
     }
-    if (slot->hold_count == 0) {
-        *error = "the target is not held";
+    if (!is_held(slot, operation)) {
+        *error = operation != NULL ? "that operation is not held by itself" : "the target is not held";
         return -1;
     }
     const struct audit audit = {.at_ms = clock_wall_ms(),
@@ -90,7 +98,7 @@ int dispatch_resume(struct dispatch *d, const char *target, const char *operatio
 /* ---- one delivery */
 
 struct found {
-    bool any, in_flight;
+    bool any, in_flight, uncertain;
     int64_t seq, accepted_ms;
     enum delivery_state state;
     enum delivery_kind kind;
@@ -102,6 +110,7 @@ static void note_found(void *context, const struct delivery *delivery)
 {
     *(struct found *)context = (struct found){.any = true,
                                               .in_flight = delivery->in_flight,
+                                              .uncertain = delivery->uncertain,
                                               .seq = delivery->seq,
                                               .accepted_ms = delivery->accepted_ms,
                                               .state = delivery->state,
@@ -122,20 +131,7 @@ static void found_finish(struct found *found)
 }
 #define cleanup_found __attribute__((cleanup(found_finish)))
 
-static bool find(struct dispatch *d, const char *id, struct found *found, const char **error)
-{
-    if (store_find_delivery(d->options.session, id, note_found, found) != 0)
-        *error = store_failed;
-    else if (!found->any)
-        *error = "no such delivery";
-    else if (found->in_flight)
-        *error = "it is being sent right now; ask again in a moment";
-    else
-        return true;
-    return false;
-}
-
-static struct line *line_of(struct dispatch *d, const struct found *found)
+static struct line *line_of(const struct dispatch *d, const struct found *found)
 {
     struct slot *slot = dispatch_slot(d, found->target);
     if (slot == NULL)
@@ -143,7 +139,27 @@ static struct line *line_of(struct dispatch *d, const struct found *found)
     return found->kind == DELIVERY_IN ? &slot->in : &slot->out;
 }
 
-/* Its place in line: due now. What is not in the window and lies ahead of it comes with a later scan. */
+/* A publish is not marked in flight in the store. */
+static bool is_taken(const struct dispatch *d, const struct found *found)
+{
+    const struct line *line = line_of(d, found);
+    return found->in_flight || (line != NULL && queue_has_taken(line->queue, found->seq));
+}
+
+static bool find(struct dispatch *d, const char *id, struct found *found, const char **error)
+{
+    if (store_find_delivery(d->options.session, id, note_found, found) != 0)
+        *error = store_failed;
+    else if (!found->any)
+        *error = "no such delivery";
+    else if (is_taken(d, found))
+        *error = "it is being sent right now; ask again in a moment";
+    else
+        return true;
+    return false;
+}
+
+/* Its place in line: due now. What lies ahead of the window comes with a scan, after what came before it. */
 static void stand_in_line(struct dispatch *d, const struct found *found)
 {
     struct line *line = line_of(d, found);
@@ -152,17 +168,24 @@ static void stand_in_line(struct dispatch *d, const struct found *found)
     struct queue_entry *waiting = queue_find(line->queue, found->seq);
     if (waiting != NULL)
         queue_hasten(line->queue, waiting, d->now_ms);
-    else if (found->seq <= queue_last_seq(line->queue) || !line->rescan)
+    else if (found->seq <= queue_last_seq(line->queue))
         queue_add(line->queue, found->seq, found->lane, found->operation, found->route, d->now_ms, found->accepted_ms,
-                  0, false);
+                  delivery_state_is_open(found->state) ? found->attempts : 0, false);
+    else
+        line->rescan = true;
 }
 
 static int change(struct dispatch *d, const struct found *found, enum delivery_state to, const char *what,
                   const struct span *body, const char **error)
 {
     struct store_session *session = d->options.session;
-    const struct settlement s = {
-        .state = to, .due_ms = d->now_ms, .who = "operator", .what = what, .now_ms = clock_wall_ms()};
+    const struct settlement s = {.state = to,
+                                 .due_ms = d->now_ms,
+                                 .uncertain =
+                                     found->uncertain, /* still to be looked up, whoever asks for the next attempt */
+                                 .who = "operator",
+                                 .what = what,
+                                 .now_ms = clock_wall_ms()};
     int rc = store_begin(session);
     if (rc == 0)
         rc = body != NULL ? store_edit_delivery(session, found->seq, *body, NULL, s.now_ms)
@@ -205,12 +228,6 @@ int dispatch_discard(struct dispatch *d, const char *id, const char **error)
     }
     struct line *line = line_of(d, &found);
     struct queue_entry *waiting = line != NULL ? queue_find(line->queue, found.seq) : NULL;
-    bool taken = line != NULL && waiting == NULL && delivery_state_is_open(found.state) &&
-                 found.state != DELIVERY_DRAFT && found.seq <= queue_last_seq(line->queue);
-    if (taken) {
-        *error = "it is being sent right now; ask again in a moment";
-        return -1;
-    }
     if (change(d, &found, DELIVERY_DISCARDED, "discard", NULL, error) != 0)
         return -1;
     if (waiting != NULL)

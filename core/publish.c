@@ -5,13 +5,18 @@
  *
  * PUBACKs trickle in, and a transaction costs the same for one as for many. So they join the turn's, and begin
  * one of their own only when they are many or have waited. */
+#include "backoff.h"
+#include "digest.h"
 #include "dispatch_private.h"
+#include "log.h"
 #include "mqtt.h"
 
 #include <stdlib.h>
 
 #define PUBLISHING_MAX 1024
 #define COMPLETIONS_A_TURN 256
+#define REFUSED_FIRST_MS 1000
+#define REFUSED_MAX_MS 60000
 #define ACKS_MANY 64
 #define ACKS_WAIT_MS 5
 
@@ -19,6 +24,20 @@ static void release_slot(struct dispatch *d, size_t at)
 {
     d->publishing[at] = (struct publishing){0};
     d->publishing_open--;
+}
+
+/* What the link took with it goes out with the next one. What the broker refused, it would refuse again at once. */
+static void give_back(struct dispatch *d, size_t at, int reason)
+{
+    struct queue_entry *entry = d->publishing[at].entry;
+    int64_t delay_ms = 0;
+    if (reason > 0) {
+        delay_ms = backoff_delay_ms(REFUSED_FIRST_MS, REFUSED_MAX_MS, ++entry->attempts, random_unit());
+        cleanup_text char *code = mem_printf("%d", reason);
+        log_warn("the broker refuses what we publish: it is kept and tried again", "reason_code", code, NULL);
+    }
+    queue_return(d->bus->out.queue, entry, d->now_ms + delay_ms);
+    release_slot(d, at);
 }
 
 static void collect(struct dispatch *d)
@@ -30,8 +49,7 @@ static void collect(struct dispatch *d)
         if (at >= d->publishing_count || d->publishing[at].entry == NULL)
             continue;
         if (!done[i].acked) {
-            queue_return(d->bus->out.queue, d->publishing[at].entry, d->now_ms);
-            release_slot(d, at);
+            give_back(d, at, done[i].reason);
             continue;
         }
         if (d->acked_count == 0)

@@ -167,8 +167,7 @@ static int confirm(struct dispatch *d, const struct attempt *a, const char *deli
     if (delivery_id == NULL)
         return 0;
     int rc = store_find_delivery(d->options.session, delivery_id, note_waiting, &waiting);
-    bool idle = waiting.any && (queue_find(a->slot->out.queue, waiting.seq) != NULL ||
-                                waiting.seq > queue_last_seq(a->slot->out.queue));
+    bool idle = waiting.any && !queue_has_taken(a->slot->out.queue, waiting.seq);
     if (rc == 0 && idle) { /* not in this turn's hands */
         rc = store_settle(d->options.session, waiting.seq, &s);
         d->confirmed = mem_grow(d->confirmed, &d->confirmed_cap, d->confirmed_count + 1, sizeof(d->confirmed[0]));
@@ -253,7 +252,7 @@ static int record_own(struct dispatch *d, struct attempt *a)
     if (store_find_order(d->options.session, a->message.order_id, keep_order, &record) != 0)
         return -1;
     struct work_order *order = &record.order;
-    bool fresh = order->common_work_order_id == NULL;
+    bool unannounced = order->source_work_order_id == NULL;
     order->common_work_order_id = a->message.order_id;
     order->delivery_id = a->message.id;
     order->provider_id = a->slot->name;
@@ -279,7 +278,7 @@ static int record_own(struct dispatch *d, struct attempt *a)
                                     .time_ms = d->wall_ms,
                                     .order = order,
                                     .received_ms = d->wall_ms};
-        if (fresh && order->source_work_order_id != NULL)
+        if (unannounced && order->source_work_order_id != NULL)
             rc = publish_event(d, &facts, order->common_work_order_id);
         if (rc == 0)
             rc = publish_order(d, order);
@@ -349,7 +348,7 @@ static int publish_failure(struct dispatch *d, struct attempt *a)
 
 static int store_hold(struct dispatch *d, struct attempt *a)
 {
-    const char *operation = a->out.hold_operation && a->operation.name != NULL ? a->operation.name : "";
+    const char *operation = attempt_held_operation(a);
     const char *reason = a->out.error.message != NULL ? a->out.error.message : "held";
     log_error("target held", "target", a->slot->name, "operation", operation, "reason", reason, "action",
               owner_action(a), NULL);
@@ -394,8 +393,8 @@ static int write_verdict(struct dispatch *d, struct attempt *a)
     struct settlement s = {.state = state_of(a),
                            .due_ms = d->now_ms + (a->fate == FATE_RETRY ? a->delay_ms : 0),
                            .keep_attempts = a->fate == FATE_HELD,
-                           .uncertain = (a->sent_uncertain || a->in.uncertain) &&
-                                        (a->fate == FATE_RETRY || a->fate == FATE_HELD),
+                           .uncertain =
+                               (a->sent_uncertain || a->in.uncertain) && a->fate != FATE_DELIVERED && !a->parked,
                            .unconfirmed = a->fate == FATE_DELIVERED && a->out.unconfirmed,
                            .request = a->request_text,
                            .response = a->response_text,
@@ -416,10 +415,11 @@ static int write_verdict(struct dispatch *d, struct attempt *a)
 
 int settle_attempt(struct dispatch *d, struct attempt *a)
 {
-    for (size_t i = 0; i < a->job.note_count; i++)
+    bool polled = a->entry == NULL; /* its cursor moves with its events or not at all */
+    for (size_t i = 0; i < a->job.note_count && (!polled || a->fate == FATE_DELIVERED); i++)
         if (store_note_put(d->options.session, a->slot->name, a->job.notes[i].key, a->job.notes[i].value) != 0)
             return -1;
-    if (a->fate == FATE_HELD && !a->probe && store_hold(d, a) != 0)
+    if (a->fate == FATE_HELD && !a->outage && store_hold(d, a) != 0)
         return -1;
     a->delay_ms = a->fate == FATE_RETRY ? retry_delay(a) : 0;
     if (a->entry != NULL && write_verdict(d, a) != 0)
