@@ -274,6 +274,13 @@ struct store *store_open(const struct store_options *options, char **error)
     store->root = open_file(store);
     if (adopt(store, error) != 0)
         goto fail;
+    struct stat file;
+    if (stat(store->path, &file) != 0) {
+        *error = mem_printf("cannot read the store %s: %s", store->path, strerror(errno));
+        goto fail;
+    }
+    store->device = file.st_dev;
+    store->inode = file.st_ino;
     return store;
 fail:
     store_close(store);
@@ -350,12 +357,22 @@ static void roll_back(struct store_session *session)
     leave_transaction(session);
 }
 
+/* What is written into a removed file is gone with the process: nothing may be acknowledged for it. */
+static bool still_there(const struct store *store)
+{
+    struct stat file;
+    return stat(store->path, &file) == 0 && file.st_dev == store->device && file.st_ino == store->inode;
+}
+
 int store_begin(struct store_session *session)
 {
     if (session->store->read_only)
         return session_fail(session, "the store is open for reading only");
     if (in_transaction)
         return session_fail(session, "store_begin inside a transaction");
+    if (!still_there(session->store))
+        return session_fail(session, "%s was removed or replaced under the daemon: put it back, or restart busbar",
+                            session->store->path);
     turnstile_enter(&session->store->writer);
     in_transaction = session->writing = true;
     struct sql sql;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "store.h"
 #include "store_sql.h"
@@ -27,6 +28,8 @@ struct store {
     int64_t max_bytes; /* INT64_MAX: none */
     int64_t page_bytes;
     int lock_fd;                /* -1: read only */
+    dev_t device;               /* of the file that we opened, */
+    ino_t inode;                /* so that we see when another lies in its place */
     struct store_session *root; /* migrates; closed last, so that its close checkpoints */
     struct turnstile writer;
     struct crumbs *crumbs; /* NULL: read only */

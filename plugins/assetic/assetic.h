@@ -124,7 +124,9 @@ struct json_object *as_list(const struct as_call *call, const char *path, const 
 const char *as_equals(const struct as_call *call, const char *name, const char *value);
 /* The items of one page: ResourceList of the envelope, or the array itself; NULL: neither. borrows */
 struct json_object *as_items(struct json_object *answer);
-const char *as_list_path(const struct as_call *call, const char *path, const char *filter, const char *sort, int page);
+/* sort, filter: NULL: none. page from 1. */
+const char *as_list_path(const struct as_call *call, const char *path, const char *filter, const char *sort, int page,
+                         int page_size);
 enum bb_next as_send_lookup(const struct as_call *call); /* what was wanted */
 enum bb_next as_take_lookup(const struct as_call *call); /* keeps the answer: BB_DONE, else the verdict */
 /* Work orders with this ExternalId (A-U11). *count: how many. Id of the first, NULL: no answer yet, or none. */

@@ -83,10 +83,11 @@ const char *as_equals(const struct as_call *call, const char *name, const char *
     return call->host->format(call->job, "%s~eq~'%s'", name, quoted);
 }
 
-const char *as_list_path(const struct as_call *call, const char *path, const char *filter, const char *sort, int page)
+const char *as_list_path(const struct as_call *call, const char *path, const char *filter, const char *sort, int page,
+                         int page_size)
 {
     const char *whole =
-        call->host->format(call->job, "%s?requestParams.page=%d&requestParams.pageSize=%d", path, page, PAGE_SIZE);
+        call->host->format(call->job, "%s?requestParams.page=%d&requestParams.pageSize=%d", path, page, page_size);
     if (sort)
         whole = call->host->format(call->job, "%s&requestParams.sorts=%s", whole, sort);
     if (filter)
@@ -101,7 +102,7 @@ struct json_object *as_list(const struct as_call *call, const char *path, const 
     for (int page = 1, pages = 1; page <= pages && page <= PAGES_MAX; page++) {
         bool found;
         AS_SCOPED struct json_object *answer =
-            as_ask(call, as_list_path(call, path, filter, NULL, page), cache_ms, &found);
+            as_ask(call, as_list_path(call, path, filter, NULL, page, PAGE_SIZE), cache_ms, &found);
         if (!answer && found) {
             as_put(&all);
             return NULL;

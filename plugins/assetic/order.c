@@ -157,6 +157,8 @@ static void build(struct as_order *order, struct bb_str body)
     AS_SCOPED struct json_object *defaults = as_parse_text(call->config->defaults);
     order->given = order->faults.given = as_parse(body);
     order->request = json_object_new_object();
+    if (!order->given && !call->in)
+        return; /* a template that is one placeholder */
     if (!json_object_is_type(order->given, json_type_object)) {
         as_fault(&order->faults, "", "type", NULL, "must be a JSON object");
         return;

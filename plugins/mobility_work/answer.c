@@ -10,7 +10,7 @@
 
 struct reading {
     const struct mw_call *call;
-    struct json_object *fields; /* [{"pointer","key","parameters"}] */
+    struct json_object *fields; /* [{"pointer","key","parameters"}], NULL: nothing read */
     const char *text;           /* for people */
     const char *unknown;        /* "equipment" of error.payload.equipment.unknown */
 };
@@ -42,6 +42,8 @@ static void read_error(struct reading *reading, const char *pointer, struct json
     json_object_object_add(field, "pointer", json_object_new_string(pointer));
     json_object_object_add(field, "key", json_object_new_string(key));
     json_object_object_add(field, "parameters", parameters ? json_object_get(parameters) : json_object_new_object());
+    if (!reading->fields)
+        reading->fields = json_object_new_array();
     json_object_array_add(reading->fields, field);
     if (json_object_array_length(reading->fields) > SAID_MAX)
         return;
@@ -58,28 +60,75 @@ static void read_errors(struct reading *reading, const char *pointer, struct jso
         read_error(reading, pointer, json_object_array_get_idx(errors, i));
 }
 
+/* Writes into the error what was read, and forgets it. */
+static void finish_reading(struct reading *reading, struct json_object *body, struct bb_error *error)
+{
+    const struct mw_call *call = reading->call;
+    const char *message = mw_text_at(call, body, "/message"), *code = mw_text_at(call, body, "/code");
+    if (message || reading->text)
+        error->message = call->host->format(call->job, "Mobility Work: %s%s%s", message ? message : "",
+                                            message && reading->text ? " " : "", reading->text ? reading->text : "");
+    if (code && mw_matches(code, 32, "_.-"))
+        error->code = code;
+    if (reading->fields)
+        error->rejected_fields = mw_print(call, reading->fields).data;
+    if (reading->unknown && error->error_class == BB_VALIDATION) {
+        error->error_class = BB_IDENTITY;
+        error->code = call->host->format(call->job, "unknown_%s", reading->unknown);
+    }
+    mw_put(&reading->fields);
+}
+
 static void refine(const struct mw_call *call, struct json_object *body)
 {
-    struct bb_error *error = &call->out->error;
-    struct reading reading = {.call = call, .fields = json_object_new_array()};
+    struct reading reading = {.call = call};
     struct json_object *properties = mw_at(body, "/extended_message/property_errors");
     read_errors(&reading, "", mw_at(body, "/extended_message/global_errors"));
     if (json_object_is_type(properties, json_type_object)) {
         json_object_object_foreach(properties, pointer, errors) read_errors(&reading, pointer, errors);
     }
-    const char *message = mw_text_at(call, body, "/message"), *code = mw_text_at(call, body, "/code");
-    if (message || reading.text)
-        error->message = call->host->format(call->job, "Mobility Work: %s%s%s", message ? message : "",
-                                            message && reading.text ? " " : "", reading.text ? reading.text : "");
-    if (code && mw_matches(code, 32, "_.-"))
-        error->code = code;
-    if (json_object_array_length(reading.fields) > 0)
-        error->rejected_fields = mw_print(call, reading.fields).data;
-    if (reading.unknown && error->error_class == BB_VALIDATION) {
-        error->error_class = BB_IDENTITY;
-        error->code = call->host->format(call->job, "unknown_%s", reading.unknown);
+    finish_reading(&reading, body, &call->out->error);
+}
+
+/* "/17/name" -> 17, and "/name" in *rest; SIZE_MAX when the pointer does not begin with an index below count. */
+static size_t index_of(const char *pointer, size_t count, const char **rest)
+{
+    size_t index = 0;
+    const char *digits = pointer + 1, *at = digits;
+    if (*pointer != '/')
+        return SIZE_MAX;
+    for (; *at >= '0' && *at <= '9' && index < count; at++)
+        index = index * 10 + (size_t)(*at - '0');
+    *rest = at;
+    const bool shaped = at > digits && (*at == '/' || *at == '\0') && (*digits != '0' || at == digits + 1);
+    return shaped && index < count ? index : SIZE_MAX;
+}
+
+size_t mw_refused_items(const struct mw_call *call, struct bb_error *errors, size_t count)
+{
+    MW_SCOPED struct json_object *body = mw_parse(call->in->response->body);
+    struct json_object *properties = mw_at(body, "/extended_message/property_errors");
+    size_t named = 0;
+    if (!json_object_is_type(properties, json_type_object))
+        return 0;
+    struct reading *readings = call->host->alloc(call->job, count * sizeof *readings);
+    json_object_object_foreach(properties, pointer, told)
+    {
+        const char *rest;
+        const size_t i = index_of(pointer, count, &rest);
+        if (i == SIZE_MAX)
+            continue;
+        readings[i].call = call;
+        read_errors(&readings[i], rest, told);
     }
-    mw_put(&reading.fields);
+    for (size_t i = 0; i < count; i++) {
+        if (!readings[i].fields)
+            continue;
+        errors[i] = (struct bb_error){.error_class = BB_VALIDATION, .code = "http_400", .message = "it was refused"};
+        finish_reading(&readings[i], body, &errors[i]);
+        named++;
+    }
+    return named;
 }
 
 enum bb_next mw_judge(const struct mw_call *call)

@@ -6,22 +6,42 @@
 
 #define SAID_MAX 8 /* so many are told in the sentence; the list holds them all */
 
+struct mw_fault_told {
+    struct mw_fault_told *next;
+    const char *json; /* {"pointer","key","parameters"} */
+};
+
+/* As a JSON string. */
+static const char *quote(const struct mw_call *call, const char *text)
+{
+    const char *at = text;
+    while ((unsigned char)*at >= 0x20 && *at != '"' && *at != '\\')
+        at++;
+    if (*at == '\0')
+        return call->host->format(call->job, "\"%s\"", text);
+    MW_SCOPED struct json_object *string = json_object_new_string(text);
+    return mw_print(call, string).data;
+}
+
 void mw_fault(struct mw_faults *faults, const char *pointer, const char *key, struct json_object *parameters,
               const char *sentence)
 {
-    struct json_object *fault = json_object_new_object();
-    json_object_object_add(fault, "pointer", json_object_new_string(pointer));
-    json_object_object_add(fault, "key", json_object_new_string(key));
-    json_object_object_add(fault, "parameters", parameters ? parameters : json_object_new_object());
-    if (!faults->list)
-        faults->list = json_object_new_array();
-    json_object_array_add(faults->list, fault);
+    const struct mw_call *call = faults->call;
+    struct mw_fault_told *told = call->host->alloc(call->job, sizeof *told);
+    told->json = call->host->format(call->job, "{\"pointer\":%s,\"key\":\"%s\",\"parameters\":%s}",
+                                    quote(call, pointer), key, parameters ? mw_print(call, parameters).data : "{}");
+    mw_put(&parameters);
+    if (faults->last)
+        faults->last->next = told;
+    else
+        faults->first = told;
+    faults->last = told;
     const char *where = *pointer ? pointer : "it";
     faults->count++;
     if (faults->count == 1)
-        faults->text = faults->call->host->format(faults->call->job, "%s %s", where, sentence);
+        faults->text = call->host->format(call->job, "%s %s", where, sentence);
     else if (faults->count <= SAID_MAX)
-        faults->text = faults->call->host->format(faults->call->job, "%s; %s %s", faults->text, where, sentence);
+        faults->text = call->host->format(call->job, "%s; %s %s", faults->text, where, sentence);
 }
 
 /* As a reference token of a JSON Pointer. */
@@ -61,6 +81,24 @@ void mw_fault_unknown(struct mw_faults *faults, struct json_object *object, cons
     }
 }
 
+/* All of them as one JSON array. */
+static const char *list(const struct mw_faults *faults)
+{
+    size_t size = sizeof "[]", len = 0;
+    for (const struct mw_fault_told *told = faults->first; told; told = told->next)
+        size += strlen(told->json) + 1;
+    char *text = faults->call->host->alloc(faults->call->job, size);
+    for (const struct mw_fault_told *told = faults->first; told; told = told->next) {
+        const size_t json_len = strlen(told->json);
+        text[len] = len ? ',' : '[';
+        len++;
+        memcpy(text + len, told->json, json_len);
+        len += json_len;
+    }
+    text[len] = ']';
+    return text;
+}
+
 enum bb_next mw_reject_faults(struct mw_faults *faults, const char *code, const char *subject)
 {
     const struct mw_call *call = faults->call;
@@ -70,12 +108,7 @@ enum bb_next mw_reject_faults(struct mw_faults *faults, const char *code, const 
         .error_class = BB_VALIDATION,
         .code = code,
         .message = call->host->format(call->job, "%s: %s%s", subject, faults->text, more),
-        .rejected_fields = mw_print(call, faults->list).data,
+        .rejected_fields = list(faults),
     };
     return BB_REJECT;
-}
-
-void mw_faults_finish(struct mw_faults *faults)
-{
-    mw_put(&faults->list);
 }

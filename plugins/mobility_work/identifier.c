@@ -19,6 +19,7 @@ static const struct kind kinds[] = {
     [MW_EQUIPMENT] = {"a native id (integer), an item code (string) or {type, value}",
                       {"native", "external", "externalReference", "itemCode"}},
     [MW_ASSIGNEE] = {"a native id (integer), an e-mail address or {type, value}", {"native", "email"}},
+    [MW_SPARE_PART] = {"an external reference (string) or {type, value}", {"externalReference"}},
     [MW_TAG] = {"a native id (integer), a tag's code (string) or {type, value}", {"native", "code"}},
 };
 
@@ -31,6 +32,8 @@ static const char *configured_type(const struct mw_config *config, enum mw_kind 
         return config->assignee_type;
     case MW_TAG:
         return config->tag_type;
+    case MW_SPARE_PART:
+        return config->spare_part_type;
     }
     return "";
 }
@@ -121,8 +124,10 @@ struct json_object *mw_identifier(struct mw_faults *faults, enum mw_kind kind, c
                                   struct json_object *value)
 {
     const char *type = configured_type(faults->call->config, kind);
-    if (json_object_is_type(value, json_type_int))
-        return typed("native", json_object_get(value));
+    if (json_object_is_type(value, json_type_int)) /* of a spare part no native id is known: a reference */
+        return kind == MW_SPARE_PART && strcmp(type, "native") != 0
+                   ? typed(type, json_object_new_string(json_object_get_string(value)))
+                   : typed("native", json_object_get(value));
     if (json_object_is_type(value, json_type_object))
         return from_object(faults, kind, pointer, value);
     if (!json_object_is_type(value, json_type_string))

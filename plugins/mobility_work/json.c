@@ -10,12 +10,26 @@
 #define DEPTH_MAX 64
 #define WORD_MAX 48
 
+struct json_tokener *mw_parser(int depth)
+{
+    struct json_tokener *tokener = json_tokener_new_ex(depth);
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    return tokener;
+}
+
 struct json_object *mw_parse(struct bb_str text)
+{
+    struct json_tokener *tokener = mw_parser(DEPTH_MAX);
+    struct json_object *value = mw_parse_with(tokener, text);
+    json_tokener_free(tokener);
+    return value;
+}
+
+struct json_object *mw_parse_with(struct json_tokener *tokener, struct bb_str text)
 {
     if (text.len == 0 || text.len > INT_MAX - 1)
         return NULL;
-    struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    json_tokener_reset(tokener);
     struct json_object *value = json_tokener_parse_ex(tokener, text.data, (int)text.len);
     enum json_tokener_error state = json_tokener_get_error(tokener);
     size_t end = json_tokener_get_parse_end(tokener);
@@ -26,7 +40,6 @@ struct json_object *mw_parse(struct bb_str text)
     }
     while (end < text.len && text.data[end] != '\0' && strchr(" \t\r\n", text.data[end]))
         end++;
-    json_tokener_free(tokener);
     if (state == json_tokener_success && end == text.len)
         return value;
     json_object_put(value);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define HOUR_MS INT64_C(3600000)
+#define BATCH_MAX 10000 /* MW-C10 */
 
 static const struct bb_option options[] = {
     {"api_key", BB_SECRET, 0, NULL, BB_REQUIRED, "The network's API key, sent as Api-Key; one key is one network"},
@@ -15,6 +16,8 @@ static const struct bb_option options[] = {
      "Type of identifier that an assignee given as a bare string has"},
     {"tag_type", BB_STRING, offsetof(struct mw_config, tag_type), "code", 0,
      "Type of identifier that a tag given as a bare string has"},
+    {"spare_part_type", BB_STRING, offsetof(struct mw_config, spare_part_type), "externalReference", 0,
+     "Type of identifier that a spare part given as a bare string has"},
     {"send_email_to_assignees", BB_BOOL, offsetof(struct mw_config, send_email_to_assignees), "false", 0,
      "sendEmailToAssignees of a task whose message does not say"},
     {"inherit_equipment_tags", BB_BOOL, offsetof(struct mw_config, inherit_equipment_tags), "false", 0,
@@ -25,6 +28,17 @@ static const struct bb_option options[] = {
      "Method that triggers a maintenance plan: POST, PUT, PATCH or GET"},
     {"plan_body", BB_JSON, offsetof(struct mw_config, plan_body), "{}", 0,
      "Body that triggers a maintenance plan; strings may hold {planId} {id} {orderId} {topic} {time}"},
+    {"currency", BB_STRING, offsetof(struct mw_config, currency), NULL, 0,
+     "Currency (ISO 4217) of a price whose message names none; when left out, the network's own"},
+    {"part_price_member", BB_STRING, offsetof(struct mw_config, part_price_member), "unitPrice", 0,
+     "Name under which a new spare part's price is sent; the default is unverified"},
+    {"part_price_body", BB_JSON, offsetof(struct mw_config, part_price_body),
+     "{\"amount\": \"{amount}\", \"currency\": \"{currency}\"}", 0,
+     "Object that a new spare part's price is sent as; the strings {amount} and {currency} are replaced"},
+    {"part_stock_member", BB_STRING, offsetof(struct mw_config, part_stock_member), "stock", 0,
+     "Name under which a new spare part's stock is sent; the default is unverified"},
+    {"part_stock_body", BB_JSON, offsetof(struct mw_config, part_stock_body), "{\"quantity\": \"{quantity}\"}", 0,
+     "Object that a new spare part's stock is sent as; the string {quantity} is replaced; unverified"},
 };
 
 static const struct bb_operation operations[] = {
@@ -39,6 +53,37 @@ static const struct bb_operation operations[] = {
      .default_cooldown_ms = HOUR_MS,
      .default_budget = "24/1d",
      .budget_pointer = "/planId"},
+    /* No mark travels with master data, so a create whose answer was lost is parked. A part is no work order and
+     * keeps no record of one: BB_CREATES stays out, and mode handoff does not send these. */
+    {.name = "spare_part.create",
+     .help = "Creates a spare part (POST /partners/v1/spare-parts)",
+     .flags = BB_WRITES | BB_UNVERIFIED | BB_PARK,
+     .max_batch = BATCH_MAX},
+    {.name = "spare_part.set_stock",
+     .help = "Sets a spare part's stock; body {\"id\": ..., \"quantity\": ...} (PUT /partners/v1/spare-parts/stock)",
+     .flags = BB_WRITES | BB_IDEMPOTENT,
+     .max_batch = BATCH_MAX,
+     .coalesce = "/id"},
+    {.name = "spare_part.update",
+     .help = "Changes what it names of a spare part, null unsets (POST /partners/v1/spare-parts/attributes)",
+     .flags = BB_WRITES | BB_IDEMPOTENT,
+     .max_batch = BATCH_MAX},
+    {.name = "spare_part.relocate",
+     .help = "Moves a spare part's whole stock to a location (POST /partners/v1/spare-parts/relocate/bulk)",
+     .flags = BB_WRITES | BB_IDEMPOTENT,
+     .max_batch = BATCH_MAX},
+    {.name = "equipment.create",
+     .help = "Creates an equipment (POST /partners/v1/equipments)",
+     .flags = BB_WRITES | BB_PARK,
+     .max_batch = BATCH_MAX},
+    {.name = "equipment.update",
+     .help = "Changes what it names of an equipment, null unsets (POST /partners/v1/equipment/attributes)",
+     .flags = BB_WRITES | BB_IDEMPOTENT,
+     .max_batch = BATCH_MAX},
+    {.name = "location.create",
+     .help = "Creates a storage location (POST /partners/v1/locations/create/bulk)",
+     .flags = BB_WRITES | BB_PARK,
+     .max_batch = BATCH_MAX},
     {.name = "network.settings",
      .help = "Reads the network's settings, which proves the key (GET /partners/v1/network/settings)",
      .flags = BB_IDEMPOTENT | BB_AT_START,
@@ -49,10 +94,18 @@ static const struct {
     const char *name;
     enum bb_next (*step)(const struct mw_call *call);
     const char *(*check)(const struct mw_call *call, struct bb_str body);
+    const struct mw_bulk *bulk; /* instead of the two */
 } handlers[] = {
-    {"task.schedule", mw_task_schedule, mw_task_check},
-    {"maintenance_plan.trigger", mw_plan_trigger, mw_plan_check},
-    {"network.settings", mw_network_settings, NULL},
+    {"task.schedule", mw_task_schedule, mw_task_check, NULL},
+    {"maintenance_plan.trigger", mw_plan_trigger, mw_plan_check, NULL},
+    {"network.settings", mw_network_settings, NULL, NULL},
+    {.name = "spare_part.create", .bulk = &mw_spare_part_create},
+    {.name = "spare_part.set_stock", .bulk = &mw_spare_part_set_stock},
+    {.name = "spare_part.update", .bulk = &mw_spare_part_update},
+    {.name = "spare_part.relocate", .bulk = &mw_spare_part_relocate},
+    {.name = "equipment.create", .bulk = &mw_equipment_create},
+    {.name = "equipment.update", .bulk = &mw_equipment_update},
+    {.name = "location.create", .bulk = &mw_location_create},
 };
 
 static size_t find_handler(const char *operation)
@@ -68,6 +121,8 @@ static int open_target(const struct bb_host *host, struct bb_job *job, const voi
 {
     struct mw_call call = {.host = host, .job = job, .config = config};
     *error = mw_plan_options(&call);
+    if (!*error)
+        *error = mw_item_options(&call);
     *self = (void *)(uintptr_t)config; /* read only: all that a target has is its settings */
     return *error ? -1 : 0;
 }
@@ -77,7 +132,11 @@ static const char *check(const struct bb_host *host, struct bb_job *job, void *s
 {
     struct mw_call call = {.host = host, .job = job, .config = self};
     size_t i = find_handler(operation);
-    return i < MW_COUNT(handlers) && handlers[i].check && body.len > 0 ? handlers[i].check(&call, body) : NULL;
+    if (i == MW_COUNT(handlers) || body.len == 0)
+        return NULL;
+    if (handlers[i].bulk)
+        return mw_bulk_check(&call, handlers[i].bulk, body);
+    return handlers[i].check ? handlers[i].check(&call, body) : NULL;
 }
 
 static enum bb_next step(const struct bb_host *host, void *self, const struct bb_in *in, struct bb_out *out)
@@ -85,7 +144,7 @@ static enum bb_next step(const struct bb_host *host, void *self, const struct bb
     struct mw_call call = {.host = host, .job = in->job, .config = self, .in = in, .out = out};
     size_t i = find_handler(in->operation);
     if (i < MW_COUNT(handlers))
-        return handlers[i].step(&call);
+        return handlers[i].bulk ? mw_bulk_step(&call, handlers[i].bulk) : handlers[i].step(&call);
     out->error = (struct bb_error){
         .error_class = BB_VALIDATION, .code = "unknown_operation", .message = "the plugin has no such operation"};
     return BB_REJECT;
@@ -108,8 +167,9 @@ const struct bb_plugin busbar_plugin = {
     .name = "mobility_work",
     .title = "Mobility Work",
     .version = "0.1.0",
-    .help = "Schedules tasks and triggers maintenance plans in Mobility Work, and brings back what happens to tasks "
-            "and spare parts by its webhooks.",
+    .help =
+        "Schedules tasks and triggers maintenance plans in Mobility Work, keeps its spare parts, stocks, locations and "
+        "equipments, and brings back what happens to tasks and spare parts by its webhooks.",
     .default_url = "https://api.mobility-work.com",
     .config_size = sizeof(struct mw_config),
     .options = options,

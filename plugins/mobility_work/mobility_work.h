@@ -7,6 +7,7 @@
 #include <busbar/plugin.h>
 
 struct json_object;
+struct json_tokener;
 
 #define MW_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -21,9 +22,11 @@ struct json_object;
 
 struct mw_config {
     const char *network_name;
-    const char *equipment_type, *assignee_type, *tag_type;
+    const char *equipment_type, *assignee_type, *tag_type, *spare_part_type;
     bool send_email_to_assignees, inherit_equipment_tags;
     const char *plan_path, *plan_method, *plan_body;
+    const char *currency; /* NULL: the network's */
+    const char *part_price_member, *part_price_body, *part_stock_member, *part_stock_body;
 };
 
 struct mw_call {
@@ -37,7 +40,9 @@ struct mw_call {
 /* ---- json.c: JSON and job memory ---------------------------------------------*/
 
 struct json_object *mw_parse(struct bb_str text); /* NULL when it is not one JSON text, or null. gives */
-void mw_put(struct json_object **value);          /* for cleanup */
+struct json_tokener *mw_parser(int depth);        /* for many texts; freed by json_tokener_free */
+struct json_object *mw_parse_with(struct json_tokener *parser, struct bb_str text); /* gives */
+void mw_put(struct json_object **value);                                            /* for cleanup */
 #define MW_SCOPED __attribute__((cleanup(mw_put)))
 struct bb_str mw_print(const struct mw_call *call, struct json_object *value); /* minified, NUL-terminated */
 const char *mw_text(const struct mw_call *call, struct bb_str text);           /* NUL-terminated copy */
@@ -54,8 +59,8 @@ bool mw_read_time(const char *text, int64_t *ms);
 
 struct mw_faults {
     const struct mw_call *call;
-    struct json_object *list; /* [{"pointer","key","parameters"}] */
-    const char *text;         /* the same for people; NULL: nothing is wrong */
+    struct mw_fault_told *first, *last; /* in job memory */
+    const char *text;                   /* the same for people; NULL: nothing is wrong */
     size_t count;
 };
 /* parameters: takes, NULL: none. The sentence goes on after the pointer: "must hold 3 to 3000 characters". */
@@ -66,11 +71,10 @@ void mw_fault_unknown(struct mw_faults *faults, struct json_object *object, cons
                       const char *const *known, size_t count);
 /* Fills out->error (validation) and answers BB_REJECT. */
 enum bb_next mw_reject_faults(struct mw_faults *faults, const char *code, const char *subject);
-void mw_faults_finish(struct mw_faults *faults);
 
 /* ---- identifier.c: MW-C17 ------------------------------------------------------*/
 
-enum mw_kind { MW_EQUIPMENT, MW_ASSIGNEE, MW_TAG };
+enum mw_kind { MW_EQUIPMENT, MW_ASSIGNEE, MW_TAG, MW_SPARE_PART };
 /* The typed form of an identifier as a person may write it; NULL after a fault. gives */
 struct json_object *mw_identifier(struct mw_faults *faults, enum mw_kind kind, const char *pointer,
                                   struct json_object *value);
@@ -79,8 +83,82 @@ struct json_object *mw_identifier(struct mw_faults *faults, enum mw_kind kind, c
 
 /* The shared classifier, refined by what Mobility Work's error body says. */
 enum bb_next mw_judge(const struct mw_call *call);
+/* What a refusal says of the items of an array: fills the errors of those that it names by index, with pointers into
+ * the item. Answers how many. */
+size_t mw_refused_items(const struct mw_call *call, struct bb_error *errors, size_t count);
 
-/* ---- the operations: one file each ----------------------------------------------*/
+/* ---- money.c: MW-C13 -------------------------------------------------------------*/
+
+#define MW_NO_MINOR_UNIT (-1)
+bool mw_is_currency(const char *code);
+int mw_minor_unit(const char *currency); /* decimals, or MW_NO_MINOR_UNIT */
+/* A decimal's text times 10^places, exactly; false when it is no plain decimal or something would be lost. */
+bool mw_shift_decimal(const char *text, int places, int64_t *out);
+
+/* ---- item.c: an item of a bulk call -------------------------------------------------*/
+
+struct mw_item {
+    struct mw_faults faults;
+    struct json_object *given, *request;
+    bool no_currency; /* a price names none, and nobody else does */
+    bool too_large;
+};
+
+#define MW_REQUIRED 1u
+#define MW_UNSETS 2u   /* null is sent: unset */
+#define MW_NOT_NULL 4u /* null is a fault */
+#define MW_MEMBERS_MAX 16
+
+struct mw_member {
+    const char *pointer; /* "/name" */
+    /* What to send; NULL after a fault, or in a template. gives */
+    struct json_object *(*read)(struct mw_item *item, const struct mw_member *member, struct json_object *value);
+    unsigned flags;
+    int min, max;                                           /* characters; max 0: any */
+    const char *(*sent_as)(const struct mw_config *config); /* NULL: by its own name */
+};
+
+struct mw_bulk {
+    const char *method, *path;
+    const char *fault_code, *fault_subject;
+    const struct mw_member *members;
+    size_t member_count;
+    bool open_ended; /* other members are passed on */
+};
+
+/* parser NULL: one of its own */
+void mw_item_start(struct mw_item *item, const struct mw_call *call, struct json_tokener *parser, struct bb_str body);
+void mw_item_read(struct mw_item *item, const struct mw_bulk *bulk);
+void mw_item_finish(struct mw_item *item);
+const char *mw_item_options(const struct mw_call *call); /* NULL, or what is wrong with them */
+
+#define MW_READER(name) \
+    struct json_object *name(struct mw_item *item, const struct mw_member *member, struct json_object *value)
+MW_READER(mw_read_text);
+MW_READER(mw_read_gtin);
+MW_READER(mw_read_location);
+MW_READER(mw_read_whole);
+MW_READER(mw_read_number);
+MW_READER(mw_read_bool);
+MW_READER(mw_read_part);
+MW_READER(mw_read_equipment);
+MW_READER(mw_read_texts);
+MW_READER(mw_read_objects);
+MW_READER(mw_read_place);
+MW_READER(mw_read_price);
+MW_READER(mw_read_new_price);
+MW_READER(mw_read_new_stock);
+#undef MW_READER
+int mw_count_characters(struct json_object *text);
+
+/* ---- bulk.c, batch.c: the operations of many items --------------------------------------*/
+
+extern const struct mw_bulk mw_spare_part_create, mw_spare_part_set_stock, mw_spare_part_update, mw_spare_part_relocate,
+    mw_equipment_create, mw_equipment_update, mw_location_create;
+enum bb_next mw_bulk_step(const struct mw_call *call, const struct mw_bulk *bulk);
+const char *mw_bulk_check(const struct mw_call *call, const struct mw_bulk *bulk, struct bb_str body);
+
+/* ---- the other operations: one file each ----------------------------------------------*/
 
 enum bb_next mw_task_schedule(const struct mw_call *call);
 const char *mw_task_check(const struct mw_call *call, struct bb_str body);

@@ -157,7 +157,6 @@ enum bb_next mw_plan_trigger(const struct mw_call *call)
         next = mw_reject_faults(&faults, "invalid_plan_id", "the plan was not triggered");
     else
         next = call->in->response ? judge_trigger(call, plan_id) : send_trigger(call, plan_id);
-    mw_faults_finish(&faults);
     return next;
 }
 
@@ -166,7 +165,6 @@ const char *mw_plan_check(const struct mw_call *call, struct bb_str text)
     struct mw_faults faults = {.call = call};
     MW_SCOPED struct json_object *body = mw_parse(text);
     read_plan_id(&faults, body);
-    mw_faults_finish(&faults);
     return faults.text;
 }
 

@@ -32,21 +32,11 @@ static struct json_object *read_equipment(struct task *task, const char *pointer
     return mw_identifier(&task->faults, MW_EQUIPMENT, pointer, value);
 }
 
-/* Code points, not bytes (U19). */
-static int count_characters(struct json_object *text)
-{
-    const char *bytes = json_object_get_string(text);
-    int count = 0;
-    for (int i = 0; i < json_object_get_string_len(text); i++)
-        count += ((unsigned char)bytes[i] & 0xc0) != 0x80;
-    return count;
-}
-
 static struct json_object *read_description(struct task *task, const char *pointer, struct json_object *value)
 {
     if (!json_object_is_type(value, json_type_string))
         return wrong_type(task, pointer, "must be a string");
-    int length = count_characters(value);
+    int length = mw_count_characters(value);
     if (length >= DESCRIPTION_MIN && length <= DESCRIPTION_MAX)
         return json_object_get(value);
     struct json_object *parameters = json_object_new_object();
@@ -188,6 +178,8 @@ static void read_task(struct task *task)
     const char *names[MW_COUNT(members)];
     for (size_t i = 0; i < MW_COUNT(members); i++)
         names[i] = members[i].name;
+    if (!task->given && !task->faults.call->in)
+        return; /* a template: all of it is not known yet */
     if (!json_object_is_type(task->given, json_type_object)) {
         wrong_type(task, "", "must be a JSON object");
         return;
@@ -234,7 +226,6 @@ static enum bb_next send_task(const struct mw_call *call)
         put_marks(&task);
         call->out->request = (struct bb_request){.method = "POST", .path = PATH, .body = mw_print(call, task.request)};
     }
-    mw_faults_finish(&task.faults);
     mw_put(&task.given);
     mw_put(&task.request);
     return next;
@@ -267,7 +258,6 @@ const char *mw_task_check(const struct mw_call *call, struct bb_str body)
     struct task task = {.faults = {.call = call}, .given = mw_parse(body), .request = json_object_new_object()};
     read_task(&task);
     const char *wrong = task.faults.text;
-    mw_faults_finish(&task.faults);
     mw_put(&task.given);
     mw_put(&task.request);
     return wrong;

@@ -8,7 +8,8 @@ webhooks with the vendor's two retries, fails on demand (standin.py).
 prints one JSON line {"port": .., "control_port": .., ...} when it is ready.
 
 Served: POST /partners/v1/tasks (MW-E08), GET /partners/v1/network/settings (MW-E09),
-POST /partners/v1/maintenance-plans/{planId}/trigger (MW-P30). Everything else is 404, so is a trailing slash.
+POST /partners/v1/maintenance-plans/{planId}/trigger (MW-P30), and the seven bulk calls (MW-E01 .. MW-E07,
+mobility_work_stores.py). Everything else is 404, so is a trailing slash.
 
 The contract shows three message keys (min_length, equipment.unknown, assignees.unknown); the others here are
 in its style, but ours: nothing may depend on them. Nested webhook objects are unknown (MW-W90), their members
@@ -17,12 +18,15 @@ are invented here for the same reason.
 Control beside standin.py's
   POST /_control/config   {"equipments": [..] | null, "assignees": [..] | null, "plans": [..] | null, (null: any)
                            "unknown_equipments": [..], "unknown_assignees": [..], "forbidden": bool, "key": ..,
+                           "spare_parts": [..] | null, "plan": "starter" | "premium" | "ultimate",
+                           "part_price_member": name, "part_stock_member": name, "currency": ..,
                            "webhook_url": .., "secret": .., "secrets": {event: secret},
                            "life": {"scheduled": s | null, "started": .., "activity": .., "completed": .., "canceled": ..},
                            "retry_delay": s, "retry_signature": "same" | "fresh"}
   POST /_control/task     {"task": id, "event": "TaskWasStarted"}     this task's webhook, now
   POST /_control/webhook  {"event": E, "count": N?, "body": {...}?, "drop": [member..]?}   any webhook, N of them
   GET  /_control/webhooks every delivery attempt: key, event, attempt, status or error, time
+  GET  /_control/stores   {"parts": [..], "stock": {reference: n}, "equipments": [..], "locations": [..], "places": {..}}
   GET  /_control/given_up webhooks that all attempts failed for (the vendor would send an e-mail)
 """
 
@@ -37,6 +41,7 @@ import re
 import time
 import uuid
 
+from mobility_work_stores import LIMIT, Stores, is_integer
 from standin import Courier, Reply, StandIn, main_loop, minified, now_text
 
 USER_AGENT = "Mobility Work - Webhook Service v1"
@@ -74,10 +79,6 @@ class Problems:
 
     def add(self, pointer, key, **parameters):
         self.found.setdefault(pointer, []).append({"messageKey": f"error.payload.{key}", "parameters": parameters})
-
-
-def is_integer(value):
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class TaskRules:
@@ -278,13 +279,16 @@ class MobilityWork(StandIn):
             "equipments": None, "assignees": None, "unknown_equipments": [], "unknown_assignees": [],
             "plans": list(plans) if plans is not None else None, "forbidden": False, "secrets": {},
             "life": {"scheduled": 0, "started": None, "activity": None, "completed": None, "canceled": None},
-            "retry_signature": "same", "content_type_status": 400}
+            "retry_signature": "same", "content_type_status": 400, "spare_parts": None, "plan": "ultimate",
+            "part_price_member": "unitPrice", "part_stock_member": "stock", "currency": "EUR"}
         self.settings["life"].update(life or {})
         self.rules_of_task = TaskRules(self)
+        self.stores = Stores(self, TaskRules.typed)
         self.webhooks = Webhooks(self.network_id)
         self.courier = Courier()
         self.control.update({
             ("POST", "task"): self.control_task, ("POST", "webhook"): self.control_webhook,
+            ("GET", "stores"): lambda request: Reply(200, self.stores.tell()),
             ("GET", "webhooks"): lambda request: self.listed(request, self.courier.log),
             ("GET", "given_up"): lambda request: self.listed(request, self.courier.given_up)})
         self.load_state()
@@ -315,6 +319,10 @@ class MobilityWork(StandIn):
             else:
                 raise ValueError(f"{name}: no such setting")
 
+    def control_reset(self):
+        self.stores.forget()
+        return super().control_reset()
+
     # ---- the API
 
     def handle(self, request):
@@ -327,6 +335,9 @@ class MobilityWork(StandIn):
             return self.only(request, "POST", self.schedule)
         if request.path == SETTINGS:
             return self.only(request, "GET", self.network_settings)
+        call = self.stores.calls().get(request.path)
+        if call:
+            return self.only(request, call.method, lambda request: self.bulk(request, call))
         plan = PLAN.fullmatch(request.path)
         if plan:
             return self.only(request, "POST", lambda request: self.trigger(request, plan[1]))
@@ -343,8 +354,8 @@ class MobilityWork(StandIn):
         reply.note = {"user_agent": agent}  # MW-C04: advised, not required
         return reply
 
-    def json_body(self, request):
-        """(object, None) or (None, refusal)."""
+    def json_body(self, request, of=dict):
+        """(body, None) or (None, refusal)."""
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if kind != "application/json":  # MW-C03
             status = self.settings["content_type_status"]
@@ -354,8 +365,9 @@ class MobilityWork(StandIn):
         except ValueError:
             error = {"messageKey": "error.payload.malformed", "parameters": {}}
             return None, refusal(400, 44, "The request payload is not valid.", [error])
-        if not isinstance(body, dict):
-            error = {"messageKey": "error.payload.type", "parameters": {"expected": "object"}}
+        if not isinstance(body, of):
+            expected = "object" if of is dict else "array"
+            error = {"messageKey": "error.payload.type", "parameters": {"expected": expected}}
             return None, refusal(400, 44, "The request payload is not valid.", [error])
         return body, None
 
@@ -369,6 +381,28 @@ class MobilityWork(StandIn):
         self.add_task(task, None)
         return Reply(201, None)  # MW-E08: null, the id is learned from MW-W02
 
+    def bulk(self, request, call):
+        """MW-E01 .. MW-E07: refused whole, or accepted whole and done by the time that one looks (MW-C06)."""
+        if call.paid and self.settings["plan"] == "starter":
+            return refusal(403, 2, "The plan does not include this call.",
+                           [{"messageKey": "error.plan", "parameters": {"plan": "starter"}}])
+        items, refused = self.json_body(request, list)
+        if refused:
+            return refused
+        problems = Problems()
+        if not items:
+            problems.add("", "min_items", min=1, length=0)
+        elif len(items) > LIMIT:
+            problems.add("", "max_items", max=LIMIT, length=len(items))
+        else:
+            for i, item in enumerate(items):
+                call.check(problems, f"/{i}", item)
+        if problems.found:
+            return refusal(400, 44, "The request payload is not valid.", (), problems.found)
+        for item in items:
+            call.apply(item)
+        return Reply(202, None)
+
     def trigger(self, request, plan):
         body, refused = self.json_body(request)
         if refused:
@@ -379,7 +413,7 @@ class MobilityWork(StandIn):
 
     def network_settings(self, _request):
         return Reply(200, {"networkId": self.network_id, "legacyNetworkId": 686, "name": self.network_name,
-                           "timezone": "Europe/Paris", "currency": "EUR"})
+                           "timezone": "Europe/Paris", "currency": self.settings["currency"]})
 
     def add_task(self, body, plan):
         task = {"n": len(self.tasks), "id": uuid.uuid4().hex[:8], "time": time.time(), "plan": plan, "body": body,

@@ -173,6 +173,7 @@ class Sandbox(Process):
     """The stand-in, steered over its control port."""
 
     name = "stand-in"
+    program = "mobility_work.py"
 
     def __init__(self, folder, logs, *arguments):
         super().__init__(folder, logs)
@@ -180,7 +181,7 @@ class Sandbox(Process):
         self.port = self.control_port = 0
 
     def start(self):
-        self.launch([sys.executable, str(SANDBOX / "mobility_work.py"), "--key", KEY, "--port", str(self.port),
+        self.launch([sys.executable, str(SANDBOX / self.program), "--key", KEY, "--port", str(self.port),
                      "--control-port", str(self.control_port), *self.arguments], stdout=subprocess.PIPE)
         line = self.process.stdout.readline()
         assert line, f"the stand-in did not start:\n{self.tail()}"
@@ -223,6 +224,23 @@ class Sandbox(Process):
 
     def tell(self, task, event):
         return self.control("POST", "task", {"task": task, "event": event})["key"]
+
+
+class AsseticSandbox(Sandbox):
+    """The stand-in for Brightly Assetic (see tests/sandbox/assetic.py)."""
+
+    name = "assetic"
+    program = "assetic.py"
+
+    def orders(self):
+        return self.items("orders")
+
+    def asked(self, path):
+        """The requests for a path, whatever the query."""
+        return [r for r in self.items("requests") if r["path"].partition("?")[0] == path]
+
+    def set_status(self, order, status):
+        return self.control("POST", "status", {"order": order, "status": status})
 
 
 class Proxy(Process):

@@ -297,6 +297,21 @@ static void test_store_commit_that_cannot_write_rolls_back(void **state)
     assert_true(has_delivery(fixture->session, "big-1-2"));
 }
 
+static void test_store_removed_under_us_takes_nothing_more(void **state)
+{
+    struct fixture *fixture = *state;
+    char aside[160];
+    snprintf(aside, sizeof aside, "%s-aside", fixture->path);
+    assert_int_equal(rename(fixture->path, aside), 0);
+    assert_int_equal(store_begin(fixture->session), -1);
+    assert_non_null(strstr(store_error(fixture->session), "removed or replaced"));
+    run_sql(fixture->path, "CREATE TABLE t (a)"); /* another in its place */
+    assert_int_equal(store_begin(fixture->session), -1);
+    assert_int_equal(rename(aside, fixture->path), 0);
+    assert_int_equal(store_begin(fixture->session), 0);
+    store_rollback(fixture->session);
+}
+
 int main(void)
 {
 #define TEST(setup, test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
@@ -317,6 +332,7 @@ int main(void)
         TEST(fixture_setup, test_store_write_outside_of_a_transaction_fails),
         TEST(fixture_setup, test_store_failed_write_leaves_only_rollback),
         TEST(fixture_setup, test_store_begin_twice_fails),
+        TEST(fixture_setup, test_store_removed_under_us_takes_nothing_more),
         TEST(setup_small, test_store_full_refuses_what_is_new),
         TEST(setup_small, test_store_full_still_takes_verdicts_and_events),
         TEST(setup_small, test_store_full_has_an_end_for_events_too),
