@@ -6,7 +6,7 @@ import json
 import pytest
 
 from assetic import API_USER, ASSET, CRAFT, STATUSES
-from assetic_orders import MATRIX, full_order, without
+from assetic_orders import MATRIX, full_order, wall, without
 from busbar_harness import KEY, AsseticSandbox, configuration, wait_until
 
 ORDERS, DOCUMENTS = "/api/v2/workorder", "/api/v2/document"
@@ -213,12 +213,13 @@ def test_orders_of_others_and_unknown_statuses(daemon, assetic, subscribe):  # F
 
 def test_a_poll_goes_on_where_it_was(daemon, assetic, publisher, subscribe):  # A-U21
     events = subscribe("busbar/events/#")
-    running = daemon([SENSOR])
+    running = daemon([SENSOR], poll_overlap="0s")  # nothing but the cursor reaches back
     publisher.publish("plant/P-101/temperature", "91")
     order = one_order(assetic)
     events.wait("busbar/events/at/work_order/#", 1)
     running.kill()
-    assetic.set_status(order["Id"], "APPR")
+    changed = assetic.set_status(order["Id"], "APPR")["LastModified"]
+    wait_until(lambda: wall() > changed, 5, "the second after")
     running.start()
     wait_until(lambda: [e for e in events.payloads("busbar/events/at/work_order/#")
                         if e["data"]["work_order"]["source_status"] == "APPR"], 10, "what happened meanwhile")
