@@ -104,8 +104,13 @@ static enum http_failure ask_daemon(const struct config *config, const char *met
 
 /* ---- or, when it is down, from the store */
 
-struct split_query {
-    char *text; /* a copy: name=value&name=value, decoded in place as it is asked for */
+#define PARAMETERS_MAX 16
+
+struct split_query { /* borrows the path's copy, in which the values are decoded */
+    struct {
+        const char *name, *value;
+    } parameters[PARAMETERS_MAX];
+    size_t count;
 };
 
 static int hex_digit(char c)
@@ -116,23 +121,38 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+static void decode(char *text)
+{
+    char *to = text;
+    for (const char *p = text; *p != '\0'; p++) {
+        int high = *p == '%' ? hex_digit(p[1]) : -1, low = high >= 0 ? hex_digit(p[2]) : -1;
+        *to++ = low >= 0 ? (char)(high * 16 + low) : *p;
+        p += low >= 0 ? 2 : 0;
+    }
+    *to = '\0';
+}
+
+/* name=value&name=value */
+static void split(char *text, struct split_query *query)
+{
+    char *rest = text;
+    for (char *pair; query->count < PARAMETERS_MAX && (pair = strsep(&rest, "&")) != NULL;) {
+        char *value = strchr(pair, '=');
+        if (value == NULL)
+            continue;
+        *value++ = '\0';
+        decode(value);
+        query->parameters[query->count].name = pair;
+        query->parameters[query->count++].value = value;
+    }
+}
+
 static const char *offline_query(void *context, const char *name)
 {
-    static char value[1024];
     const struct split_query *query = context;
-    size_t len = strlen(name);
-    for (const char *p = query->text; p != NULL && *p != '\0'; p = strchr(p, '&'), p = p != NULL ? p + 1 : NULL) {
-        if (strncmp(p, name, len) != 0 || p[len] != '=')
-            continue;
-        size_t to = 0;
-        for (p += len + 1; *p != '\0' && *p != '&' && to + 1 < sizeof(value); p++) {
-            int high = *p == '%' ? hex_digit(p[1]) : -1, low = high >= 0 ? hex_digit(p[2]) : -1;
-            value[to++] = low >= 0 ? (char)(high * 16 + low) : *p;
-            p += low >= 0 ? 2 : 0;
-        }
-        value[to] = '\0';
-        return value;
-    }
+    for (size_t i = 0; i < query->count; i++)
+        if (strcmp(query->parameters[i].name, name) == 0)
+            return query->parameters[i].value;
     return NULL;
 }
 
@@ -152,9 +172,11 @@ static int ask_store(const struct config *config, const char *method, const char
     }
     cleanup_text char *copy = mem_strdup(path);
     char *mark = strchr(copy, '?');
-    struct split_query query = {mark != NULL ? mark + 1 : NULL};
-    if (mark != NULL)
+    struct split_query query = {0};
+    if (mark != NULL) {
         *mark = '\0';
+        split(mark + 1, &query);
+    }
     const struct api api = {.config = config, .store = store, .session = session};
     const struct api_request request = {method, copy, offline_query, &query, {NULL, 0}};
     struct api_reply answer = {0};

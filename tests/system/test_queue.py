@@ -142,6 +142,12 @@ def test_the_queue_can_be_read_while_the_daemon_is_down(dead):  # settled 27
         assert refused.stderr.count("\n") == 1 and refused.stdout == "", "a write without a daemon says once why it cannot be"
 
 
+def test_filters_hold_together_while_the_daemon_is_down(dead):
+    dead.kill()
+    assert len(dead.deliveries(target="mw", route="job", state="rejected")) == 1
+    assert dead.deliveries(target="mw", route="job", state="pending") == []
+
+
 def test_lists_are_paged(busbar, sandbox, publisher):  # settled 28
     daemon = busbar()
     for n in range(25):
