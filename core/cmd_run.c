@@ -441,8 +441,19 @@ static bool turn(struct daemon *daemon)
     return stored;
 }
 
+/* A quiet daemon has nothing to store by which it could learn that the store works again. */
+static void probe_store(struct daemon *daemon)
+{
+    struct store_session *session = daemon->reactor_session;
+    daemon->store_failed = store_begin(session) != 0 || store_commit(session) != 0;
+    if (daemon->store_failed)
+        store_rollback(session);
+}
+
 static void upkeep(struct daemon *daemon)
 {
+    if (daemon->store_failed && daemon->steady_ms >= daemon->checkpoint_at_ms)
+        probe_store(daemon);
     if (daemon->steady_ms >= daemon->checkpoint_at_ms) {
         store_checkpoint(daemon->reactor_session);
         daemon->checkpoint_at_ms = daemon->steady_ms + CHECKPOINT_EVERY_MS;

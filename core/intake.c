@@ -355,11 +355,13 @@ static void decide(void *context, const struct route_decision *decision)
     if (intake->failed || (!delivers && !decision->state_changed))
         return;
     const char *route = intake->options.config->routes[decision->route].name;
+    watchdog_leave(WATCHDOG_RULES); /* a slow disk is not the message's fault */
     if (!begin_group(intake) ||
         (decision->state_changed &&
          store_put_trigger(intake->options.session, route, decision->key, decision->state) != 0) ||
         (delivers && store_decision(intake, decision) != 0))
         intake->failed = true;
+    watchdog_enter(WATCHDOG_RULES);
 }
 
 static void count_duplicate(struct intake *intake, const struct message *message)

@@ -51,4 +51,4 @@ def test_a_full_store_goes_on_by_itself(busbar, sandbox, publisher, broker):  # 
     assert sandbox.counts()["tasks"] == total
     wait_until(lambda: daemon.get("/readyz").status == 200, 20, "ready again")
     assert (daemon.folder / "busbar.db").stat().st_size < 1.11 * 12 * 2**20  # verdicts may use a tenth more
-    assert daemon.metrics().sum("busbar_store_bytes") < 60e6  # with the write-ahead log, which is cut at 40 MB
+    assert daemon.metrics().sum("busbar_store_bytes") < 80e6  # with the write-ahead log, cut soon after 40 MB
