@@ -62,7 +62,8 @@ struct daemon {
     size_t filter_count;
     char *will, *birth, *will_topic;
     int signal_fd;
-    bool had_session; /* Paho's thread after the start */
+    bool filters_settled; /* the store knows that the dropped ones are gone */
+    bool had_session;     /* Paho's thread after the start */
     atomic_bool session_lost;
     atomic_bool intake_refused; /* by the store; the link is down because of it */
     atomic_bool refused_full;   /* for want of room, */
@@ -410,8 +411,8 @@ static void say_ready(struct daemon *daemon)
     bool ready = not_ready(daemon) == NULL;
     if (ready && !daemon->was_ready) {
         log_info("ready", "instance", daemon->app.config->instance, NULL);
-        if (daemon->drop_count > 0 && remember_filters(daemon, false) == 0)
-            daemon->drop_count = 0;
+        if (!daemon->filters_settled)
+            daemon->filters_settled = remember_filters(daemon, false) == 0;
     }
     daemon->was_ready = ready;
 }
