@@ -99,6 +99,7 @@ int dispatch_resume(struct dispatch *d, const char *target, const char *operatio
 
 struct found {
     bool any, in_flight, uncertain;
+    bool unmapped; /* it has no body: the route could not make one */
     int64_t seq, accepted_ms;
     enum delivery_state state;
     enum delivery_kind kind;
@@ -111,6 +112,7 @@ static void note_found(void *context, const struct delivery *delivery)
     *(struct found *)context = (struct found){.any = true,
                                               .in_flight = delivery->in_flight,
                                               .uncertain = delivery->uncertain,
+                                              .unmapped = delivery->kind == DELIVERY_OUT && delivery->body.len == 0,
                                               .seq = delivery->seq,
                                               .accepted_ms = delivery->accepted_ms,
                                               .state = delivery->state,
@@ -209,6 +211,10 @@ int dispatch_retry(struct dispatch *d, const char *id, const char **error)
     if (found.state == DELIVERY_DELIVERED || found.state == DELIVERY_DRAFT) {
         *error = found.state == DELIVERY_DRAFT ? "it is a draft: `busbar queue approve` sends it"
                                                : "it is delivered: a retry would double it";
+        return -1;
+    }
+    if (found.unmapped) {
+        *error = "it was never mapped, so there is nothing to send: `busbar queue edit` maps its message again";
         return -1;
     }
     if (change(d, &found, DELIVERY_PENDING, "retry", NULL, error) != 0)

@@ -179,3 +179,15 @@ def test_a_broken_sensor_does_not_fill_the_store(busbar, sandbox, publisher):  #
     ended = {v: metrics.sum("busbar_deliveries_total", route="job", verdict=v) for v in ("rejected", "merged")}
     assert ended["rejected"] == len(letters) and ended["merged"] == 1000 - len(letters)
     assert metrics.sum("busbar_deliveries_accepted_total", route="job") == 1000
+
+
+def test_what_was_never_mapped_is_edited_not_retried(busbar, sandbox, publisher):
+    daemon = busbar([command_route(key="${.n}")])
+    publisher.publish("plant/l1/m1/job", {"celsius": 1})  # no .n
+    wait_until(lambda: daemon.deliveries(state="rejected"), 10)
+    (dead,) = daemon.deliveries(state="rejected")
+    refused = daemon.cli("queue", "retry", dead["id"], expect=1)
+    assert "queue edit" in refused.stderr
+    kept = daemon.json("queue", "show", dead["id"])
+    assert kept["state"] == "rejected" and kept["error"]["code"] == "mapping_failed", "its reason stays"
+    assert sandbox.tasks() == []
