@@ -82,7 +82,7 @@ static void check_body(struct app *app, size_t i, const struct target *target)
     if (outline == NULL)
         return;
     struct bb_job job;
-    job_init(&job, target->name, target->plugin->name, 0, 0);
+    target_init_job(target, &job, 0, 0);
     const char *wrong = target->plugin->check(host_table(), &job, target->self, route->operation,
                                               (struct bb_str){outline, strlen(outline)});
     if (wrong != NULL)

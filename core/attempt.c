@@ -70,7 +70,7 @@ static struct attempt *attempt_new(struct dispatch *d, struct slot *slot, struct
     struct attempt *a = mem_alloc(sizeof(*a));
     a->slot = slot;
     a->line = line;
-    job_init(&a->job, slot->name, slot->target->plugin->name, 1, d->wall_ms);
+    target_init_job(slot->target, &a->job, 1, d->wall_ms);
     struct note_context *note = arena_alloc(a->job.arena, sizeof(*note));
     *note = (struct note_context){d->options.session, slot->name};
     a->job.read_note = read_note;
@@ -240,6 +240,11 @@ static enum fate fate_of_retry(struct dispatch *d, struct attempt *a)
         return FATE_REJECTED;
     }
     return FATE_RETRY;
+}
+
+const char *attempt_owner_action(const struct attempt *a)
+{
+    return a->out.error.owner_action != NULL ? a->out.error.owner_action : host_owner_action(a->out.error.error_class);
 }
 
 const char *attempt_held_operation(const struct attempt *a)

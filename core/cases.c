@@ -107,7 +107,7 @@ static bool need_target(struct case_run *run)
 
 static void start_job(struct case_run *run)
 {
-    job_init(&run->job, run->target->name, run->plugin->descriptor.name, run->message_count, run->now_ms);
+    target_init_job(run->target, &run->job, run->message_count, run->now_ms);
     run->job.read_note = read_note;
     run->job.context = run;
     for (size_t i = 0; i < run->message_count; i++) {
@@ -361,7 +361,7 @@ static void line_check(struct case_run *run, struct span rest)
         return;
     }
     struct bb_job job;
-    job_init(&job, run->target->name, plugin->name, 0, run->now_ms);
+    target_init_job(run->target, &job, 0, run->now_ms);
     const char *complaint =
         plugin->check(host_table(), &job, run->target->self, run->operation, (struct bb_str){rest.data, rest.len});
     run->complaint = complaint ? case_keep(run, span_of(complaint)) : NULL;

@@ -94,7 +94,7 @@ static const struct flag {
     const char *name;
 } operation_flags[] = {
     {BB_WRITES, "writes"}, {BB_CREATES, "creates"},       {BB_IDEMPOTENT, "idempotent"}, {BB_CAN_LOOKUP, "can_lookup"},
-    {BB_PARK, "park"},     {BB_UNVERIFIED, "unverified"}, {BB_AT_START, "at_start"},
+    {BB_PARK, "park"},     {BB_UNVERIFIED, "unverified"}, {BB_AT_START, "at_start"},     {BB_WORK_ORDER, "work_order"},
 };
 #define FLAG_COUNT (sizeof operation_flags / sizeof *operation_flags)
 

@@ -46,7 +46,7 @@ static void preview(struct trial *trial, const struct route_decision *decision, 
     struct http_request http;
     struct bb_out out = {.size = sizeof(out)};
     const char *error = "";
-    job_init(&job, target->name, target->plugin->name, 1, trial->now_ms);
+    target_init_job(target, &job, 1, trial->now_ms);
     const struct bb_message message = {.id = decision->id,
                                        .order_id = decision->id,
                                        .body = {decision->body.data, decision->body.len},

@@ -149,7 +149,7 @@ static enum bb_next call(struct conform *c, const struct trial *trial, struct bb
 static void converse(struct conform *c, const struct trial *trial)
 {
     struct bb_job job;
-    job_init(&job, c->target->name, c->target->plugin->name, trial->messages, 1704164645000);
+    target_init_job(c->target, &job, trial->messages, 1704164645000);
     struct bb_message *messages = arena_alloc(job.arena, (trial->messages + 1) * sizeof *messages);
     for (size_t i = 0; i < trial->messages; i++)
         messages[i] = (struct bb_message){.id = "00000000-0000-7000-8000-000000000001",
@@ -253,7 +253,7 @@ static void try_check(struct conform *c, const char *operation)
     const char *const bodies[] = {"{}", "[]", "null", "\"\"", "0", deep_array, deep_object};
     for (size_t i = 0; plugin->check && i < sizeof bodies / sizeof *bodies; i++) {
         struct bb_job job;
-        job_init(&job, c->target->name, plugin->name, 0, 1704164645000);
+        target_init_job(c->target, &job, 0, 1704164645000);
         snprintf(c->shared->doing, sizeof c->shared->doing, "check of %s with %.40s", operation, bodies[i]);
         const int64_t before = cpu_us();
         (void)plugin->check(host_table(), &job, c->target->self, operation,

@@ -259,6 +259,10 @@ static void check_operation(const struct bb_plugin *plugin, size_t i, const stru
         complain(why, "operation %s would write at each start", name);
     if (op->max_batch > 1000000)
         complain(why, "operation %s has max_batch %u", name, op->max_batch);
+    if (op->order_pointer && !is_pointer(op->order_pointer))
+        complain(why, "order_pointer of operation %s is no JSON Pointer", name);
+    if ((op->order_pointer || op->moves_to) && !(op->flags & BB_WORK_ORDER))
+        complain(why, "operation %s has an order_pointer or moves_to: BB_WORK_ORDER is missing", name);
     if (op->coalesce && !is_pointer(op->coalesce))
         complain(why, "coalesce of operation %s is no JSON Pointer", name);
     if (op->budget_pointer && !is_pointer(op->budget_pointer))

@@ -473,7 +473,7 @@ int dispatch_store(struct dispatch *d)
 {
     d->added = 0;
     for (size_t i = 0; i < d->alert_count; i++)
-        if (settle_alert(d, d->alerts[i].kind, d->alerts[i].target, "", d->alerts[i].reason) != 0)
+        if (announce_alert(d, d->alerts[i].kind, d->alerts[i].target, "", d->alerts[i].reason) != 0)
             return -1;
     for (struct attempt *a = d->finished.first; a != NULL; a = a->next)
         if (settle_attempt(d, a) != 0)

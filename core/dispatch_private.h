@@ -1,9 +1,11 @@
-/* Shared by dispatch.c (who runs next), attempt.c (one attempt), settle.c (its verdict in the store),
- * publish.c (the bus as a target) and operate.c (what people ask for). */
+/* Shared by dispatch.c (who runs next), attempt.c (one attempt), settle.c (its verdict in the store), orders.c (the
+ * work-order records), announce.c (what of it goes to the bus), publish.c (the bus as a target) and operate.c (what
+ * people ask for). */
 #ifndef BUSBAR_DISPATCH_PRIVATE_H
 #define BUSBAR_DISPATCH_PRIVATE_H
 
 #include "dispatch.h"
+#include "event.h"
 #include "host.h"
 #include "http.h"
 #include "lookup.h"
@@ -146,13 +148,24 @@ void attempt_run(struct dispatch *d, struct attempt *attempt);     /* after the 
 void attempt_conclude(struct dispatch *d, struct attempt *attempt,
                       enum bb_next verdict);                       /* decides its fate, to `finished` */
 const char *attempt_held_operation(const struct attempt *attempt); /* "": the whole target */
+const char *attempt_owner_action(const struct attempt *attempt);   /* what its error asks a person to do */
 void attempt_list_append(struct attempt_list *list, struct attempt *attempt);
 void attempt_list_remove(struct attempt_list *list, struct attempt *attempt);
 
-/* settle.c: inside the transaction */
+/* settle.c: inside the transaction, as orders.c and announce.c */
 int settle_attempt(struct dispatch *d, struct attempt *attempt);
 int settle_published(struct dispatch *d, const struct queue_entry *entry);
-int settle_alert(struct dispatch *d, const char *kind, const char *target, const char *operation, const char *reason);
+
+/* orders.c: the common record, kept and announced */
+int orders_note_event(struct dispatch *d, struct attempt *attempt, const struct job_event *emitted,
+                      struct event_facts *facts);                 /* what a target says */
+int orders_note_own(struct dispatch *d, struct attempt *attempt); /* what our write came to */
+
+/* announce.c: deliveries to the bus */
+int announce_order(struct dispatch *d, const struct work_order *order);
+int announce_event(struct dispatch *d, struct event_facts *facts, const char *lane);
+int announce_alert(struct dispatch *d, const char *kind, const char *target, const char *operation, const char *reason);
+int announce_failure(struct dispatch *d, struct attempt *attempt);
 
 /* publish.c */
 bool publish_pick(struct dispatch *d); /* sends what it may, collects completions; true: acks to store */

@@ -393,6 +393,38 @@ static void host_count(struct bb_job *job, const char *name, uint64_t n)
     metric_add(metric_get(family, job->target, name), n > INT64_MAX ? INT64_MAX : (int64_t)n);
 }
 
+const char *mapping_common_word(const struct mapping_table *table, const char *source)
+{
+    for (size_t i = 0; source && i < table->count; i++)
+        if (strcmp(table->lines[i].source, source) == 0)
+            return table->lines[i].common;
+    return NULL;
+}
+
+const char *mapping_source_word(const struct mapping_table *table, const char *common)
+{
+    for (size_t i = 0; common && i < table->count; i++)
+        if (strcmp(table->lines[i].common, common) == 0)
+            return table->lines[i].source;
+    return NULL;
+}
+
+static const struct mapping_table *table_of(const struct bb_job *job, enum bb_table table)
+{
+    static const struct mapping_table none;
+    return job->tables && (table == BB_STATUSES || table == BB_PRIORITIES) ? &job->tables[table - 1] : &none;
+}
+
+static const char *host_source_word(struct bb_job *job, enum bb_table table, const char *common)
+{
+    return mapping_source_word(table_of(job, table), common);
+}
+
+static const char *host_common_word(struct bb_job *job, enum bb_table table, const char *source)
+{
+    return mapping_common_word(table_of(job, table), source);
+}
+
 const struct bb_host *host_table(void)
 {
     static const struct bb_host table = {.size = sizeof table,
@@ -406,6 +438,8 @@ const struct bb_host *host_table(void)
                                          .note_put = host_note_put,
                                          .now_ms = host_now_ms,
                                          .log = host_log,
-                                         .count = host_count};
+                                         .count = host_count,
+                                         .source_word = host_source_word,
+                                         .common_word = host_common_word};
     return &table;
 }

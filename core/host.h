@@ -22,6 +22,11 @@ struct job_note {
     const char *key, *value;
 };
 
+struct mapping_table { /* the first line that fits counts */
+    const struct bb_mapping *lines;
+    size_t count;
+};
+
 struct bb_job {
     struct arena *arena;
     const char *target, *plugin; /* borrowed: for logs and metrics */
@@ -36,7 +41,8 @@ struct bb_job {
     /* Reads a note of the target; gives or NULL. May be NULL: no notes. */
     char *(*read_note)(void *context, const char *key);
     void *context;
-    const char *misuse; /* the plugin broke a rule of the ABI: the attempt is rejected with this */
+    const struct mapping_table *tables; /* two, by enum bb_table less one; NULL: none */
+    const char *misuse;                 /* the plugin broke a rule of the ABI: the attempt is rejected with this */
 };
 
 void job_init(struct bb_job *job, const char *target, const char *plugin, size_t item_count, int64_t now_ms);
@@ -46,6 +52,10 @@ const struct bb_host *host_table(void);
 /* Whether what a plugin answered keeps to the ABI: NULL, or what is wrong (job->misuse, or about next and
  * *out). In the job's arena or static. Call it after each step, decode and poll. */
 const char *job_review(const struct bb_job *job, enum bb_next next, const struct bb_out *out);
+
+/* Lines with this source word, or this common one; NULL when none has it. */
+const char *mapping_common_word(const struct mapping_table *table, const char *source);
+const char *mapping_source_word(const struct mapping_table *table, const char *common);
 
 const char *host_class_name(enum bb_class error_class);   /* "authentication" ..., NULL for none */
 const char *host_owner_action(enum bb_class error_class); /* the class's own text */

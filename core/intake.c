@@ -43,7 +43,7 @@ struct route_counts {
     struct metric *received;
     int64_t pending_received;
     enum delivery_state first_state; /* draft where the mode says so */
-    bool creates;
+    bool makes_order;
 };
 
 /* What the last message with a packet id was. */
@@ -103,7 +103,8 @@ static void init_route(struct intake *intake, size_t i)
     bool writes = false;
     if (plugin != NULL && plugin_find_operation(plugin, route->operation, &operation)) {
         writes = (operation.flags & BB_WRITES) != 0;
-        counts->creates = (operation.flags & BB_CREATES) != 0;
+        const unsigned order = BB_CREATES | BB_WORK_ORDER;
+        counts->makes_order = (operation.flags & order) == order;
     }
     bool draft = writes && target != NULL && config_mode_of(target, route->operation) == MODE_DRAFT;
     counts->first_state = draft ? DELIVERY_DRAFT : DELIVERY_PENDING;
@@ -305,7 +306,7 @@ static int store_decision(struct intake *intake, const struct route_decision *de
                                 .target = route->target,
                                 .operation = route->operation,
                                 .lane = lane,
-                                .order_id = counts->creates ? decision->id : NULL,
+                                .order_id = counts->makes_order ? decision->id : NULL,
                                 .accepted_ms = message->received_ms,
                                 .due_ms = intake->steady_ms,
                                 .body = decision->body,

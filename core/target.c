@@ -349,6 +349,18 @@ static void check_webhooks(const struct builder *b)
 
 /* ---- create, destroy -------------------------------------------------------------------- */
 
+void target_init_job(const struct target *target, struct bb_job *job, size_t item_count, int64_t now_ms)
+{
+    job_init(job, target->name, target->plugin->name, item_count, now_ms);
+    job->tables = target->tables;
+}
+
+static void bind_tables(const struct builder *b)
+{
+    b->target->tables[BB_STATUSES - 1] = (struct mapping_table){b->plugin->statuses, b->plugin->status_count};
+    b->target->tables[BB_PRIORITIES - 1] = (struct mapping_table){b->plugin->priorities, b->plugin->priority_count};
+}
+
 static void open_plugin(const struct builder *b)
 {
     struct target *target = b->target;
@@ -357,7 +369,7 @@ static void open_plugin(const struct builder *b)
         return;
     struct bb_job job;
     const char *error = NULL;
-    job_init(&job, target->name, b->plugin->name, 0, 0);
+    target_init_job(target, &job, 0, 0);
     target->self = NULL;
     if (b->plugin->open(host_table(), &job, target->plugin_config, &target->self, &error) != 0)
         problems_add(b->problems, b->config->mark, "target %s: the plugin %s says: %s", b->config->name,
@@ -381,6 +393,7 @@ struct target *target_create(const struct config_target *config, const struct lo
     bind_options(&b);
     bind_auth(&b);
     bind_http(&b);
+    bind_tables(&b);
     check_modes(&b);
     check_webhooks(&b);
     if (problems->errors == errors)

@@ -16,10 +16,11 @@ struct target {
     const char *name;
     const char *url; /* without trailing slash */
     void *self;
-    struct http_options http; /* points into this target */
-    const char *auth_header;  /* NULL: no credential */
-    char *auth_value;         /* secret */
-    const char *secrets[3];   /* each text that must never be shown; NULL past the last */
+    struct http_options http;       /* points into this target */
+    const char *auth_header;        /* NULL: no credential */
+    char *auth_value;               /* secret */
+    const char *secrets[3];         /* each text that must never be shown; NULL past the last */
+    struct mapping_table tables[2]; /* by enum bb_table less one */
     void *plugin_config;
     bool opened;
     struct arena *arena;
@@ -30,6 +31,8 @@ struct target {
 struct target *target_create(const struct config_target *config, const struct loaded_plugin *plugin,
                              struct problems *problems);
 void target_destroy(struct target *target);
+/* A job of this target's: job_finish() it. */
+void target_init_job(const struct target *target, struct bb_job *job, size_t item_count, int64_t now_ms);
 
 /* The whole HTTP request of a plugin's: URL, credential, User-Agent, content type. Answers -1 and *error (static) when
  * the plugin's request breaks a rule (path without '/', unknown method, header that smuggles).

@@ -20,8 +20,8 @@
  *    a member says so. Times are milliseconds since 1970-01-01T00:00:00Z.
  *  - Structs grow at their end only. Where one carries its size, read no member
  *    past it; arrays of options, operations and messages are walked with the
- *    element size beside them. bb_header, bb_work_order and what is held by
- *    value inside another struct are final.
+ *    element size beside them. bb_header, bb_work_order, bb_mapping and what is
+ *    held by value inside another struct are final.
  *  - What the core hands out to be filled (struct bb_out) comes zeroed.
  *
  * Clean as C17 and as C++17.
@@ -91,13 +91,14 @@ struct bb_option {
 
 /* ---- operations: what can be asked of the target ------------------------ */
 
-#define BB_WRITES 1u      /* changes something in the target */
-#define BB_CREATES 2u     /* makes a new object: allowed in mode handoff */
-#define BB_IDEMPOTENT 4u  /* sending twice equals sending once */
-#define BB_CAN_LOOKUP 8u  /* after an uncertain outcome, step looks for its marker first */
-#define BB_PARK 16u       /* default on_uncertain: park (else retry) */
-#define BB_UNVERIFIED 32u /* the request's shape is our guess: said at start */
-#define BB_AT_START 64u   /* run once when the target opens, to prove its settings */
+#define BB_WRITES 1u       /* changes something in the target */
+#define BB_CREATES 2u      /* makes a new object: allowed in mode handoff */
+#define BB_IDEMPOTENT 4u   /* sending twice equals sending once */
+#define BB_CAN_LOOKUP 8u   /* after an uncertain outcome, step looks for its marker first */
+#define BB_PARK 16u        /* default on_uncertain: park (else retry) */
+#define BB_UNVERIFIED 32u  /* the request's shape is our guess: said at start */
+#define BB_AT_START 64u    /* run once when the target opens, to prove its settings */
+#define BB_WORK_ORDER 128u /* what it creates or changes is a work order: the core keeps its common record */
 
 struct bb_operation {
     const char *name; /* resource.verb: lower case, digits and _ */
@@ -108,6 +109,11 @@ struct bb_operation {
     int64_t default_cooldown_ms; /* for a route with a trigger that names none; 0: none */
     const char *default_budget;  /* such as "24/1d", or NULL */
     const char *budget_pointer;  /* JSON Pointer of a second budget's key in the body, or NULL */
+    /* With BB_WORK_ORDER, of what does not create: */
+    const char *order_pointer; /* JSON Pointer in the body of the work order it is about: our common id, or the
+                                  target's own. The core finds its record, or refuses (identity) */
+    const char *moves_to;      /* the common status that it moves the order to, or a JSON Pointer of it in the body:
+                                  a step that the lifecycle does not allow is refused (conflict). NULL: none */
 };
 
 /* ---- authentication: the core adds the credential ----------------------- */
@@ -174,6 +180,7 @@ struct bb_message {
     struct bb_str topic;  /* MQTT topic it came from; empty when none */
     struct bb_str event;  /* decode: the event's name; else empty */
     int64_t received_ms;
+    const char *source_work_order_id; /* of the order that order_pointer names, when the target gave it one; or NULL */
 };
 
 struct bb_job; /* the host's own */
@@ -219,10 +226,10 @@ struct bb_work_order {
     const char *delivery_id;          /* our delivery's id, when the target carried it back */
     const char *source_work_order_id; /* the target's own id */
     const char *asset_ref;
-    const char *source_status;
-    const char *common_status; /* requested triaged approved assigned in_progress blocked completed
-                                  closed canceled reopened unknown */
-    const char *priority;      /* critical high medium low */
+    const char *source_status; /* the target's word; the core maps it by the target's table */
+    const char *common_status; /* requested triaged approved assigned in_progress blocked completed closed canceled
+                                  reopened unknown: only where no table could tell */
+    const char *priority;      /* critical high medium low: likewise */
     const char *source_priority;
     const char *sla_due_at; /* RFC 3339 */
 };
@@ -237,6 +244,16 @@ struct bb_event {
     const struct bb_work_order *work_order; /* NULL: not about a work order */
     struct bb_str raw;                      /* JSON passed on as it is */
 };
+
+/* ---- mapping tables: a target's words for statuses and priorities ------------ */
+
+/* Several words may mean one common one; the first listed is what we send for it. A target's settings (map:) add to
+ * the table and win over it. A word that no line maps is published as mapping.exception, never guessed. */
+struct bb_mapping {
+    const char *source, *common;
+};
+
+enum bb_table { BB_STATUSES = 1, BB_PRIORITIES };
 
 /* ---- what the core offers ------------------------------------------------*/
 
@@ -259,7 +276,8 @@ struct bb_host {
     const char *(*path_segment)(struct bb_job *job, struct bb_str text);
     /* Publishes an event when the job's verdict is stored. */
     void (*emit)(struct bb_job *job, const struct bb_event *event);
-    /* Gives message i of a batch (from 0) its own verdict: BB_DONE, or BB_RETRY, BB_REJECT with an error. */
+    /* Gives message i of a batch (from 0) its own verdict: BB_DONE, or BB_RETRY, BB_REJECT with an error. What is
+     * not settled when the job ends shares its verdict (and out->unconfirmed). */
     void (*settle)(struct bb_job *job, size_t i, enum bb_next verdict, const struct bb_error *error);
     /* The shared classifier: fills *out from a response and answers the verdict that its
      * status means: 2xx DONE (202 unconfirmed), 401 HOLD, 403 HOLD operation, 3xx HOLD,
@@ -275,6 +293,9 @@ struct bb_host {
     void (*log)(struct bb_job *job, enum bb_log_level level, const char *message);
     /* Adds to busbar_plugin_events_total{target,name}. */
     void (*count)(struct bb_job *job, const char *name, uint64_t n);
+    /* The target's mapping tables: its word for a common one and back, or NULL when no line maps it. */
+    const char *(*source_word)(struct bb_job *job, enum bb_table table, const char *common);
+    const char *(*common_word)(struct bb_job *job, enum bb_table table, const char *source);
 };
 
 /* ---- the descriptor ------------------------------------------------------*/
@@ -319,6 +340,11 @@ struct bb_plugin {
 
     /* User-Agent sent to the target, after "busbar/<version> "; name of a BB_STRING option, or NULL. */
     const char *user_agent_option;
+
+    const struct bb_mapping *statuses; /* default tables */
+    size_t status_count;
+    const struct bb_mapping *priorities;
+    size_t priority_count;
 };
 
 #define BB_ITEMS(array) (array), sizeof((array)[0]), sizeof(array) / sizeof((array)[0])

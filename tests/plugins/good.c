@@ -24,9 +24,18 @@ static const struct bb_option options[] = {
 };
 
 static const struct bb_operation operations[] = {
-    {"thing.create", "Creates a thing", BB_WRITES | BB_CREATES | BB_CAN_LOOKUP, 1, NULL, 3600000, "24/1d", "/plan"},
-    {"thing.count", "Sets counts", BB_WRITES | BB_IDEMPOTENT, 100, "/id", 0, NULL, NULL},
-    {"site.read", "Reads the site", BB_AT_START, 1, NULL, 0, NULL, NULL},
+    {.name = "thing.create",
+     .help = "Creates a thing",
+     .flags = BB_WRITES | BB_CREATES | BB_CAN_LOOKUP,
+     .default_cooldown_ms = 3600000,
+     .default_budget = "24/1d",
+     .budget_pointer = "/plan"},
+    {.name = "thing.count",
+     .help = "Sets counts",
+     .flags = BB_WRITES | BB_IDEMPOTENT,
+     .max_batch = 100,
+     .coalesce = "/id"},
+    {.name = "site.read", .help = "Reads the site", .flags = BB_AT_START},
 };
 
 static int good_open(const struct bb_host *host, struct bb_job *job, const void *config, void **self,

@@ -53,7 +53,7 @@ static enum bb_next poll(const struct bb_host *host, void *self, const struct bb
 }
 
 static const struct bb_operation operations[] = {
-    {"ticket.create", "Creates", BB_WRITES | BB_CREATES, 1, NULL, 0, NULL, NULL}};
+    {.name = "ticket.create", .help = "Creates", .flags = BB_WRITES | BB_CREATES | BB_WORK_ORDER}};
 
 BB_EXPORT extern const struct bb_plugin busbar_plugin;
 const struct bb_plugin busbar_plugin = {

@@ -9,7 +9,7 @@ static enum bb_next step(const struct bb_host *host, void *self, const struct bb
     return (enum bb_next)9;
 }
 
-static const struct bb_operation operations[] = {{"thing.create", "Creates", BB_WRITES, 1, NULL, 0, NULL, NULL}};
+static const struct bb_operation operations[] = {{.name = "thing.create", .help = "Creates", .flags = BB_WRITES}};
 
 BB_EXPORT extern const struct bb_plugin busbar_plugin;
 const struct bb_plugin busbar_plugin = {

@@ -86,7 +86,7 @@ static enum bb_next on_poll(const struct bb_host *host, void *self, const struct
 }
 
 static const struct bb_operation operations[] = {
-    {.name = "thing.create", .flags = BB_WRITES | BB_CREATES | BB_CAN_LOOKUP, .max_batch = 1},
+    {.name = "thing.create", .flags = BB_WRITES | BB_CREATES | BB_WORK_ORDER | BB_CAN_LOOKUP, .max_batch = 1},
     {.name = "thing.update", .flags = BB_WRITES | BB_IDEMPOTENT, .max_batch = 1},
 };
 static const struct bb_operation operations_at_start[] = {

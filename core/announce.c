@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What goes to the bus: records, events, alerts, failures. Each is a delivery of its own, stored with the verdict
+ * that caused it. Nothing here changes memory that a rollback would have to take back, except d->added, which the
+ * next try begins anew. */
+#include "clock.h"
+#include "digest.h"
+#include "dispatch_private.h"
+#include "event.h"
+#include "json.h"
+#include "log.h"
+
+#include <json-c/json.h>
+#include <string.h>
+
+static int add_to_bus(struct dispatch *d, const char *id, const char *topic, const char *lane,
+                      const struct buf *payload, bool retained)
+{
+    struct delivery delivery = {.id = id,
+                                .kind = DELIVERY_BUS,
+                                .state = DELIVERY_PENDING,
+                                .target = d->bus->name,
+                                .operation = "publish",
+                                .lane = lane,
+                                .topic = topic,
+                                .accepted_ms = d->wall_ms,
+                                .due_ms = d->now_ms,
+                                .body = buf_span(payload),
+                                .retained = retained};
+    if (store_add_delivery(d->options.session, &delivery) != 0)
+        return -1;
+    d->added++;
+    return 0;
+}
+
+int announce_order(struct dispatch *d, const struct work_order *order)
+{
+    char id[UUID_TEXT_MAX];
+    cleanup_buf struct buf payload = {0};
+    cleanup_text char *topic =
+        event_order_topic(d->options.config->bus.prefix, order->provider_id, order->common_work_order_id);
+    uuid_v7(d->wall_ms, id);
+    event_print_order(order, &payload);
+    return add_to_bus(d, id, topic, order->common_work_order_id, &payload, true);
+}
+
+int announce_event(struct dispatch *d, struct event_facts *facts, const char *lane)
+{
+    cleanup_buf struct buf payload = {0};
+    const struct config *config = d->options.config;
+    cleanup_text char *topic = event_topic(config->bus.prefix, facts->target, facts->type);
+    facts->instance = config->instance;
+    event_print(facts, &payload);
+    return add_to_bus(d, facts->id, topic, lane, &payload, false);
+}
+
+int announce_alert(struct dispatch *d, const char *kind, const char *target, const char *operation, const char *reason)
+{
+    char id[UUID_TEXT_MAX];
+    cleanup_buf struct buf payload = {0};
+    cleanup_text char *topic = mem_printf("%s/alerts", d->options.config->bus.prefix);
+    cleanup_json struct json_object *alert = json_object_new_object();
+    json_put_time(alert, "time", d->wall_ms);
+    json_put_text(alert, "instance", d->options.config->instance);
+    json_put_text(alert, "alert", kind);
+    json_put_text(alert, "target", target);
+    json_put_text(alert, "operation", operation[0] != '\0' ? operation : NULL);
+    json_put_text(alert, "reason", reason);
+    json_print(alert, &payload);
+    uuid_v7(d->wall_ms, id);
+    return add_to_bus(d, id, topic, topic, &payload, false);
+}
+
+/* ---- failures that a person must see */
+
+/* The error record of the contract (FV-07). */
+static struct json_object *error_record(const struct dispatch *d, const struct attempt *a)
+{
+    const struct bb_error *error = &a->out.error;
+    struct json_object *record = json_object_new_object(), *retry = json_object_new_object();
+    json_put_text(record, "class", host_class_name(error->error_class));
+    json_put_text(record, "code", error->code);
+    json_put_text(record, "message", error->message);
+    json_object_object_add(record, "provider_http_status",
+                           a->http_status > 0 ? json_object_new_int(a->http_status) : NULL);
+    json_put_text(record, "provider_request_id", a->request_id);
+    json_object_object_add(record, "rejected_fields",
+                           error->rejected_fields != NULL ? json_parse(span_of(error->rejected_fields), NULL, NULL)
+                                                          : json_object_new_array());
+    json_put_text(record, "provider_response", a->response_text);
+    json_put_int(retry, "attempt", a->in.attempt);
+    json_object_object_add(retry, "next_at", NULL);
+    json_object_object_add(retry, "final", json_object_new_boolean(1));
+    json_object_object_add(record, "retry_state", retry);
+    json_put_text(record, "owner_action", attempt_owner_action(a));
+    json_put_text(record, "delivery", a->message.id);
+    json_put_text(record, "route", a->entry->route);
+    json_put_text(record, "operation", a->in.operation);
+    json_put_time(record, "at", d->wall_ms);
+    return record;
+}
+
+int announce_failure(struct dispatch *d, struct attempt *a)
+{
+    char id[UUID_TEXT_MAX];
+    cleanup_buf struct buf extra = {0};
+    cleanup_json struct json_object *record = error_record(d, a);
+    uuid_v7(d->wall_ms, id); /* stored with the verdict, so made once; attempts begin anew when someone retries */
+    buf_puts(&extra, "\"error\":");
+    json_print(record, &extra);
+    bool mapping = a->out.error.error_class == BB_IDENTITY;
+    struct event_facts facts = {.target = a->slot->name,
+                                .plugin = a->slot->target->plugin->name,
+                                .id = id,
+                                .type = mapping ? "mapping.exception" : "sync.failed",
+                                .time_ms = d->wall_ms,
+                                .received_ms = a->message.received_ms,
+                                .extra = buf_span(&extra)};
+    if (a->line->kind == DELIVERY_IN) { /* the webhook that could not be read, as it came */
+        facts.provider_event = arena_dup(a->job.arena, a->message.event.data, a->message.event.len);
+        facts.raw = (struct span){a->message.body.data, a->message.body.len};
+    }
+    log_warn("dead letter", "delivery", a->message.id, "target", a->slot->name, "route", a->entry->route, "class",
+             host_class_name(a->out.error.error_class), "code", a->out.error.code, NULL);
+    return announce_event(d, &facts, a->message.order_id);
+}
