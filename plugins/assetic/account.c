@@ -7,7 +7,7 @@
 
 const char *as_own_resource(const struct as_call *call, struct json_object *answer)
 {
-    struct json_object *id = as_at(answer, call->config->auth_pointer);
+    struct json_object *id = pl_at(answer, call->config->auth_pointer);
     return as_is_guid(id) && !as_is_zero_guid(id) ? as_text_of(call, id) : NULL;
 }
 
@@ -19,7 +19,7 @@ enum bb_next as_account(const struct as_call *call)
     }
     enum bb_next next = as_judge(call);
     if (next == BB_DONE) {
-        AS_SCOPED struct json_object *answer = as_parse(call->in->response->body);
+        PL_SCOPED struct json_object *answer = pl_parse(call->in->response->body);
         if (!as_own_resource(call, answer))
             call->host->log(call->job, BB_LOG_WARN,
                             "GET /api/v2/auth names no resource id where auth_pointer says: orders need CreatorId and "

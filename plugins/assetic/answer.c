@@ -81,22 +81,22 @@ static const char *plain_text(const struct as_call *call, struct bb_str body, st
 static void refine(const struct as_call *call)
 {
     struct bb_error *error = &call->out->error;
-    AS_SCOPED struct json_object *body = as_parse(call->in->response->body);
+    PL_SCOPED struct json_object *body = pl_parse(call->in->response->body);
     struct reading reading = {.call = call, .fields = json_object_new_array()};
     const char *message = as_text_at(call, body, "/Message"), *more = as_text_at(call, body, "/ExceptionMessage");
     if (!message)
         message = as_text_at(call, body, "/title");
     if (!message && !json_object_is_type(body, json_type_object))
         message = plain_text(call, call->in->response->body, body);
-    read_fields(&reading, as_member(body, "ModelState"));
-    read_fields(&reading, as_member(body, "errors"));
+    read_fields(&reading, pl_member(body, "ModelState"));
+    read_fields(&reading, pl_member(body, "errors"));
     if (message || more || reading.text)
         error->message = call->host->format(
             call->job, "Assetic: %s%s%s%s%s", message ? message : "", message && more ? " " : "", more ? more : "",
             (message || more) && reading.text ? ": " : "", reading.text ? reading.text : "");
     if (json_object_array_length(reading.fields) > 0)
         error->rejected_fields = as_print(call, reading.fields).data;
-    as_put(&reading.fields);
+    pl_put(&reading.fields);
 }
 
 enum bb_next as_judge(const struct as_call *call)

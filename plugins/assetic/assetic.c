@@ -56,7 +56,7 @@ static const struct {
 static size_t find_handler(const char *operation)
 {
     size_t i = 0;
-    while (i < AS_COUNT(handlers) && strcmp(handlers[i].name, operation) != 0)
+    while (i < PL_COUNT(handlers) && strcmp(handlers[i].name, operation) != 0)
         i++;
     return i;
 }
@@ -79,7 +79,7 @@ static const char *check(const struct bb_host *host, struct bb_job *job, void *s
 {
     struct as_call call = {.host = host, .job = job, .config = self};
     size_t i = find_handler(operation);
-    return i < AS_COUNT(handlers) && handlers[i].check && body.len > 0 ? handlers[i].check(&call, body) : NULL;
+    return i < PL_COUNT(handlers) && handlers[i].check && body.len > 0 ? handlers[i].check(&call, body) : NULL;
 }
 
 static struct as_state *state_of(const struct bb_host *host, const struct bb_in *in)
@@ -94,9 +94,9 @@ static enum bb_next step(const struct bb_host *host, void *self, const struct bb
     struct as_want want = {0};
     struct as_call call = {host, in->job, self, in, out, state_of(host, in), &want};
     size_t i = find_handler(in->operation);
-    if (i < AS_COUNT(handlers))
+    if (i < PL_COUNT(handlers))
         return handlers[i].step(&call);
-    return as_fail(&call, BB_REJECT, BB_VALIDATION, "unknown_operation", "the plugin has no such operation");
+    return pl_fail(call.out, BB_REJECT, BB_VALIDATION, "unknown_operation", "the plugin has no such operation");
 }
 
 static enum bb_next poll(const struct bb_host *host, void *self, const struct bb_in *in, struct bb_out *out)
@@ -118,10 +118,10 @@ const struct bb_plugin busbar_plugin = {
     .config_size = sizeof(struct as_config),
     .options = options,
     .option_size = sizeof options[0],
-    .option_count = AS_COUNT(options),
+    .option_count = PL_COUNT(options),
     .operations = operations,
     .operation_size = sizeof operations[0],
-    .operation_count = AS_COUNT(operations),
+    .operation_count = PL_COUNT(operations),
     .auth = {.scheme = BB_AUTH_BASIC, .secret_option = "token", .user_option = "user"}, /* AS-C03 */
     .open = open_target,
     .check = check,

@@ -6,9 +6,9 @@
 
 #include <busbar/plugin.h>
 
-struct json_object;
+#include "../common/faults.h"
+#include "../common/json.h"
 
-#define AS_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define AS_HOUR_MS INT64_C(3600000)
 
 struct as_config {
@@ -56,22 +56,25 @@ struct as_call {
     struct as_want *want;
 };
 
-/* ---- json.c: JSON and job memory ---------------------------------------------*/
+/* ---- guid.c, and job memory ---------------------------------------------------*/
 
-struct json_object *as_parse(struct bb_str text);    /* NULL when it is not one JSON text, or null. gives */
-struct json_object *as_parse_text(const char *text); /* the same. gives */
-void as_put(struct json_object **value);             /* for cleanup */
-#define AS_SCOPED __attribute__((cleanup(as_put)))
-struct bb_str as_print(const struct as_call *call, struct json_object *value); /* minified, NUL-terminated */
-struct json_object *as_at(struct json_object *root, const char *pointer);      /* borrows; NULL: absent or null */
-struct json_object *as_member(struct json_object *object, const char *name);   /* the same, by name */
-/* A string that is not empty and holds no NUL, in job memory; else NULL. */
-const char *as_text_at(const struct as_call *call, struct json_object *root, const char *pointer);
-const char *as_text_of(const struct as_call *call, struct json_object *value);
-bool as_is_guid(struct json_object *value);                                       /* AS-C10: any case */
-bool as_is_zero_guid(struct json_object *value);                                  /* A-U22 */
-size_t as_characters(struct json_object *text);                                   /* code points */
-const char *as_nearest(const char *word, const char *const *words, size_t count); /* or NULL */
+static inline struct bb_str as_print(const struct as_call *call, struct json_object *value)
+{
+    return pl_print(call->host, call->job, value);
+}
+
+static inline const char *as_text_of(const struct as_call *call, struct json_object *value)
+{
+    return pl_text_of(call->host, call->job, value);
+}
+
+static inline const char *as_text_at(const struct as_call *call, struct json_object *root, const char *pointer)
+{
+    return pl_text_at(call->host, call->job, root, pointer);
+}
+
+bool as_is_guid(struct json_object *value);      /* AS-C10: any case */
+bool as_is_zero_guid(struct json_object *value); /* A-U22 */
 /* Id of an answer: {"Id"}, [{"Id"}] or a bare GUID; NULL: none. */
 const char *as_answered_id(const struct as_call *call, struct bb_str body);
 
@@ -90,24 +93,15 @@ const char *as_print_wall(const struct as_call *call, int64_t wall_ms);
 struct as_faults {
     const struct as_call *call;
     struct json_object *given; /* the message: where a member came from. borrows */
-    struct json_object *list;  /* [{"pointer","key","parameters"}] */
-    const char *text;          /* the same for people; NULL: nothing is wrong */
-    const char *identity;      /* key of the first that names what Assetic does not know, or NULL */
-    size_t count;
+    struct pl_faults said;
 };
-/* parameters: takes, NULL: none. The sentence goes on after the pointer: "must hold 1 to 250 characters".
- * The pointer is one of the request; what is reported is where the message says it. */
+struct as_faults as_no_faults(const struct as_call *call);
+/* As pl_fault and its sisters, with a pointer of the request; what is reported is where the message says it. */
 void as_fault(struct as_faults *faults, const char *pointer, const char *key, struct json_object *parameters,
               const char *sentence);
 void as_fault_identity(struct as_faults *faults, const char *pointer, const char *key, const char *sentence);
 void as_fault_unknown(struct as_faults *faults, const char *pointer, const char *name, const char *const *known,
                       size_t count);
-/* Fills out->error (validation, or identity) and answers BB_REJECT. */
-enum bb_next as_reject_faults(struct as_faults *faults, const char *code, const char *subject);
-void as_faults_finish(struct as_faults *faults);
-enum bb_next as_fail(const struct as_call *call, enum bb_next verdict, enum bb_class error_class, const char *code,
-                     const char *message);
-
 /* ---- answer.c: AS-C07, AS-C08 ----------------------------------------------------*/
 
 enum bb_next as_judge(const struct as_call *call);

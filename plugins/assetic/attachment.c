@@ -35,12 +35,12 @@ static bool has(const struct file *file, const char *name)
 
 static const char *text(const struct file *file, const char *name)
 {
-    return as_text_of(file->faults.call, as_member(file->given, name));
+    return as_text_of(file->faults.call, pl_member(file->given, name));
 }
 
 static void check_type(struct file *file, const char *name, enum json_type type, const char *sentence)
 {
-    struct json_object *value = as_member(file->given, name);
+    struct json_object *value = pl_member(file->given, name);
     const bool empty = json_object_is_type(value, json_type_string) && json_object_get_string_len(value) == 0;
     if (value && (!json_object_is_type(value, type) || empty))
         as_fault(&file->faults, file->faults.call->host->format(file->faults.call->job, "/%s", name), "type", NULL,
@@ -61,7 +61,7 @@ static bool decoded_size(const char *base64, size_t *bytes)
 static void check_content(struct file *file)
 {
     const struct as_call *call = file->faults.call;
-    struct json_object *content = as_member(file->given, "content");
+    struct json_object *content = pl_member(file->given, "content");
     if (!json_object_is_type(content, json_type_string))
         return;
     if (!decoded_size(json_object_get_string(content), &file->bytes))
@@ -85,9 +85,9 @@ static void check_file(struct file *file)
         as_fault(&file->faults, "", "type", NULL, "must be a JSON object");
         return;
     }
-    for (size_t i = 0; i < AS_COUNT(texts); i++)
+    for (size_t i = 0; i < PL_COUNT(texts); i++)
         check_type(file, texts[i], json_type_string, "must be text that is not empty");
-    for (size_t i = 0; i < AS_COUNT(numbers); i++)
+    for (size_t i = 0; i < PL_COUNT(numbers); i++)
         check_type(file, numbers[i], json_type_int, "must be an integer");
     if (has(file, "work_order") == has(file, "external_id"))
         as_fault(&file->faults, "/work_order", "required", NULL, "or /external_id is required, and not both");
@@ -104,10 +104,10 @@ static void check_file(struct file *file)
     {
         (void)value;
         size_t i = 0;
-        while (i < AS_COUNT(members) && strcmp(members[i], name) != 0)
+        while (i < PL_COUNT(members) && strcmp(members[i], name) != 0)
             i++;
-        if (i == AS_COUNT(members))
-            as_fault_unknown(&file->faults, "", name, members, AS_COUNT(members));
+        if (i == PL_COUNT(members))
+            as_fault_unknown(&file->faults, "", name, members, PL_COUNT(members));
     }
 }
 
@@ -121,7 +121,7 @@ static void add_text(struct json_object *object, const char *name, const char *v
 
 static void add_number(const struct file *file, struct json_object *object, const char *name, const char *from)
 {
-    struct json_object *value = as_member(file->given, from);
+    struct json_object *value = pl_member(file->given, from);
     if (value)
         json_object_object_add(object, name, json_object_get(value));
 }
@@ -136,7 +136,7 @@ static const char *extension_of(const char *name)
 static int default_group(const char *extension)
 {
     static const char *const pictures[] = {"jpg", "png", "gif"};
-    for (size_t i = 0; i < AS_COUNT(pictures); i++)
+    for (size_t i = 0; i < PL_COUNT(pictures); i++)
         if (strcasecmp(pictures[i], extension) == 0)
             return PICTURES;
     return OTHERS;
@@ -152,7 +152,7 @@ static void add_content(const struct file *file, struct json_object *document)
     add_text(property, "Name", name);
     json_object_object_add(property, "FileSize", json_object_new_int64((int64_t)file->bytes));
     add_text(property, "mimetype", extension);
-    json_object_object_add(property, "filecontent", json_object_get(as_member(file->given, "content")));
+    json_object_object_add(property, "filecontent", json_object_get(pl_member(file->given, "content")));
     json_object_array_add(properties, property);
     json_object_object_add(document, "FileProperty", properties);
     if (!has(file, "group"))
@@ -162,7 +162,7 @@ static void add_content(const struct file *file, struct json_object *document)
 static enum bb_next send_document(const struct file *file, const char *order)
 {
     const struct as_call *call = file->faults.call;
-    AS_SCOPED struct json_object *document = json_object_new_object();
+    PL_SCOPED struct json_object *document = json_object_new_object();
     int64_t wall;
     add_text(document, "ParentId", order); /* AS-D01, AS-D04 */
     add_text(document, "ParentType", "WorkOrder2");
@@ -195,18 +195,18 @@ static enum bb_next find_marked(const struct file *file)
     if (count == 1)
         return send_document(file, id);
     if (count > 1)
-        return as_fail(call, BB_REJECT, BB_CONFLICT, "ambiguous_work_order",
+        return pl_fail(call->out, BB_REJECT, BB_CONFLICT, "ambiguous_work_order",
                        "several work orders have this external_id: name one by work_order");
     if (call->want->path)
         return as_send_lookup(call);
-    return as_fail(call, BB_RETRY, BB_IDENTITY, "work_order_not_there", "no work order has this external_id yet");
+    return pl_fail(call->out, BB_RETRY, BB_IDENTITY, "work_order_not_there", "no work order has this external_id yet");
 }
 
 static enum bb_next find_numbered(const struct file *file)
 {
     const struct as_call *call = file->faults.call;
     const char *number = text(file, "work_order"), *id = NULL;
-    AS_SCOPED struct json_object *orders = as_list(call, ORDERS, as_equals(call, "FriendlyIdStr", number), 0);
+    PL_SCOPED struct json_object *orders = as_list(call, ORDERS, as_equals(call, "FriendlyIdStr", number), 0);
     size_t count = 0;
     if (!orders)
         return as_send_lookup(call);
@@ -220,25 +220,24 @@ static enum bb_next find_numbered(const struct file *file)
     }
     if (count == 1 && id)
         return send_document(file, id);
-    return as_fail(call, BB_REJECT, BB_IDENTITY, count > 1 ? "ambiguous_work_order" : "unknown_work_order",
+    return pl_fail(call->out, BB_REJECT, BB_IDENTITY, count > 1 ? "ambiguous_work_order" : "unknown_work_order",
                    call->host->format(call->job, "%zu work orders have the number %s: one is wanted", count, number));
 }
 
 static enum bb_next attach(const struct as_call *call)
 {
-    struct file file = {.faults = {.call = call}, .given = as_parse(call->in->messages[0].body)};
+    struct file file = {.faults = as_no_faults(call), .given = pl_parse(call->in->messages[0].body)};
     enum bb_next next;
     check_file(&file);
-    if (file.faults.count > 0)
-        next = as_reject_faults(&file.faults, "invalid_attachment", "the attachment would be refused");
+    if (file.faults.said.count > 0)
+        next = pl_reject_faults(&file.faults.said, call->out, "invalid_attachment", "the attachment would be refused");
     else if (has(&file, "external_id"))
         next = find_marked(&file);
-    else if (as_is_guid(as_member(file.given, "work_order")))
+    else if (as_is_guid(pl_member(file.given, "work_order")))
         next = send_document(&file, text(&file, "work_order"));
     else
         next = find_numbered(&file);
-    as_faults_finish(&file.faults);
-    as_put(&file.given);
+    pl_put(&file.given);
     return next;
 }
 
@@ -246,7 +245,7 @@ static enum bb_next attach(const struct as_call *call)
 static void tell(const struct as_call *call)
 {
     const char *id = as_answered_id(call, call->in->response->body); /* AS-D06 */
-    AS_SCOPED struct json_object *raw = json_object_new_object();
+    PL_SCOPED struct json_object *raw = json_object_new_object();
     add_text(raw, "Id", id);
     add_text(raw, "ParentId", call->state->newest);
     add_text(raw, "ExternalId", call->in->messages[0].id);
@@ -276,10 +275,9 @@ enum bb_next as_attachment_add(const struct as_call *call)
 
 const char *as_attachment_check(const struct as_call *call, struct bb_str body)
 {
-    struct file file = {.faults = {.call = call}, .given = as_parse(body)};
+    struct file file = {.faults = as_no_faults(call), .given = pl_parse(body)};
     check_file(&file);
-    const char *wrong = file.faults.text;
-    as_faults_finish(&file.faults);
-    as_put(&file.given);
+    const char *wrong = file.faults.said.text;
+    pl_put(&file.given);
     return wrong;
 }

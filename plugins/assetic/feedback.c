@@ -29,16 +29,16 @@ static const char *const lifecycle[] = {"requested", "triaged", "approved", "ass
 
 const char *as_poll_options(const struct as_call *call)
 {
-    AS_SCOPED struct json_object *map = as_parse_text(call->config->status_map);
+    PL_SCOPED struct json_object *map = pl_parse_text(call->config->status_map);
     if (!json_object_is_type(map, json_type_object))
         return "status_map must be a map such as {WMATL: blocked}";
     json_object_object_foreach(map, status, value)
     {
         const char *common = as_text_of(call, value);
         size_t i = 0;
-        while (common && i < AS_COUNT(lifecycle) && strcmp(lifecycle[i], common) != 0)
+        while (common && i < PL_COUNT(lifecycle) && strcmp(lifecycle[i], common) != 0)
             i++;
-        if (!common || i == AS_COUNT(lifecycle))
+        if (!common || i == PL_COUNT(lifecycle))
             return call->host->format(call->job, "status_map: %s must be one of the common states", status);
     }
     return NULL;
@@ -49,9 +49,9 @@ const char *as_poll_options(const struct as_call *call)
 /* NULL: nobody says what it means. */
 static const char *common_status(const struct as_call *call, const char *status)
 {
-    AS_SCOPED struct json_object *own = as_parse_text(call->config->status_map);
-    const char *common = as_text_of(call, as_member(own, status));
-    for (size_t i = 0; i < AS_COUNT(states) && !common; i++)
+    PL_SCOPED struct json_object *own = pl_parse_text(call->config->status_map);
+    const char *common = as_text_of(call, pl_member(own, status));
+    for (size_t i = 0; i < PL_COUNT(states) && !common; i++)
         if (strcmp(states[i].status, status) == 0)
             common = states[i].common;
     return common;
@@ -60,7 +60,7 @@ static const char *common_status(const struct as_call *call, const char *status)
 /* The word that the site maps to this id, when it is one word. */
 static const char *priority_word(const struct as_call *call, struct json_object *id)
 {
-    AS_SCOPED struct json_object *map = as_parse_text(call->config->priorities);
+    PL_SCOPED struct json_object *map = pl_parse_text(call->config->priorities);
     const char *found = NULL;
     if (!json_object_is_type(id, json_type_int) || !json_object_is_type(map, json_type_object))
         return NULL;
@@ -115,7 +115,7 @@ static void tell(const struct as_call *call, struct json_object *item)
         return;
     }
     const char *common = common_status(call, status);
-    struct json_object *priority = as_member(item, "PriorityId");
+    struct json_object *priority = pl_member(item, "PriorityId");
     const struct bb_work_order order = {
         .delivery_id = mark,
         .source_work_order_id = id,
@@ -194,12 +194,12 @@ enum bb_next as_poll(const struct as_call *call)
     enum bb_next next = as_judge(call);
     if (next != BB_DONE)
         return next;
-    AS_SCOPED struct json_object *answer = as_parse(call->in->response->body);
+    PL_SCOPED struct json_object *answer = pl_parse(call->in->response->body);
     struct json_object *items = as_items(answer);
     if (!items)
-        return as_fail(call, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "odd_answer",
+        return pl_fail(call->out, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "odd_answer",
                        "Assetic answered the question for work orders without a list");
-    int pages = json_object_get_int(as_member(answer, "TotalPages"));
+    int pages = json_object_get_int(pl_member(answer, "TotalPages"));
     if (state->page == 1 && pages > PAGES_MAX && halve(call))
         return ask(call);
     for (size_t i = json_object_array_length(items); i > 0; i--) { /* oldest first, within a page */

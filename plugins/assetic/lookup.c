@@ -26,7 +26,7 @@ struct json_object *as_ask(const struct as_call *call, const char *path, int64_t
         return NULL;
     }
     *found = answer->found;
-    return answer->found ? as_parse(answer->body) : NULL;
+    return answer->found ? pl_parse(answer->body) : NULL;
 }
 
 enum bb_next as_send_lookup(const struct as_call *call)
@@ -52,9 +52,9 @@ enum bb_next as_take_lookup(const struct as_call *call)
         memcpy(copy, response->body.data, response->body.len);
     *answer = (struct as_answer){call->state->path, {copy, response->body.len}, next == BB_DONE, call->state->answers};
     if (answer->found) { /* what is no list must not be taken for an empty one */
-        AS_SCOPED struct json_object *json = as_parse(answer->body);
+        PL_SCOPED struct json_object *json = pl_parse(answer->body);
         if (!json || (list && !as_items(json)))
-            return as_fail(call, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "odd_answer",
+            return pl_fail(call->out, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "odd_answer",
                            call->host->format(call->job, "Assetic answered GET %s with %s", call->state->path,
                                               list ? "no list" : "no JSON"));
     }
@@ -66,7 +66,7 @@ enum bb_next as_take_lookup(const struct as_call *call)
 
 struct json_object *as_items(struct json_object *answer)
 {
-    struct json_object *list = as_member(answer, "ResourceList");
+    struct json_object *list = pl_member(answer, "ResourceList");
     if (json_object_is_type(list, json_type_array))
         return list;
     return json_object_is_type(answer, json_type_array) ? answer : NULL;
@@ -101,16 +101,16 @@ struct json_object *as_list(const struct as_call *call, const char *path, const 
     struct json_object *all = json_object_new_array();
     for (int page = 1, pages = 1; page <= pages && page <= PAGES_MAX; page++) {
         bool found;
-        AS_SCOPED struct json_object *answer =
+        PL_SCOPED struct json_object *answer =
             as_ask(call, as_list_path(call, path, filter, NULL, page, PAGE_SIZE), cache_ms, &found);
         if (!answer && found) {
-            as_put(&all);
+            pl_put(&all);
             return NULL;
         }
         struct json_object *items = as_items(answer);
         for (size_t i = 0; items && i < json_object_array_length(items); i++)
             json_object_array_add(all, json_object_get(json_object_array_get_idx(items, i)));
-        pages = json_object_get_int(as_member(answer, "TotalPages"));
+        pages = json_object_get_int(pl_member(answer, "TotalPages"));
     }
     return all;
 }
@@ -118,7 +118,7 @@ struct json_object *as_list(const struct as_call *call, const char *path, const 
 const char *as_find_marked(const struct as_call *call, const char *external_id, size_t *count)
 {
     const char *id = NULL;
-    AS_SCOPED struct json_object *orders = as_list(call, ORDERS, as_equals(call, "ExternalId", external_id), 0);
+    PL_SCOPED struct json_object *orders = as_list(call, ORDERS, as_equals(call, "ExternalId", external_id), 0);
     *count = 0;
     for (size_t i = 0; orders && i < json_object_array_length(orders); i++) {
         struct json_object *each = json_object_array_get_idx(orders, i);

@@ -20,7 +20,7 @@ static const char *const common[] = {"asset_ref", "title",      "description", "
 
 static bool is_common(const char *name)
 {
-    for (size_t i = 0; i < AS_COUNT(common); i++)
+    for (size_t i = 0; i < PL_COUNT(common); i++)
         if (strcmp(common[i], name) == 0)
             return true;
     return false;
@@ -37,7 +37,7 @@ static void put(struct as_order *order, struct json_object *object, const char *
 
 static struct json_object *scheduling_of(struct as_order *order)
 {
-    struct json_object *scheduling = as_member(order->request, "Scheduling");
+    struct json_object *scheduling = pl_member(order->request, "Scheduling");
     if (!scheduling && !json_object_object_get_ex(order->request, "Scheduling", NULL)) {
         scheduling = json_object_new_object();
         json_object_object_add(order->request, "Scheduling", scheduling);
@@ -85,9 +85,9 @@ static void put_priority(struct as_order *order)
         put(order, order->request, "PriorityId", NULL);
         return;
     }
-    AS_SCOPED struct json_object *map = as_parse_text(call->config->priorities);
+    PL_SCOPED struct json_object *map = pl_parse_text(call->config->priorities);
     const char *text = as_text_of(call, word);
-    struct json_object *id = text ? as_member(map, text) : NULL;
+    struct json_object *id = text ? pl_member(map, text) : NULL;
     if (id)
         json_object_object_add(order->request, "PriorityId", json_object_get(id));
     else
@@ -116,8 +116,8 @@ static void put_texts(struct as_order *order)
 /* A-U17 */
 static void cut_description(struct as_order *order)
 {
-    struct json_object *brief = as_member(order->request, "BriefDescription");
-    if (!json_object_is_type(brief, json_type_string) || as_characters(brief) <= DESCRIPTION_MAX)
+    struct json_object *brief = pl_member(order->request, "BriefDescription");
+    if (!json_object_is_type(brief, json_type_string) || pl_characters(brief) <= DESCRIPTION_MAX)
         return;
     const char *text = json_object_get_string(brief);
     int bytes = 0;
@@ -142,7 +142,7 @@ static void put_defaults(struct as_order *order)
     const struct as_call *call = order->faults.call;
     struct json_object *scheduling = scheduling_of(order);
     put_default(order, "Status", json_object_new_string(call->config->status));
-    for (size_t i = 0; i < AS_COUNT(arrays); i++)
+    for (size_t i = 0; i < PL_COUNT(arrays); i++)
         put_default(order, arrays[i], json_object_new_array());
     if (scheduling && !json_object_object_get_ex(scheduling, "TargetStart", NULL)) { /* the same in every attempt */
         const int64_t utc = call->in ? call->in->messages[0].received_ms : 0;
@@ -154,8 +154,8 @@ static void put_defaults(struct as_order *order)
 static void build(struct as_order *order, struct bb_str body)
 {
     const struct as_call *call = order->faults.call;
-    AS_SCOPED struct json_object *defaults = as_parse_text(call->config->defaults);
-    order->given = order->faults.given = as_parse(body);
+    PL_SCOPED struct json_object *defaults = pl_parse_text(call->config->defaults);
+    order->given = order->faults.given = pl_parse(body);
     order->request = json_object_new_object();
     if (!order->given && !call->in)
         return; /* a template that is one placeholder */
@@ -170,7 +170,7 @@ static void build(struct as_order *order, struct bb_str body)
     put_texts(order);
     put_priority(order);
     put_natives(order, order->given);
-    put_natives(order, as_member(order->given, "native"));
+    put_natives(order, pl_member(order->given, "native"));
     put_defaults(order);
     if (call->config->cut_description)
         cut_description(order);
@@ -179,9 +179,8 @@ static void build(struct as_order *order, struct bb_str body)
 
 static void finish(struct as_order *order)
 {
-    as_faults_finish(&order->faults);
-    as_put(&order->given);
-    as_put(&order->request);
+    pl_put(&order->given);
+    pl_put(&order->request);
 }
 
 /* ---- sending it ----------------------------------------------------------------*/
@@ -193,7 +192,7 @@ static enum bb_next send_order(struct as_order *order)
     if (factor < 1 || factor > 1)
         json_object_object_add(
             order->request, "EstimatedDuration",
-            json_object_new_double(json_object_get_double(as_member(order->request, "EstimatedDuration")) * factor));
+            json_object_new_double(json_object_get_double(pl_member(order->request, "EstimatedDuration")) * factor));
     json_object_object_add(order->request, "ExternalId", json_object_new_string(call->in->messages[0].id));
     call->state->stage = AS_SENT;
     call->out->request = (struct bb_request){.method = "POST", .path = PATH, .body = as_print(call, order->request)};
@@ -202,12 +201,12 @@ static enum bb_next send_order(struct as_order *order)
 
 static enum bb_next ask_or_send(const struct as_call *call)
 {
-    struct as_order order = {.faults = {.call = call}};
+    struct as_order order = {.faults = as_no_faults(call)};
     enum bb_next next = BB_REJECT;
     build(&order, call->in->messages[0].body);
-    const bool resolved = order.faults.count == 0 && as_resolve_order(&order);
-    if (order.faults.count > 0) /* whatever is left to ask */
-        next = as_reject_faults(&order.faults, "invalid_work_order", "the work order would be refused");
+    const bool resolved = order.faults.said.count == 0 && as_resolve_order(&order);
+    if (order.faults.said.count > 0) /* whatever is left to ask */
+        next = pl_reject_faults(&order.faults.said, call->out, "invalid_work_order", "the work order would be refused");
     else
         next = resolved ? send_order(&order) : as_send_lookup(call);
     finish(&order);
@@ -217,10 +216,10 @@ static enum bb_next ask_or_send(const struct as_call *call)
 /* What the order is about, as the message names it. */
 static const char *asset_of(const struct as_call *call)
 {
-    AS_SCOPED struct json_object *body = as_parse(call->in->messages[0].body);
-    AS_SCOPED struct json_object *defaults = as_parse_text(call->config->defaults);
+    PL_SCOPED struct json_object *body = pl_parse(call->in->messages[0].body);
+    PL_SCOPED struct json_object *defaults = pl_parse_text(call->config->defaults);
     const char *const places[] = {"/native/AssetId", "/AssetId", "/asset_ref"};
-    for (size_t i = 0; i < AS_COUNT(places); i++) {
+    for (size_t i = 0; i < PL_COUNT(places); i++) {
         const char *asset = as_text_at(call, body, places[i]);
         if (asset)
             return asset;
@@ -243,7 +242,7 @@ static enum bb_next find_or_make(const struct as_call *call)
     if (count == 1)
         return done(call, id);
     if (count > 1)
-        return as_fail(call, BB_REJECT, BB_CONFLICT, "made_twice",
+        return pl_fail(call->out, BB_REJECT, BB_CONFLICT, "made_twice",
                        call->host->format(call->job, "%zu work orders have the ExternalId %s: one is enough", count,
                                           call->in->messages[0].id));
     if (call->want->path)
@@ -259,7 +258,7 @@ static enum bb_next made(const struct as_call *call)
         const char *id = as_answered_id(call, call->in->response->body);
         if (id)
             return done(call, id);
-        return as_fail(call, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "odd_answer", /* the next attempt looks for it */
+        return pl_fail(call->out, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "odd_answer", /* the next attempt looks for it */
                        "Assetic took the work order, but its answer names no Id");
     }
     if (call->in->response->status != 400 || !call->state->cached || call->state->again)
@@ -285,9 +284,9 @@ enum bb_next as_order_create(const struct as_call *call)
 
 const char *as_order_check(const struct as_call *call, struct bb_str body)
 {
-    struct as_order order = {.faults = {.call = call}};
+    struct as_order order = {.faults = as_no_faults(call)};
     build(&order, body);
-    const char *wrong = order.faults.text;
+    const char *wrong = order.faults.said.text;
     finish(&order);
     return wrong;
 }
@@ -305,15 +304,15 @@ static bool is_status(const char *text)
 static const char *priorities_problem(const struct as_call *call)
 {
     static const char *const words[] = {"critical", "high", "medium", "low"};
-    AS_SCOPED struct json_object *map = as_parse_text(call->config->priorities);
+    PL_SCOPED struct json_object *map = pl_parse_text(call->config->priorities);
     if (!json_object_is_type(map, json_type_object))
         return "priorities must be a map such as {critical: 1, high: 2}";
     json_object_object_foreach(map, word, id)
     {
         size_t i = 0;
-        while (i < AS_COUNT(words) && strcmp(words[i], word) != 0)
+        while (i < PL_COUNT(words) && strcmp(words[i], word) != 0)
             i++;
-        if (i == AS_COUNT(words))
+        if (i == PL_COUNT(words))
             return call->host->format(call->job, "priorities: %s is none of critical, high, medium, low", word);
         if (!json_object_is_type(id, json_type_int) || json_object_get_int64(id) < 1 || json_object_get_int64(id) > 5)
             return call->host->format(call->job, "priorities: %s must be a PriorityId from 1 to 5", word); /* AS-R11 */
@@ -324,7 +323,7 @@ static const char *priorities_problem(const struct as_call *call)
 const char *as_order_options(const struct as_call *call)
 {
     const struct as_config *config = call->config;
-    AS_SCOPED struct json_object *defaults = as_parse_text(config->defaults);
+    PL_SCOPED struct json_object *defaults = pl_parse_text(config->defaults);
     const char *problem = as_zone_problem(config->time_zone);
     if (problem)
         return problem;

@@ -14,7 +14,7 @@
 
 static bool says(struct json_object *item, const char *member, const char *text)
 {
-    struct json_object *value = as_member(item, member);
+    struct json_object *value = pl_member(item, member);
     return json_object_is_type(value, json_type_string) && strcmp(json_object_get_string(value), text) == 0;
 }
 
@@ -44,7 +44,7 @@ struct found {
 
 static void consider(struct found *found, struct json_object *item, const char *id_name)
 {
-    struct json_object *id = as_member(item, id_name);
+    struct json_object *id = pl_member(item, id_name);
     if (!id || same_id(id, found->id))
         return;
     if (found->count++ == 0) {
@@ -74,17 +74,17 @@ static bool settle(struct as_order *order, const struct found *found, const char
 static bool resolve_asset(struct as_order *order)
 {
     const struct as_call *call = order->faults.call;
-    struct json_object *value = as_member(order->request, "AssetId");
+    struct json_object *value = pl_member(order->request, "AssetId");
     if (as_is_guid(value))
         return true;
     const char *tag = as_text_of(call, value);
     const char *path = call->host->format(call->job, "/api/v2/assets/%s",
                                           call->host->path_segment(call->job, (struct bb_str){tag, strlen(tag)}));
     bool found;
-    AS_SCOPED struct json_object *answer = as_ask(call, path, AS_HOUR_MS, &found);
+    PL_SCOPED struct json_object *answer = as_ask(call, path, AS_HOUR_MS, &found);
     if (!answer && found)
         return false;
-    struct json_object *id = as_member(answer, "Id");
+    struct json_object *id = pl_member(answer, "Id");
     if (as_is_guid(id) && !as_is_zero_guid(id))
         json_object_object_add(order->request, "AssetId", json_object_get(id));
     else
@@ -98,9 +98,9 @@ static bool resolve_self(struct as_order *order, const char *name)
 {
     const struct as_call *call = order->faults.call;
     bool found;
-    if (as_member(order->request, name) && !as_is_zero_guid(as_member(order->request, name)))
+    if (pl_member(order->request, name) && !as_is_zero_guid(pl_member(order->request, name)))
         return true;
-    AS_SCOPED struct json_object *answer = as_ask(call, "/api/v2/auth", DAY_MS, &found);
+    PL_SCOPED struct json_object *answer = as_ask(call, "/api/v2/auth", DAY_MS, &found);
     if (!answer && found)
         return false;
     const char *id = as_own_resource(call, answer);
@@ -116,11 +116,11 @@ static bool resolve_self(struct as_order *order, const char *name)
 static bool resolve_resource(struct as_order *order, struct json_object *object, const char *name, const char *pointer)
 {
     const struct as_call *call = order->faults.call;
-    struct json_object *value = as_member(object, name);
+    struct json_object *value = pl_member(object, name);
     const char *text = as_text_of(call, value);
     if (!text || as_is_guid(value))
         return true;
-    AS_SCOPED struct json_object *list =
+    PL_SCOPED struct json_object *list =
         as_list(call, "/api/v2/resource", as_equals(call, "DisplayName", text), AS_HOUR_MS);
     struct found found = {0};
     for (size_t i = 0; list && i < json_object_array_length(list); i++)
@@ -136,11 +136,11 @@ static bool resolve_listed(struct as_order *order, struct json_object *object, c
                            const char *path, const char *thing)
 {
     const struct as_call *call = order->faults.call;
-    struct json_object *value = as_member(object, name);
+    struct json_object *value = pl_member(object, name);
     const char *text = as_text_of(call, value);
     if (!text || as_is_guid(value))
         return true;
-    AS_SCOPED struct json_object *list = as_list(call, path, NULL, AS_HOUR_MS);
+    PL_SCOPED struct json_object *list = as_list(call, path, NULL, AS_HOUR_MS);
     struct found found = {0};
     for (size_t i = 0; list && i < json_object_array_length(list); i++)
         if (says_any(json_object_array_get_idx(list, i), text))
@@ -154,21 +154,21 @@ static bool resolve_listed(struct as_order *order, struct json_object *object, c
 static bool resolve_craft(struct as_order *order, struct json_object *object, const char *name, const char *pointer)
 {
     const struct as_call *call = order->faults.call;
-    struct json_object *wanted = as_member(object, name);
+    struct json_object *wanted = pl_member(object, name);
     if (!json_object_is_type(wanted, json_type_object))
         return true;
-    const size_t faults = order->faults.count;
+    const size_t faults = order->faults.said.count;
     if (!resolve_resource(order, wanted, "Resource", pointer))
         return false;
-    const char *resource = as_text_of(call, as_member(wanted, "Resource"));
-    if (order->faults.count > faults || !resource)
+    const char *resource = as_text_of(call, pl_member(wanted, "Resource"));
+    if (order->faults.said.count > faults || !resource)
         return true;
     const char *path =
         call->host->format(call->job, "/api/v2/resource/%s/craft",
                            call->host->path_segment(call->job, (struct bb_str){resource, strlen(resource)}));
-    const char *group = as_text_of(call, as_member(wanted, "WorkGroup"));
-    const char *craft = as_text_of(call, as_member(wanted, "Craft"));
-    AS_SCOPED struct json_object *list = as_list(call, path, NULL, AS_HOUR_MS);
+    const char *group = as_text_of(call, pl_member(wanted, "WorkGroup"));
+    const char *craft = as_text_of(call, pl_member(wanted, "Craft"));
+    PL_SCOPED struct json_object *list = as_list(call, path, NULL, AS_HOUR_MS);
     struct found found = {0};
     for (size_t i = 0; list && i < json_object_array_length(list); i++) {
         struct json_object *each = json_object_array_get_idx(list, i);
@@ -184,10 +184,10 @@ static bool resolve_craft(struct as_order *order, struct json_object *object, co
 static bool check_unit(struct as_order *order, struct json_object *service, const char *pointer)
 {
     const struct as_call *call = order->faults.call;
-    const char *text = as_text_of(call, as_member(service, "UnitType"));
+    const char *text = as_text_of(call, pl_member(service, "UnitType"));
     if (!text)
         return true;
-    AS_SCOPED struct json_object *list = as_list(call, "/api/v2/unittype", NULL, DAY_MS);
+    PL_SCOPED struct json_object *list = as_list(call, "/api/v2/unittype", NULL, DAY_MS);
     bool known = false;
     for (size_t i = 0; list && !known && i < json_object_array_length(list); i++) {
         struct json_object *each = json_object_array_get_idx(list, i);
@@ -204,13 +204,13 @@ static bool check_unit(struct as_order *order, struct json_object *service, cons
 
 static bool flag(struct json_object *type, const char *name)
 {
-    return json_object_get_boolean(as_member(type, name));
+    return json_object_get_boolean(pl_member(type, name));
 }
 
 static void demand(struct as_order *order, bool required, const char *name)
 {
     const struct as_call *call = order->faults.call;
-    if (required && !as_member(order->request, name))
+    if (required && !pl_member(order->request, name))
         as_fault(&order->faults, call->host->format(call->job, "/%s", name), "required", NULL,
                  "is required by the work type");
 }
@@ -219,14 +219,14 @@ static void demand(struct as_order *order, bool required, const char *name)
 static bool resolve_type(struct as_order *order)
 {
     const struct as_call *call = order->faults.call;
-    struct json_object *wanted = as_member(order->request, "WorkOrderType");
-    struct json_object *id = as_member(wanted, "Id");
-    const char *name = as_text_of(call, as_member(wanted, "Name")), *code = as_text_of(call, as_member(wanted, "Code"));
-    AS_SCOPED struct json_object *list = as_list(call, "/api/v2/worktype", NULL, DAY_MS);
+    struct json_object *wanted = pl_member(order->request, "WorkOrderType");
+    struct json_object *id = pl_member(wanted, "Id");
+    const char *name = as_text_of(call, pl_member(wanted, "Name")), *code = as_text_of(call, pl_member(wanted, "Code"));
+    PL_SCOPED struct json_object *list = as_list(call, "/api/v2/worktype", NULL, DAY_MS);
     struct found found = {0};
     for (size_t i = 0; list && i < json_object_array_length(list); i++) {
         struct json_object *each = json_object_array_get_idx(list, i);
-        if ((!id || same_id(as_member(each, "Id"), id)) && (!name || says(each, "Name", name)) &&
+        if ((!id || same_id(pl_member(each, "Id"), id)) && (!name || says(each, "Name", name)) &&
             (!code || says(each, "Code", code)))
             consider(&found, each, "Id");
     }
@@ -252,7 +252,7 @@ static const struct code {
 
 static void consider_code(struct found *found, struct json_object *item, struct json_object *wanted)
 {
-    bool fits = json_object_is_type(wanted, json_type_int) ? same_id(as_member(item, "Id"), wanted)
+    bool fits = json_object_is_type(wanted, json_type_int) ? same_id(pl_member(item, "Id"), wanted)
                                                            : says(item, "Description", json_object_get_string(wanted));
     if (fits)
         consider(found, item, "Id");
@@ -268,7 +268,7 @@ static void consider_codes(struct found *found, struct json_object *list, struct
 static struct found find_code(struct json_object *definition, const struct code *code, struct json_object *wanted)
 {
     struct found found = {0};
-    struct json_object *list = as_member(definition, code->list);
+    struct json_object *list = pl_member(definition, code->list);
     if (!code->below)
         consider_codes(&found, list, wanted);
     for (size_t i = 0; code->below && json_object_is_type(list, json_type_array) && i < json_object_array_length(list);
@@ -291,14 +291,14 @@ static struct json_object *find_definition(struct as_order *order, struct json_o
     const struct as_call *call = order->faults.call;
     const char *chosen = call->config->fcr_definition;
     struct json_object *fits = NULL;
-    bool known[AS_COUNT(codes)] = {false};
+    bool known[PL_COUNT(codes)] = {false};
     for (size_t i = 0; i < json_object_array_length(list); i++) {
         struct json_object *definition = json_object_array_get_idx(list, i);
         bool all = true;
         if (chosen && !says_any(definition, chosen))
             continue;
-        for (size_t c = 0; c < AS_COUNT(codes); c++) {
-            struct json_object *wanted = as_member(order->request, codes[c].name);
+        for (size_t c = 0; c < PL_COUNT(codes); c++) {
+            struct json_object *wanted = pl_member(order->request, codes[c].name);
             bool here = !wanted || find_code(definition, &codes[c], wanted).count > 0;
             known[c] |= here;
             all &= here;
@@ -311,11 +311,11 @@ static struct json_object *find_definition(struct as_order *order, struct json_o
             return NULL;
         }
     }
-    for (size_t c = 0; c < AS_COUNT(codes) && !fits; c++)
+    for (size_t c = 0; c < PL_COUNT(codes) && !fits; c++)
         if (!known[c])
             as_fault_identity(&order->faults, call->host->format(call->job, "/%s", codes[c].name), "unknown_code",
                               "is no code of a failure/cause/remedy definition (its Id, not its number)");
-    if (!fits && order->faults.count == 0)
+    if (!fits && order->faults.said.count == 0)
         as_fault_identity(&order->faults, "/RemedyCodeId", "mixed_definitions",
                           "must be of the same definition as the order's other codes");
     return fits;
@@ -344,14 +344,14 @@ static bool resolve_codes(struct as_order *order)
 {
     const struct as_call *call = order->faults.call;
     bool any = false;
-    for (size_t c = 0; c < AS_COUNT(codes); c++)
-        any |= as_member(order->request, codes[c].name) != NULL;
+    for (size_t c = 0; c < PL_COUNT(codes); c++)
+        any |= pl_member(order->request, codes[c].name) != NULL;
     if (!any)
         return true;
-    AS_SCOPED struct json_object *list = as_list(call, "/api/v2/fcrcategorisation", NULL, DAY_MS);
+    PL_SCOPED struct json_object *list = as_list(call, "/api/v2/fcrcategorisation", NULL, DAY_MS);
     struct json_object *definition = list ? find_definition(order, list) : NULL;
-    for (size_t c = 0; c < AS_COUNT(codes) && definition; c++) {
-        struct json_object *wanted = as_member(order->request, codes[c].name);
+    for (size_t c = 0; c < PL_COUNT(codes) && definition; c++) {
+        struct json_object *wanted = pl_member(order->request, codes[c].name);
         if (wanted && is_ambiguous(order, list, &codes[c], wanted))
             as_fault_identity(&order->faults, call->host->format(call->job, "/%s", codes[c].name), "ambiguous_code",
                               "is the description of several codes: name its Id, or fcr_definition");
@@ -367,13 +367,13 @@ static bool resolve_codes(struct as_order *order)
 static bool resolve_resources(struct as_order *order, struct json_object *labour, const char *pointer)
 {
     const struct as_call *call = order->faults.call;
-    struct json_object *list = as_member(labour, "MaintenanceResources");
+    struct json_object *list = pl_member(labour, "MaintenanceResources");
     for (size_t i = 0; list && i < json_object_array_length(list); i++) {
         struct json_object *each = json_object_array_get_idx(list, i);
         const char *at = call->host->format(call->job, "%s/MaintenanceResources/%zu", pointer, i);
         if (!resolve_craft(order, each, "AssignedGroupCraftId",
                            call->host->format(call->job, "%s/AssignedGroupCraftId", at)) ||
-            !resolve_resource(order, as_member(each, "Resource"), "Id",
+            !resolve_resource(order, pl_member(each, "Resource"), "Id",
                               call->host->format(call->job, "%s/Resource/Id", at)))
             return false;
     }
@@ -409,7 +409,7 @@ static bool resolve_each(struct as_order *order, const char *name,
                          bool (*resolve)(struct as_order *order, struct json_object *item, const char *pointer))
 {
     const struct as_call *call = order->faults.call;
-    struct json_object *list = as_member(order->request, name);
+    struct json_object *list = pl_member(order->request, name);
     for (size_t i = 0; list && i < json_object_array_length(list); i++)
         if (!resolve(order, json_object_array_get_idx(list, i), call->host->format(call->job, "/%s/%zu", name, i)))
             return false;

@@ -152,7 +152,7 @@ static bool fits(const struct as_order *order, enum kind kind, struct json_objec
     case GUID:
         return as_is_guid(value);
     case CRAFT:
-        return as_is_guid(value) || as_member(value, "Resource");
+        return as_is_guid(value) || pl_member(value, "Resource");
     case CODE:
         return json_object_is_type(value, json_type_int) || is_text(value);
     case OBJECT:
@@ -194,7 +194,7 @@ static void check_member(struct as_order *order, struct json_object *object, con
 static void check_members(struct as_order *order, struct json_object *object, const char *pointer,
                           const struct member *members, size_t count)
 {
-    const char *names[AS_COUNT(order_members)];
+    const char *names[PL_COUNT(order_members)];
     for (size_t i = 0; i < count; i++) {
         names[i] = members[i].name;
         check_member(order, object, pointer, &members[i]);
@@ -218,7 +218,7 @@ static void check_items(struct as_order *order, struct json_object *object, cons
                         const struct member *members, size_t count, check_item *more)
 {
     const struct as_call *call = order->faults.call;
-    struct json_object *list = as_member(object, name);
+    struct json_object *list = pl_member(object, name);
     for (size_t i = 0; json_object_is_type(list, json_type_array) && i < json_object_array_length(list); i++) {
         struct json_object *item = json_object_array_get_idx(list, i);
         const char *pointer = call->host->format(call->job, "%s/%s/%zu", parent, name, i);
@@ -246,7 +246,7 @@ static struct json_object *range(int64_t min, int64_t max)
 static void check_stage(struct as_order *order, struct json_object *item, const char *pointer, const char *name)
 {
     const struct as_call *call = order->faults.call;
-    struct json_object *value = as_member(item, name);
+    struct json_object *value = pl_member(item, name);
     const int wanted = order->status < AS_INPRG ? 5 : order->status == AS_INPRG ? 1 : 6;
     if (json_object_is_type(value, json_type_int) && json_object_get_int64(value) != wanted)
         as_fault(&order->faults, call->host->format(call->job, "%s/%s", pointer, name), "status_id",
@@ -258,11 +258,11 @@ static void check_stage(struct as_order *order, struct json_object *item, const 
 static void check_link(struct as_order *order, struct json_object *item, const char *pointer)
 {
     const struct as_call *call = order->faults.call;
-    const char *link = as_text_of(call, as_member(item, "LinkedWorkTaskId"));
-    struct json_object *tasks = as_member(order->request, "WorkTasks");
+    const char *link = as_text_of(call, pl_member(item, "LinkedWorkTaskId"));
+    struct json_object *tasks = pl_member(order->request, "WorkTasks");
     for (size_t i = 0; link && json_object_is_type(tasks, json_type_array) && i < json_object_array_length(tasks);
          i++) {
-        const char *id = as_text_of(call, as_member(json_object_array_get_idx(tasks, i), "Id"));
+        const char *id = as_text_of(call, pl_member(json_object_array_get_idx(tasks, i), "Id"));
         if (id && strcasecmp(id, link) == 0)
             return;
     }
@@ -273,7 +273,7 @@ static void check_link(struct as_order *order, struct json_object *item, const c
 
 static bool wall_at(const struct as_order *order, struct json_object *object, const char *name, int64_t *ms)
 {
-    struct json_object *value = as_member(object, name);
+    struct json_object *value = pl_member(object, name);
     return is_text(value) && as_read_wall(order->faults.call->config->time_zone, json_object_get_string(value), ms);
 }
 
@@ -291,10 +291,10 @@ static void check_span(struct as_order *order, struct json_object *object, const
 static void check_resource(struct as_order *order, struct json_object *item, const char *pointer)
 {
     const struct as_call *call = order->faults.call;
-    struct json_object *resource = as_member(item, "Resource");
+    struct json_object *resource = pl_member(item, "Resource");
     if (json_object_is_type(resource, json_type_object))
         check_members(order, resource, call->host->format(call->job, "%s/Resource", pointer), resource_id_members,
-                      AS_COUNT(resource_id_members));
+                      PL_COUNT(resource_id_members));
     check_stage(order, item, pointer, "StatusId");
     check_span(order, item, pointer, "ActualStart", "ActualFinish");
 }
@@ -302,8 +302,8 @@ static void check_resource(struct as_order *order, struct json_object *item, con
 static void check_labour(struct as_order *order, struct json_object *item, const char *pointer)
 {
     const struct as_call *call = order->faults.call;
-    struct json_object *resources = as_member(item, "MaintenanceResources");
-    check_items(order, item, pointer, "MaintenanceResources", resource_members, AS_COUNT(resource_members),
+    struct json_object *resources = pl_member(item, "MaintenanceResources");
+    check_items(order, item, pointer, "MaintenanceResources", resource_members, PL_COUNT(resource_members),
                 check_resource);
     if (order->status >= AS_INPRG && json_object_is_type(resources, json_type_array) &&
         json_object_array_length(resources) == 0)
@@ -316,7 +316,7 @@ static void check_labour(struct as_order *order, struct json_object *item, const
 static void check_material(struct as_order *order, struct json_object *item, const char *pointer)
 {
     const struct as_call *call = order->faults.call;
-    if (order->status >= AS_RFE && !json_object_get_boolean(as_member(item, "IsMaterialAvailable")))
+    if (order->status >= AS_RFE && !json_object_get_boolean(pl_member(item, "IsMaterialAvailable")))
         as_fault(&order->faults, call->host->format(call->job, "%s/IsMaterialAvailable", pointer), "not_available",
                  NULL, "must be true beyond WMATL");
     check_link(order, item, pointer);
@@ -332,7 +332,7 @@ static void check_task(struct as_order *order, struct json_object *item, const c
 static void find_status(struct as_order *order)
 {
     const struct as_call *call = order->faults.call;
-    const char *text = as_text_of(call, as_member(order->request, "Status"));
+    const char *text = as_text_of(call, pl_member(order->request, "Status"));
     order->status = AS_STATUSES;
     while (order->status > 0 && (!text || strcmp(as_statuses[order->status - 1], text) != 0))
         order->status--;
@@ -370,10 +370,10 @@ static bool is_point(const char *text)
 
 static void check_texts(struct as_order *order)
 {
-    struct json_object *brief = as_member(order->request, "BriefDescription");
-    struct json_object *point = as_member(order->request, "PointString");
-    struct json_object *priority = as_member(order->request, "PriorityId");
-    if (is_text(brief) && as_characters(brief) > DESCRIPTION_MAX)
+    struct json_object *brief = pl_member(order->request, "BriefDescription");
+    struct json_object *point = pl_member(order->request, "PointString");
+    struct json_object *priority = pl_member(order->request, "PriorityId");
+    if (is_text(brief) && pl_characters(brief) > DESCRIPTION_MAX)
         as_fault(&order->faults, "/BriefDescription", "max_length", range(1, DESCRIPTION_MAX),
                  "must hold at most 250 characters (cut_description: true cuts it)");
     if (is_text(point) && !is_point(json_object_get_string(point)))
@@ -386,10 +386,10 @@ static void check_texts(struct as_order *order)
 
 static void check_type(struct as_order *order)
 {
-    struct json_object *type = as_member(order->request, "WorkOrderType");
+    struct json_object *type = pl_member(order->request, "WorkOrderType");
     if (!json_object_is_type(type, json_type_object))
         return;
-    check_members(order, type, "/WorkOrderType", type_members, AS_COUNT(type_members));
+    check_members(order, type, "/WorkOrderType", type_members, PL_COUNT(type_members));
     if (json_object_object_length(type) == 0)
         as_fault(&order->faults, "/WorkOrderType/Id", "required", NULL, "is required (or Name, or Code)");
 }
@@ -407,13 +407,13 @@ static void check_scheduling(struct as_order *order)
 {
     static const char *const scheduled[] = {"ScheduledStart", "ScheduledFinish"};
     const struct as_call *call = order->faults.call;
-    struct json_object *scheduling = as_member(order->request, "Scheduling");
+    struct json_object *scheduling = pl_member(order->request, "Scheduling");
     if (!json_object_is_type(scheduling, json_type_object))
         return;
-    check_members(order, scheduling, "/Scheduling", scheduling_members, AS_COUNT(scheduling_members));
+    check_members(order, scheduling, "/Scheduling", scheduling_members, PL_COUNT(scheduling_members));
     check_span(order, scheduling, "/Scheduling", "ScheduledStart", "ScheduledFinish");
     check_span(order, scheduling, "/Scheduling", "ActualStart", "ActualFinish");
-    for (size_t i = 0; i < AS_COUNT(scheduled) && order->status == AS_RFE && call->in; i++) { /* AS-R03, A-U8 */
+    for (size_t i = 0; i < PL_COUNT(scheduled) && order->status == AS_RFE && call->in; i++) { /* AS-R03, A-U8 */
         int64_t wall;
         if (wall_at(order, scheduling, scheduled[i], &wall) &&
             wall < as_wall_of(call->config->time_zone, call->in->now_ms + MARGIN_MS))
@@ -426,13 +426,13 @@ static void check_scheduling(struct as_order *order)
 static void check_duration(struct as_order *order)
 {
     const struct as_call *call = order->faults.call;
-    struct json_object *duration = as_member(order->request, "EstimatedDuration");
-    struct json_object *labours = as_member(order->request, "Labours");
+    struct json_object *duration = pl_member(order->request, "EstimatedDuration");
+    struct json_object *labours = pl_member(order->request, "Labours");
     double hours = 0;
     for (size_t i = 0; json_object_is_type(labours, json_type_array) && i < json_object_array_length(labours); i++) {
         struct json_object *labour = json_object_array_get_idx(labours, i);
-        hours += json_object_get_double(as_member(labour, "HoursRequired")) *
-                 json_object_get_double(as_member(labour, "QuantityRequired"));
+        hours += json_object_get_double(pl_member(labour, "HoursRequired")) *
+                 json_object_get_double(pl_member(labour, "QuantityRequired"));
     }
     if (!is_number(duration) || hours <= 0)
         return;
@@ -447,8 +447,8 @@ static void check_duration(struct as_order *order)
 
 static void check_labours(struct as_order *order)
 {
-    struct json_object *labours = as_member(order->request, "Labours");
-    check_items(order, order->request, "", "Labours", labour_members, AS_COUNT(labour_members), check_labour);
+    struct json_object *labours = pl_member(order->request, "Labours");
+    check_items(order, order->request, "", "Labours", labour_members, PL_COUNT(labour_members), check_labour);
     if (order->status >= AS_WAPPR && json_object_is_type(labours, json_type_array) &&
         json_object_array_length(labours) == 0)
         as_fault(&order->faults, "/Labours", "min_items", NULL, "must hold at least one from WAPPR on");
@@ -458,17 +458,17 @@ void as_check_order(struct as_order *order)
 {
     struct json_object *request = order->request;
     find_status(order);
-    check_members(order, request, "", order_members, AS_COUNT(order_members));
+    check_members(order, request, "", order_members, PL_COUNT(order_members));
     check_texts(order);
     check_type(order);
     check_remedy(order);
     check_scheduling(order);
     check_labours(order);
-    check_items(order, request, "", "MaintenanceMaterials", material_members, AS_COUNT(material_members),
+    check_items(order, request, "", "MaintenanceMaterials", material_members, PL_COUNT(material_members),
                 check_material);
-    check_items(order, request, "", "MaintenanceServices", service_members, AS_COUNT(service_members), check_link);
-    check_items(order, request, "", "SupportingInformation", note_members, AS_COUNT(note_members), NULL);
-    check_items(order, request, "", "WorkTasks", task_members, AS_COUNT(task_members), check_task);
-    check_items(order, request, "", "LinkedWorkRequests", request_members, AS_COUNT(request_members), NULL);
+    check_items(order, request, "", "MaintenanceServices", service_members, PL_COUNT(service_members), check_link);
+    check_items(order, request, "", "SupportingInformation", note_members, PL_COUNT(note_members), NULL);
+    check_items(order, request, "", "WorkTasks", task_members, PL_COUNT(task_members), check_task);
+    check_items(order, request, "", "LinkedWorkRequests", request_members, PL_COUNT(request_members), NULL);
     check_duration(order);
 }

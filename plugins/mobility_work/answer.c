@@ -26,14 +26,14 @@ static const char *unknown_thing(const struct mw_call *call, const char *key)
     while (start > key && start[-1] != '.')
         start--;
     const char *thing = mw_text(call, (struct bb_str){start, (size_t)(end - start)});
-    return mw_matches(thing, 32, "_") ? thing : NULL;
+    return pl_matches(thing, 32, "_") ? thing : NULL;
 }
 
 static void read_error(struct reading *reading, const char *pointer, struct json_object *error)
 {
     const struct mw_call *call = reading->call;
     const char *key = mw_text_at(call, error, "/messageKey");
-    struct json_object *parameters = mw_at(error, "/parameters");
+    struct json_object *parameters = pl_at(error, "/parameters");
     if (!key)
         return;
     if (!reading->unknown)
@@ -68,7 +68,7 @@ static void finish_reading(struct reading *reading, struct json_object *body, st
     if (message || reading->text)
         error->message = call->host->format(call->job, "Mobility Work: %s%s%s", message ? message : "",
                                             message && reading->text ? " " : "", reading->text ? reading->text : "");
-    if (code && mw_matches(code, 32, "_.-"))
+    if (code && pl_matches(code, 32, "_.-"))
         error->code = code;
     if (reading->fields)
         error->rejected_fields = mw_print(call, reading->fields).data;
@@ -76,14 +76,14 @@ static void finish_reading(struct reading *reading, struct json_object *body, st
         error->error_class = BB_IDENTITY;
         error->code = call->host->format(call->job, "unknown_%s", reading->unknown);
     }
-    mw_put(&reading->fields);
+    pl_put(&reading->fields);
 }
 
 static void refine(const struct mw_call *call, struct json_object *body)
 {
     struct reading reading = {.call = call};
-    struct json_object *properties = mw_at(body, "/extended_message/property_errors");
-    read_errors(&reading, "", mw_at(body, "/extended_message/global_errors"));
+    struct json_object *properties = pl_at(body, "/extended_message/property_errors");
+    read_errors(&reading, "", pl_at(body, "/extended_message/global_errors"));
     if (json_object_is_type(properties, json_type_object)) {
         json_object_object_foreach(properties, pointer, errors) read_errors(&reading, pointer, errors);
     }
@@ -106,8 +106,8 @@ static size_t index_of(const char *pointer, size_t count, const char **rest)
 
 size_t mw_refused_items(const struct mw_call *call, struct bb_error *errors, size_t count)
 {
-    MW_SCOPED struct json_object *body = mw_parse(call->in->response->body);
-    struct json_object *properties = mw_at(body, "/extended_message/property_errors");
+    PL_SCOPED struct json_object *body = pl_parse(call->in->response->body);
+    struct json_object *properties = pl_at(body, "/extended_message/property_errors");
     size_t named = 0;
     if (!json_object_is_type(properties, json_type_object))
         return 0;
@@ -137,7 +137,7 @@ enum bb_next mw_judge(const struct mw_call *call)
     enum bb_next next = call->host->judge(call->job, response, call->out);
     if (next == BB_DONE)
         return next;
-    MW_SCOPED struct json_object *body = mw_parse(response->body);
+    PL_SCOPED struct json_object *body = pl_parse(response->body);
     if (json_object_is_type(body, json_type_object))
         refine(call, body);
     if (response->status == 401)

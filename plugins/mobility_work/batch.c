@@ -178,8 +178,8 @@ static void read_message(const struct mw_call *call, const struct mw_bulk *bulk,
     struct mw_item item;
     mw_item_start(&item, call, parser, message->body);
     mw_item_read(&item, bulk);
-    if (item.faults.count > 0) {
-        mw_reject_faults(&item.faults, bulk->fault_code, bulk->fault_subject);
+    if (item.faults.said.count > 0) {
+        pl_reject_faults(&item.faults.said, call->out, bulk->fault_code, bulk->fault_subject);
         const struct bb_error error = call->out->error;
         settle(call, batch, i, BB_REJECT, &error);
     } else if (item.no_currency) {
@@ -201,7 +201,7 @@ static enum bb_next begin(const struct mw_call *call, const struct mw_bulk *bulk
     batch->texts = call->host->alloc(call->job, batch->count * sizeof *batch->texts);
     batch->fates = call->host->alloc(call->job, batch->count * sizeof *batch->fates);
     batch->sent = call->host->alloc(call->job, batch->count * sizeof *batch->sent);
-    struct json_tokener *parser = mw_parser(ITEM_DEPTH_MAX);
+    struct json_tokener *parser = pl_parser(ITEM_DEPTH_MAX);
     for (size_t i = 0; i < batch->count; i++)
         read_message(call, bulk, batch, parser, i);
     json_tokener_free(parser);

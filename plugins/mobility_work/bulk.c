@@ -78,44 +78,44 @@ const struct mw_bulk mw_spare_part_create = {.method = "POST",
                                              .fault_code = "invalid_spare_part",
                                              .fault_subject = "the spare part would be refused",
                                              .members = new_part,
-                                             .member_count = MW_COUNT(new_part)};
+                                             .member_count = PL_COUNT(new_part)};
 const struct mw_bulk mw_spare_part_set_stock = {.method = "PUT",
                                                 .path = "/partners/v1/spare-parts/stock",
                                                 .fault_code = "invalid_stock",
                                                 .fault_subject = "the stock would be refused",
                                                 .members = stock,
-                                                .member_count = MW_COUNT(stock)};
+                                                .member_count = PL_COUNT(stock)};
 const struct mw_bulk mw_spare_part_update = {.method = "POST",
                                              .path = "/partners/v1/spare-parts/attributes",
                                              .fault_code = "invalid_spare_part",
                                              .fault_subject = "the update would be refused",
                                              .members = part,
-                                             .member_count = MW_COUNT(part)};
+                                             .member_count = PL_COUNT(part)};
 const struct mw_bulk mw_spare_part_relocate = {.method = "POST",
                                                .path = "/partners/v1/spare-parts/relocate/bulk",
                                                .fault_code = "invalid_relocation",
                                                .fault_subject = "the relocation would be refused",
                                                .members = move,
-                                               .member_count = MW_COUNT(move),
+                                               .member_count = PL_COUNT(move),
                                                .open_ended = true};
 const struct mw_bulk mw_equipment_create = {.method = "POST",
                                             .path = "/partners/v1/equipments",
                                             .fault_code = "invalid_equipment",
                                             .fault_subject = "the equipment would be refused",
                                             .members = new_equipment,
-                                            .member_count = MW_COUNT(new_equipment)};
+                                            .member_count = PL_COUNT(new_equipment)};
 const struct mw_bulk mw_equipment_update = {.method = "POST",
                                             .path = "/partners/v1/equipment/attributes",
                                             .fault_code = "invalid_equipment",
                                             .fault_subject = "the update would be refused",
                                             .members = equipment,
-                                            .member_count = MW_COUNT(equipment)};
+                                            .member_count = PL_COUNT(equipment)};
 const struct mw_bulk mw_location_create = {.method = "POST",
                                            .path = "/partners/v1/locations/create/bulk",
                                            .fault_code = "invalid_location",
                                            .fault_subject = "the location would be refused",
                                            .members = new_location,
-                                           .member_count = MW_COUNT(new_location),
+                                           .member_count = PL_COUNT(new_location),
                                            .open_ended = true};
 
 const char *mw_bulk_check(const struct mw_call *call, const struct mw_bulk *bulk, struct bb_str body)
@@ -123,7 +123,7 @@ const char *mw_bulk_check(const struct mw_call *call, const struct mw_bulk *bulk
     struct mw_item item;
     mw_item_start(&item, call, NULL, body);
     mw_item_read(&item, bulk);
-    const char *wrong = item.faults.text;
+    const char *wrong = item.faults.said.text;
     mw_item_finish(&item);
     return wrong;
 }

@@ -59,7 +59,7 @@ static struct json_object *typed(const char *type, struct json_object *value)
 
 static struct json_object *refuse(struct mw_faults *faults, enum mw_kind kind, const char *pointer)
 {
-    mw_fault(faults, pointer, "identifier", NULL,
+    pl_fault(&faults->said, pointer, "identifier", NULL,
              faults->call->host->format(faults->call->job, "must be %s", kinds[kind].what));
     return NULL;
 }
@@ -89,7 +89,7 @@ static bool type_known(const struct mw_config *config, enum mw_kind kind, const 
 {
     if (strcmp(type, configured_type(config, kind)) == 0)
         return true;
-    for (size_t i = 0; i < MW_COUNT(kinds[kind].tokens) && kinds[kind].tokens[i]; i++)
+    for (size_t i = 0; i < PL_COUNT(kinds[kind].tokens) && kinds[kind].tokens[i]; i++)
         if (strcmp(type, kinds[kind].tokens[i]) == 0)
             return true;
     return false;
@@ -99,15 +99,15 @@ static struct json_object *from_object(struct mw_faults *faults, enum mw_kind ki
                                        struct json_object *object)
 {
     static const char *const known[] = {"type", "value"};
-    struct json_object *type = mw_at(object, "/type"), *value = mw_at(object, "/value");
+    struct json_object *type = pl_at(object, "/type"), *value = pl_at(object, "/value");
     const char *type_text = json_object_is_type(type, json_type_string) ? json_object_get_string(type) : "";
-    size_t before = faults->count;
-    mw_fault_unknown(faults, object, pointer, known, MW_COUNT(known));
-    if (faults->count > before || (!faults->call->in && (!type || !value))) /* a template: not known yet */
+    size_t before = faults->said.count;
+    pl_fault_unknown(&faults->said, object, pointer, known, PL_COUNT(known));
+    if (faults->said.count > before || (!faults->call->in && (!type || !value))) /* a template: not known yet */
         return NULL;
     if (!type_known(faults->call->config, kind, type_text)) {
-        mw_fault(faults, faults->call->host->format(faults->call->job, "%s/type", pointer), "identifier_type", NULL,
-                 "is not a type of identifier that Mobility Work knows here");
+        pl_fault(&faults->said, faults->call->host->format(faults->call->job, "%s/type", pointer), "identifier_type",
+                 NULL, "is not a type of identifier that Mobility Work knows here");
         return NULL;
     }
     const char *at = faults->call->host->format(faults->call->job, "%s/value", pointer);

@@ -15,7 +15,7 @@
 
 static struct json_object *wrong(struct mw_item *item, const char *pointer, const char *key, const char *sentence)
 {
-    mw_fault(&item->faults, pointer, key, NULL, sentence);
+    pl_fault(&item->faults.said, pointer, key, NULL, sentence);
     return NULL;
 }
 
@@ -28,20 +28,11 @@ static const char *below(struct mw_item *item, const char *pointer, const char *
 /* ---- text and numbers -----------------------------------------------------------------*/
 
 /* Code points, not bytes (U19). */
-int mw_count_characters(struct json_object *text)
-{
-    const char *bytes = json_object_get_string(text);
-    int count = 0;
-    for (int i = 0; i < json_object_get_string_len(text); i++)
-        count += ((unsigned char)bytes[i] & 0xc0) != 0x80;
-    return count;
-}
-
 struct json_object *mw_read_text(struct mw_item *item, const struct mw_member *member, struct json_object *value)
 {
     if (!json_object_is_type(value, json_type_string))
         return wrong(item, member->pointer, "type", "must be a string");
-    const int length = mw_count_characters(value);
+    const int length = pl_characters(value);
     if (length >= member->min && (member->max == 0 || length <= member->max))
         return json_object_get(value);
     const struct mw_call *call = item->faults.call;
@@ -50,7 +41,7 @@ struct json_object *mw_read_text(struct mw_item *item, const struct mw_member *m
     if (member->max > 0)
         json_object_object_add(parameters, "max", json_object_new_int(member->max));
     json_object_object_add(parameters, "length", json_object_new_int(length));
-    mw_fault(&item->faults, member->pointer, length < member->min ? "min_length" : "max_length", parameters,
+    pl_fault(&item->faults.said, member->pointer, length < member->min ? "min_length" : "max_length", parameters,
              member->max > 0 ? call->host->format(call->job, "must hold %d to %d characters", member->min, member->max)
                              : "must not be empty");
     return NULL;
@@ -70,7 +61,7 @@ struct json_object *mw_read_location(struct mw_item *item, const struct mw_membe
 {
     struct json_object *text = mw_read_text(item, member, value);
     const char *start = text ? json_object_get_string(text) : "";
-    if (!text || mw_matches((char[]){*start, '\0'}, 1, "_"))
+    if (!text || pl_matches((char[]){*start, '\0'}, 1, "_"))
         return text;
     if ((unsigned char)*start >= 0x80) {
         const struct mw_call *call = item->faults.call;
@@ -79,7 +70,7 @@ struct json_object *mw_read_location(struct mw_item *item, const struct mw_membe
                             "Mobility Work may refuse a location whose first letter is outside A-Z a-z 0-9 _");
         return text;
     }
-    mw_put(&text);
+    pl_put(&text);
     return wrong(item, member->pointer, "pattern", "must begin with a letter, a digit or _");
 }
 
@@ -128,7 +119,7 @@ static struct json_object *read_list(struct mw_item *item, const struct mw_membe
                                      enum json_type type, const char *sentence)
 {
     const struct mw_call *call = item->faults.call;
-    const size_t before = item->faults.count;
+    const size_t before = item->faults.said.count;
     if (!json_object_is_type(value, json_type_array))
         return wrong(item, member->pointer, "type", "must be an array");
     for (size_t i = 0; i < json_object_array_length(value); i++) {
@@ -136,7 +127,7 @@ static struct json_object *read_list(struct mw_item *item, const struct mw_membe
         if (!json_object_is_type(each, type) && (each || call->in))
             wrong(item, call->host->format(call->job, "%s/%zu", member->pointer, i), "type", sentence);
     }
-    return item->faults.count > before ? NULL : json_object_get(value);
+    return item->faults.said.count > before ? NULL : json_object_get(value);
 }
 
 struct json_object *mw_read_texts(struct mw_item *item, const struct mw_member *member, struct json_object *value)
@@ -155,14 +146,14 @@ struct json_object *mw_read_place(struct mw_item *item, const struct mw_member *
     struct json_object *name = NULL;
     if (!json_object_is_type(value, json_type_object))
         return wrong(item, member->pointer, "type", "must be an object with locationName");
-    const size_t before = item->faults.count;
-    mw_fault_unknown(&item->faults, value, member->pointer, known, MW_COUNT(known));
+    const size_t before = item->faults.said.count;
+    pl_fault_unknown(&item->faults.said, value, member->pointer, known, PL_COUNT(known));
     const bool there = json_object_object_get_ex(value, known[0], &name);
     if (!name && there && !item->faults.call->in)
         return NULL;
     if (!json_object_is_type(name, json_type_string) || json_object_get_string_len(name) == 0)
         wrong(item, below(item, member->pointer, known[0]), "required", "must be the name of a location");
-    return item->faults.count > before ? NULL : json_object_get(value);
+    return item->faults.said.count > before ? NULL : json_object_get(value);
 }
 
 /* ---- money (MW-C13) ---------------------------------------------------------------------*/
@@ -176,7 +167,7 @@ struct price {
 static const char *currency_of(struct mw_item *item, const char *pointer, struct json_object *price)
 {
     const struct mw_call *call = item->faults.call;
-    struct json_object *given = mw_at(price, "/currency");
+    struct json_object *given = pl_at(price, "/currency");
     if (given) {
         if (json_object_is_type(given, json_type_string) && mw_is_currency(json_object_get_string(given)))
             return json_object_get_string(given);
@@ -215,11 +206,11 @@ static bool read_price(struct mw_item *item, const struct mw_member *member, str
                        struct price *price)
 {
     static const char *const known[] = {"amount", "currency", "price"};
-    const size_t before = item->faults.count;
+    const size_t before = item->faults.said.count;
     price->currency = currency_of(item, member->pointer, value);
     if (!json_object_is_type(value, json_type_object))
         return read_decimal(item, member->pointer, value, price);
-    mw_fault_unknown(&item->faults, value, member->pointer, known, MW_COUNT(known));
+    pl_fault_unknown(&item->faults.said, value, member->pointer, known, PL_COUNT(known));
     struct json_object *amount = NULL, *decimal = NULL;
     const bool has_amount = json_object_object_get_ex(value, "amount", &amount);
     const bool has_decimal = json_object_object_get_ex(value, "price", &decimal);
@@ -228,12 +219,12 @@ static bool read_price(struct mw_item *item, const struct mw_member *member, str
         wrong(item, member->pointer, "price", "needs amount (whole, in the lowest unit) or price (decimal)");
     else if (!unknown && has_decimal)
         return read_decimal(item, below(item, member->pointer, "price"), decimal, price) &&
-               item->faults.count == before;
+               item->faults.said.count == before;
     else if (!unknown && (!json_object_is_type(amount, json_type_int) ||
                           !mw_shift_decimal(json_object_get_string(amount), 0, &price->amount)))
         wrong(item, below(item, member->pointer, "amount"), "whole_number",
               "must be a whole number of the lowest unit, from 0; a decimal is written as price");
-    return !unknown && price->currency && item->faults.count == before;
+    return !unknown && price->currency && item->faults.said.count == before;
 }
 
 struct json_object *mw_read_price(struct mw_item *item, const struct mw_member *member, struct json_object *value)
@@ -277,11 +268,11 @@ static struct json_object *fill(struct json_object *template, const struct place
 
 struct json_object *mw_read_new_price(struct mw_item *item, const struct mw_member *member, struct json_object *value)
 {
-    MW_SCOPED struct json_object *price = mw_read_price(item, member, value);
+    PL_SCOPED struct json_object *price = mw_read_price(item, member, value);
     const char *text = item->faults.call->config->part_price_body;
-    MW_SCOPED struct json_object *template = mw_parse((struct bb_str){text, strlen(text)});
-    const struct place places[] = {{"{amount}", mw_at(price, "/amount")}, {"{currency}", mw_at(price, "/currency")}};
-    return price ? fill(template, places, MW_COUNT(places)) : NULL;
+    PL_SCOPED struct json_object *template = pl_parse((struct bb_str){text, strlen(text)});
+    const struct place places[] = {{"{amount}", pl_at(price, "/amount")}, {"{currency}", pl_at(price, "/currency")}};
+    return price ? fill(template, places, PL_COUNT(places)) : NULL;
 }
 
 /* A quantity goes into the template; an object is sent as it is. */
@@ -289,20 +280,20 @@ struct json_object *mw_read_new_stock(struct mw_item *item, const struct mw_memb
 {
     if (json_object_is_type(value, json_type_object))
         return json_object_get(value);
-    MW_SCOPED struct json_object *quantity = mw_read_whole(item, member, value);
+    PL_SCOPED struct json_object *quantity = mw_read_whole(item, member, value);
     const char *text = item->faults.call->config->part_stock_body;
-    MW_SCOPED struct json_object *template = mw_parse((struct bb_str){text, strlen(text)});
+    PL_SCOPED struct json_object *template = pl_parse((struct bb_str){text, strlen(text)});
     const struct place places[] = {{"{quantity}", quantity}};
-    return quantity ? fill(template, places, MW_COUNT(places)) : NULL;
+    return quantity ? fill(template, places, PL_COUNT(places)) : NULL;
 }
 
 const char *mw_item_options(const struct mw_call *call)
 {
     const struct mw_config *config = call->config;
-    MW_SCOPED struct json_object *price =
-        mw_parse((struct bb_str){config->part_price_body, strlen(config->part_price_body)});
-    MW_SCOPED struct json_object *stock =
-        mw_parse((struct bb_str){config->part_stock_body, strlen(config->part_stock_body)});
+    PL_SCOPED struct json_object *price =
+        pl_parse((struct bb_str){config->part_price_body, strlen(config->part_price_body)});
+    PL_SCOPED struct json_object *stock =
+        pl_parse((struct bb_str){config->part_stock_body, strlen(config->part_stock_body)});
     if (!json_object_is_type(price, json_type_object))
         return "part_price_body must be a JSON object";
     if (!json_object_is_type(stock, json_type_object))
@@ -390,20 +381,20 @@ void mw_item_read(struct mw_item *item, const struct mw_bulk *bulk)
     if (bulk->open_ended)
         pass_others(item, known, bulk->member_count + 1);
     else
-        mw_fault_unknown(&item->faults, item->given, "", known, bulk->member_count + 1);
+        pl_fault_unknown(&item->faults.said, item->given, "", known, bulk->member_count + 1);
     merge_native(item, known, bulk->member_count);
 }
 
 void mw_item_start(struct mw_item *item, const struct mw_call *call, struct json_tokener *parser, struct bb_str body)
 {
-    *item = (struct mw_item){.faults = {.call = call}};
+    *item = (struct mw_item){.faults = mw_no_faults(call)};
     item->too_large = body.len > ITEM_BYTES_MAX;
     if (!item->too_large)
-        item->given = parser ? mw_parse_with(parser, body) : mw_parse(body);
+        item->given = parser ? pl_parse_with(parser, body) : pl_parse(body);
 }
 
 void mw_item_finish(struct mw_item *item)
 {
-    mw_put(&item->given);
-    mw_put(&item->request);
+    pl_put(&item->given);
+    pl_put(&item->request);
 }

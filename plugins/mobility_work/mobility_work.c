@@ -110,7 +110,7 @@ static const struct {
 static size_t find_handler(const char *operation)
 {
     size_t i = 0;
-    while (i < MW_COUNT(handlers) && strcmp(handlers[i].name, operation) != 0)
+    while (i < PL_COUNT(handlers) && strcmp(handlers[i].name, operation) != 0)
         i++;
     return i;
 }
@@ -131,7 +131,7 @@ static const char *check(const struct bb_host *host, struct bb_job *job, void *s
 {
     struct mw_call call = {.host = host, .job = job, .config = self};
     size_t i = find_handler(operation);
-    if (i == MW_COUNT(handlers) || body.len == 0)
+    if (i == PL_COUNT(handlers) || body.len == 0)
         return NULL;
     if (handlers[i].bulk)
         return mw_bulk_check(&call, handlers[i].bulk, body);
@@ -142,7 +142,7 @@ static enum bb_next step(const struct bb_host *host, void *self, const struct bb
 {
     struct mw_call call = {.host = host, .job = in->job, .config = self, .in = in, .out = out};
     size_t i = find_handler(in->operation);
-    if (i < MW_COUNT(handlers))
+    if (i < PL_COUNT(handlers))
         return handlers[i].bulk ? mw_bulk_step(&call, handlers[i].bulk) : handlers[i].step(&call);
     out->error = (struct bb_error){
         .error_class = BB_VALIDATION, .code = "unknown_operation", .message = "the plugin has no such operation"};
@@ -173,10 +173,10 @@ const struct bb_plugin busbar_plugin = {
     .config_size = sizeof(struct mw_config),
     .options = options,
     .option_size = sizeof options[0],
-    .option_count = MW_COUNT(options),
+    .option_count = PL_COUNT(options),
     .operations = operations,
     .operation_size = sizeof operations[0],
-    .operation_count = MW_COUNT(operations),
+    .operation_count = PL_COUNT(operations),
     .auth = {.scheme = BB_AUTH_HEADER, .header = "Api-Key", .secret_option = "api_key"},
     .hook = {.event_pointer = "/_event",
              .dedup_pointers = dedup_pointers,

@@ -6,10 +6,8 @@
 
 #include <busbar/plugin.h>
 
-struct json_object;
-struct json_tokener;
-
-#define MW_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#include "../common/faults.h"
+#include "../common/json.h"
 
 /* Members of the network's settings that are kept as notes of the target. */
 #define MW_NOTE_NETWORK "network_id"
@@ -37,40 +35,32 @@ struct mw_call {
     struct bb_out *out;     /* NULL in check */
 };
 
-/* ---- json.c: JSON and job memory ---------------------------------------------*/
+/* ---- job memory ------------------------------------------------------------------*/
 
-struct json_object *mw_parse(struct bb_str text); /* NULL when it is not one JSON text, or null. gives */
-struct json_tokener *mw_parser(int depth);        /* for many texts; freed by json_tokener_free */
-struct json_object *mw_parse_with(struct json_tokener *parser, struct bb_str text); /* gives */
-void mw_put(struct json_object **value);                                            /* for cleanup */
-#define MW_SCOPED __attribute__((cleanup(mw_put)))
-struct bb_str mw_print(const struct mw_call *call, struct json_object *value); /* minified, NUL-terminated */
-const char *mw_text(const struct mw_call *call, struct bb_str text);           /* NUL-terminated copy */
-struct json_object *mw_at(struct json_object *root, const char *pointer);      /* borrows; NULL: absent or null */
-/* A string that is not empty and holds no NUL, in job memory; else NULL. */
-const char *mw_text_at(const struct mw_call *call, struct json_object *root, const char *pointer);
-bool mw_matches(const char *text, size_t max, const char *extra); /* 1..max of A-Z a-z 0-9 and extra */
-/* The word nearest to what was written, or NULL. */
-const char *mw_nearest(const char *word, const char *const *words, size_t count);
-/* RFC 3339 with an offset (MW-C15). */
-bool mw_read_time(const char *text, int64_t *ms);
+static inline struct bb_str mw_print(const struct mw_call *call, struct json_object *value)
+{
+    return pl_print(call->host, call->job, value);
+}
 
-/* ---- faults.c: what is wrong with a body, all of it ---------------------------*/
+static inline const char *mw_text(const struct mw_call *call, struct bb_str text)
+{
+    return pl_text(call->host, call->job, text);
+}
+
+static inline const char *mw_text_at(const struct mw_call *call, struct json_object *root, const char *pointer)
+{
+    return pl_text_at(call->host, call->job, root, pointer);
+}
 
 struct mw_faults {
     const struct mw_call *call;
-    struct mw_fault_told *first, *last; /* in job memory */
-    const char *text;                   /* the same for people; NULL: nothing is wrong */
-    size_t count;
+    struct pl_faults said;
 };
-/* parameters: takes, NULL: none. The sentence goes on after the pointer: "must hold 3 to 3000 characters". */
-void mw_fault(struct mw_faults *faults, const char *pointer, const char *key, struct json_object *parameters,
-              const char *sentence);
-/* Members that no one knows, each with the nearest known one. */
-void mw_fault_unknown(struct mw_faults *faults, struct json_object *object, const char *pointer,
-                      const char *const *known, size_t count);
-/* Fills out->error (validation) and answers BB_REJECT. */
-enum bb_next mw_reject_faults(struct mw_faults *faults, const char *code, const char *subject);
+
+static inline struct mw_faults mw_no_faults(const struct mw_call *call)
+{
+    return (struct mw_faults){.call = call, .said = {.host = call->host, .job = call->job}};
+}
 
 /* ---- identifier.c: MW-C17 ------------------------------------------------------*/
 
@@ -149,7 +139,6 @@ MW_READER(mw_read_price);
 MW_READER(mw_read_new_price);
 MW_READER(mw_read_new_stock);
 #undef MW_READER
-int mw_count_characters(struct json_object *text);
 
 /* ---- bulk.c, batch.c: the operations of many items --------------------------------------*/
 

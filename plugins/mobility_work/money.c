@@ -26,7 +26,7 @@ bool mw_is_currency(const char *code)
 
 int mw_minor_unit(const char *currency)
 {
-    for (size_t i = 0; i < MW_COUNT(others); i++)
+    for (size_t i = 0; i < PL_COUNT(others); i++)
         if (strstr(others[i].codes, currency))
             return others[i].exponent;
     return CENTS;

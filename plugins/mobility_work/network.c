@@ -37,7 +37,7 @@ enum bb_next mw_network_settings(const struct mw_call *call)
     }
     enum bb_next next = mw_judge(call);
     if (next == BB_DONE) {
-        MW_SCOPED struct json_object *settings = mw_parse(call->in->response->body);
+        PL_SCOPED struct json_object *settings = pl_parse(call->in->response->body);
         remember(call, settings);
     }
     return next;

@@ -21,21 +21,21 @@ static const char *read_plan_id(struct mw_faults *faults, struct json_object *bo
     const struct mw_call *call = faults->call;
     struct json_object *value = NULL;
     if (!json_object_is_type(body, json_type_object)) {
-        mw_fault(faults, "", "type", NULL, "must be a JSON object with planId");
+        pl_fault(&faults->said, "", "type", NULL, "must be a JSON object with planId");
         return NULL;
     }
-    mw_fault_unknown(faults, body, "", known, MW_COUNT(known));
+    pl_fault_unknown(&faults->said, body, "", known, PL_COUNT(known));
     bool there = json_object_object_get_ex(body, "planId", &value);
     if (!value && (call->in || !there))
-        mw_fault(faults, "/planId", "required", NULL, "is required");
+        pl_fault(&faults->said, "/planId", "required", NULL, "is required");
     if (!value)
         return NULL;
     const char *text = json_object_is_type(value, json_type_int)
                            ? call->host->format(call->job, "%s", json_object_get_string(value))
                            : mw_text_at(call, body, "/planId");
-    if (text && mw_matches(text, PLAN_ID_MAX, "_-"))
+    if (text && pl_matches(text, PLAN_ID_MAX, "_-"))
         return text;
-    mw_fault(faults, "/planId", "plan_id", NULL, "must be 1 to 64 of A-Z a-z 0-9 _ -");
+    pl_fault(&faults->said, "/planId", "plan_id", NULL, "must be 1 to 64 of A-Z a-z 0-9 _ -");
     return NULL;
 }
 
@@ -117,8 +117,8 @@ static enum bb_next send_trigger(const struct mw_call *call, const char *plan_id
     call->out->request =
         (struct bb_request){.method = config->plan_method, .path = fill_text(call, config->plan_path, path_places, 1)};
     if (strcmp(config->plan_method, "GET") != 0) {
-        MW_SCOPED struct json_object *shape = mw_parse((struct bb_str){config->plan_body, strlen(config->plan_body)});
-        MW_SCOPED struct json_object *body = fill(call, shape, body_places, MW_COUNT(body_places));
+        PL_SCOPED struct json_object *shape = pl_parse((struct bb_str){config->plan_body, strlen(config->plan_body)});
+        PL_SCOPED struct json_object *body = fill(call, shape, body_places, PL_COUNT(body_places));
         call->out->request.body = mw_print(call, body);
     }
     return BB_SEND;
@@ -131,7 +131,7 @@ static enum bb_next judge_trigger(const struct mw_call *call, const char *plan_i
     int status = call->in->response->status;
     enum bb_next next = mw_judge(call);
     if (next == BB_DONE) {
-        MW_SCOPED struct json_object *body = mw_parse(call->in->response->body);
+        PL_SCOPED struct json_object *body = pl_parse(call->in->response->body);
         const char *id = mw_text_at(call, body, "/taskId");
         id = id ? id : mw_text_at(call, body, "/id");
         if (id && strlen(id) <= ID_MAX)
@@ -149,12 +149,12 @@ static enum bb_next judge_trigger(const struct mw_call *call, const char *plan_i
 
 enum bb_next mw_plan_trigger(const struct mw_call *call)
 {
-    struct mw_faults faults = {.call = call};
-    MW_SCOPED struct json_object *body = mw_parse(call->in->messages[0].body);
+    struct mw_faults faults = mw_no_faults(call);
+    PL_SCOPED struct json_object *body = pl_parse(call->in->messages[0].body);
     const char *plan_id = read_plan_id(&faults, body);
     enum bb_next next;
-    if (faults.count > 0)
-        next = mw_reject_faults(&faults, "invalid_plan_id", "the plan was not triggered");
+    if (faults.said.count > 0)
+        next = pl_reject_faults(&faults.said, call->out, "invalid_plan_id", "the plan was not triggered");
     else
         next = call->in->response ? judge_trigger(call, plan_id) : send_trigger(call, plan_id);
     return next;
@@ -162,10 +162,10 @@ enum bb_next mw_plan_trigger(const struct mw_call *call)
 
 const char *mw_plan_check(const struct mw_call *call, struct bb_str text)
 {
-    struct mw_faults faults = {.call = call};
-    MW_SCOPED struct json_object *body = mw_parse(text);
+    struct mw_faults faults = mw_no_faults(call);
+    PL_SCOPED struct json_object *body = pl_parse(text);
     read_plan_id(&faults, body);
-    return faults.text;
+    return faults.said.text;
 }
 
 const char *mw_plan_options(const struct mw_call *call)
@@ -173,9 +173,9 @@ const char *mw_plan_options(const struct mw_call *call)
     static const char *const methods[] = {"POST", "PUT", "PATCH", "GET"};
     const struct mw_config *config = call->config;
     size_t method = 0;
-    while (method < MW_COUNT(methods) && strcmp(config->plan_method, methods[method]) != 0)
+    while (method < PL_COUNT(methods) && strcmp(config->plan_method, methods[method]) != 0)
         method++;
-    if (method == MW_COUNT(methods))
+    if (method == PL_COUNT(methods))
         return "plan_method: must be POST, PUT, PATCH or GET";
     for (const char *c = config->plan_path; *c; c++)
         if (*c <= ' ' || *c > '~')
@@ -184,6 +184,6 @@ const char *mw_plan_options(const struct mw_call *call)
         return "plan_path: must start with / and hold neither .. nor #";
     if (!strstr(config->plan_path, PLACE) && !strstr(config->plan_body, PLACE))
         return "plan_path: must hold {planId} (or plan_body must)";
-    MW_SCOPED struct json_object *body = mw_parse((struct bb_str){config->plan_body, strlen(config->plan_body)});
+    PL_SCOPED struct json_object *body = pl_parse((struct bb_str){config->plan_body, strlen(config->plan_body)});
     return body ? NULL : "plan_body: must be a JSON value";
 }

@@ -23,7 +23,7 @@ typedef struct json_object *read_member(struct task *task, const char *pointer, 
 
 static struct json_object *wrong_type(struct task *task, const char *pointer, const char *sentence)
 {
-    mw_fault(&task->faults, pointer, "type", NULL, sentence);
+    pl_fault(&task->faults.said, pointer, "type", NULL, sentence);
     return NULL;
 }
 
@@ -36,14 +36,14 @@ static struct json_object *read_description(struct task *task, const char *point
 {
     if (!json_object_is_type(value, json_type_string))
         return wrong_type(task, pointer, "must be a string");
-    int length = mw_count_characters(value);
+    int length = pl_characters(value);
     if (length >= DESCRIPTION_MIN && length <= DESCRIPTION_MAX)
         return json_object_get(value);
     struct json_object *parameters = json_object_new_object();
     json_object_object_add(parameters, "min", json_object_new_int(DESCRIPTION_MIN));
     json_object_object_add(parameters, "max", json_object_new_int(DESCRIPTION_MAX));
     json_object_object_add(parameters, "length", json_object_new_int(length));
-    mw_fault(&task->faults, pointer, length < DESCRIPTION_MIN ? "min_length" : "max_length", parameters,
+    pl_fault(&task->faults.said, pointer, length < DESCRIPTION_MIN ? "min_length" : "max_length", parameters,
              "must hold 3 to 3000 characters");
     return NULL;
 }
@@ -51,20 +51,20 @@ static struct json_object *read_description(struct task *task, const char *point
 static struct json_object *read_time(struct task *task, const char *pointer, struct json_object *value)
 {
     int64_t ms;
-    if (json_object_is_type(value, json_type_string) && mw_read_time(json_object_get_string(value), &ms))
+    if (json_object_is_type(value, json_type_string) && pl_read_time(json_object_get_string(value), &ms))
         return json_object_get(value);
-    mw_fault(&task->faults, pointer, "date_time", NULL,
+    pl_fault(&task->faults.said, pointer, "date_time", NULL,
              "must be an RFC 3339 date-time with offset, such as 2022-01-11T09:00:00+00:00");
     return NULL;
 }
 
 static struct json_object *read_end(struct task *task, const char *pointer, struct json_object *value)
 {
-    struct json_object *end = read_time(task, pointer, value), *start = mw_at(task->request, "/startDateTime");
+    struct json_object *end = read_time(task, pointer, value), *start = pl_at(task->request, "/startDateTime");
     int64_t start_ms, end_ms;
-    if (end && start && mw_read_time(json_object_get_string(start), &start_ms) &&
-        mw_read_time(json_object_get_string(end), &end_ms) && end_ms < start_ms)
-        mw_fault(&task->faults, pointer, "end_before_start", NULL, "must not be before startDateTime"); /* U18 */
+    if (end && start && pl_read_time(json_object_get_string(start), &start_ms) &&
+        pl_read_time(json_object_get_string(end), &end_ms) && end_ms < start_ms)
+        pl_fault(&task->faults.said, pointer, "end_before_start", NULL, "must not be before startDateTime"); /* U18 */
     return end;
 }
 
@@ -98,7 +98,7 @@ static struct json_object *read_assignees(struct task *task, const char *pointer
     if (json_object_is_type(value, json_type_array) && json_object_array_length(value) == 0) {
         struct json_object *parameters = json_object_new_object();
         json_object_object_add(parameters, "min", json_object_new_int(1));
-        mw_fault(&task->faults, pointer, "min_items", parameters, "must name at least one assignee"); /* U18 */
+        pl_fault(&task->faults.said, pointer, "min_items", parameters, "must name at least one assignee"); /* U18 */
         return NULL;
     }
     return read_identifiers(task, MW_ASSIGNEE, pointer, value);
@@ -119,7 +119,7 @@ static struct json_object *read_checklist(struct task *task, const char *pointer
         i++;
     if (i == sizeof shape - 1 && text[i] == '\0')
         return json_object_get(value);
-    mw_fault(&task->faults, pointer, "uuid", NULL, "must be a checklist's UUID, or null");
+    pl_fault(&task->faults.said, pointer, "uuid", NULL, "must be a checklist's UUID, or null");
     return NULL;
 }
 
@@ -168,15 +168,15 @@ static void read_one(struct task *task, const struct member *member)
     if (value)
         send = member->read(task, pointer, value);
     else if (member->required && !(there && !call->in)) /* null in a template: not known yet */
-        mw_fault(&task->faults, pointer, "required", NULL, "is required");
+        pl_fault(&task->faults.said, pointer, "required", NULL, "is required");
     if (send)
         json_object_object_add(task->request, member->name, send);
 }
 
 static void read_task(struct task *task)
 {
-    const char *names[MW_COUNT(members)];
-    for (size_t i = 0; i < MW_COUNT(members); i++)
+    const char *names[PL_COUNT(members)];
+    for (size_t i = 0; i < PL_COUNT(members); i++)
         names[i] = members[i].name;
     if (!task->given && !task->faults.call->in)
         return; /* a template: all of it is not known yet */
@@ -184,9 +184,9 @@ static void read_task(struct task *task)
         wrong_type(task, "", "must be a JSON object");
         return;
     }
-    for (size_t i = 0; i < MW_COUNT(members); i++)
+    for (size_t i = 0; i < PL_COUNT(members); i++)
         read_one(task, &members[i]);
-    mw_fault_unknown(&task->faults, task->given, "", names, MW_COUNT(members));
+    pl_fault_unknown(&task->faults.said, task->given, "", names, PL_COUNT(members));
 }
 
 static void put_default(struct task *task, const char *name, bool value)
@@ -211,12 +211,13 @@ static void put_marks(struct task *task)
 
 static enum bb_next send_task(const struct mw_call *call)
 {
-    struct task task = {
-        .faults = {.call = call}, .given = mw_parse(call->in->messages[0].body), .request = json_object_new_object()};
+    struct task task = {.faults = mw_no_faults(call),
+                        .given = pl_parse(call->in->messages[0].body),
+                        .request = json_object_new_object()};
     enum bb_next next = BB_SEND;
     read_task(&task);
-    if (task.faults.count > 0) {
-        next = mw_reject_faults(&task.faults, "invalid_task", "the task would be refused");
+    if (task.faults.said.count > 0) {
+        next = pl_reject_faults(&task.faults.said, call->out, "invalid_task", "the task would be refused");
     } else {
         put_default(&task, "allDay", true); /* required by the API, which calls true its default */
         if (call->config->send_email_to_assignees)
@@ -226,17 +227,17 @@ static enum bb_next send_task(const struct mw_call *call)
         put_marks(&task);
         call->out->request = (struct bb_request){.method = "POST", .path = PATH, .body = mw_print(call, task.request)};
     }
-    mw_put(&task.given);
-    mw_put(&task.request);
+    pl_put(&task.given);
+    pl_put(&task.request);
     return next;
 }
 
 /* What the task is about, for the order's record: the equipment as the route wrote it. */
 static const char *asset_of(const struct mw_call *call)
 {
-    MW_SCOPED struct json_object *body = mw_parse(call->in->messages[0].body);
-    struct json_object *typed = mw_at(body, "/equipment/value");
-    struct json_object *value = typed ? typed : mw_at(body, "/equipment");
+    PL_SCOPED struct json_object *body = pl_parse(call->in->messages[0].body);
+    struct json_object *typed = pl_at(body, "/equipment/value");
+    struct json_object *value = typed ? typed : pl_at(body, "/equipment");
     if (!json_object_is_type(value, json_type_string) && !json_object_is_type(value, json_type_int))
         return NULL;
     return call->host->format(call->job, "%s", json_object_get_string(value));
@@ -255,10 +256,10 @@ enum bb_next mw_task_schedule(const struct mw_call *call)
 
 const char *mw_task_check(const struct mw_call *call, struct bb_str body)
 {
-    struct task task = {.faults = {.call = call}, .given = mw_parse(body), .request = json_object_new_object()};
+    struct task task = {.faults = mw_no_faults(call), .given = pl_parse(body), .request = json_object_new_object()};
     read_task(&task);
-    const char *wrong = task.faults.text;
-    mw_put(&task.given);
-    mw_put(&task.request);
+    const char *wrong = task.faults.said.text;
+    pl_put(&task.given);
+    pl_put(&task.request);
     return wrong;
 }

@@ -95,7 +95,7 @@ static const struct hook_event events[] = {
 
 static const struct hook_event *find_event(const char *name)
 {
-    for (size_t i = 0; i < MW_COUNT(events); i++)
+    for (size_t i = 0; i < PL_COUNT(events); i++)
         if (strcmp(events[i].name, name) == 0 || (events[i].alias && strcmp(events[i].alias, name) == 0))
             return &events[i];
     return NULL;
@@ -126,7 +126,7 @@ static void note_differences(const struct mw_call *call, const struct hook_event
 {
     const struct bb_host *host = call->host;
     const char *said = NULL;
-    for (size_t i = 0; i < MW_COUNT(event->members) && event->members[i].pointer; i++) {
+    for (size_t i = 0; i < PL_COUNT(event->members) && event->members[i].pointer; i++) {
         const char *how = difference(body, &event->members[i]);
         if (how)
             said = host->format(call->job, "%s%s %s %s", said ? said : event->name, said ? "," : ":",
@@ -140,10 +140,10 @@ static void note_differences(const struct mw_call *call, const struct hook_event
 
 static int64_t occurred_ms(const struct mw_call *call, const struct hook_event *event, struct json_object *body)
 {
-    for (size_t i = 0; i < MW_COUNT(event->times) && event->times[i]; i++) {
+    for (size_t i = 0; i < PL_COUNT(event->times) && event->times[i]; i++) {
         const char *text = mw_text_at(call, body, event->times[i]);
         int64_t ms;
-        if (text && mw_read_time(text, &ms))
+        if (text && pl_read_time(text, &ms))
             return ms;
     }
     return 0;
@@ -153,7 +153,7 @@ static int64_t occurred_ms(const struct mw_call *call, const struct hook_event *
 static const char *read_mark(const struct mw_call *call, struct json_object *metadata, const char *pointer)
 {
     const char *mark = mw_text_at(call, metadata, pointer);
-    return mark && mw_matches(mark, MARK_MAX, "_.:-") ? mark : NULL;
+    return mark && pl_matches(mark, MARK_MAX, "_.:-") ? mark : NULL;
 }
 
 /* Redeliveries share network, event and key; without a key the core makes an id from the raw bytes. */
@@ -162,7 +162,7 @@ static const char *dedup_id(const struct mw_call *call, const char *name, struct
     const char *key = mw_text_at(call, body, "/_idempotencyKey"), *network = mw_text_at(call, body, "/networkId");
     if (!key)
         return NULL;
-    MW_SCOPED struct json_object *parts = json_object_new_array();
+    PL_SCOPED struct json_object *parts = json_object_new_array();
     json_object_array_add(parts, network ? json_object_new_string(network) : NULL);
     json_object_array_add(parts, json_object_new_string(name));
     json_object_array_add(parts, json_object_new_string(key));
@@ -178,7 +178,7 @@ static void emit(const struct mw_call *call, const struct hook_event *known, con
                              .occurred_ms = known ? occurred_ms(call, known, body) : 0,
                              .raw = call->in->messages[0].body};
     if (known && known->type) {
-        struct json_object *metadata = mw_at(body, known->metadata);
+        struct json_object *metadata = pl_at(body, known->metadata);
         order.source_work_order_id = mw_text_at(call, body, known->task_id);
         if (order.source_work_order_id && strlen(order.source_work_order_id) > ID_MAX)
             order.source_work_order_id = NULL;
@@ -211,7 +211,7 @@ static bool is_foreign(const struct mw_call *call, struct json_object *body)
 
 enum bb_next mw_decode(const struct mw_call *call)
 {
-    MW_SCOPED struct json_object *body = mw_parse(call->in->messages[0].body);
+    PL_SCOPED struct json_object *body = pl_parse(call->in->messages[0].body);
     const char *name = mw_text_at(call, body, "/_event");
     if (!name)
         return refuse(call, BB_VALIDATION, "invalid_webhook", "the webhook is not a JSON object that names its _event");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "mobility_work.h"
+#include "json.h"
 
 #include <json-c/json.h>
 #include <json-c/json_pointer.h>
@@ -10,22 +10,22 @@
 #define DEPTH_MAX 64
 #define WORD_MAX 48
 
-struct json_tokener *mw_parser(int depth)
+struct json_tokener *pl_parser(int depth)
 {
     struct json_tokener *tokener = json_tokener_new_ex(depth);
     json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
     return tokener;
 }
 
-struct json_object *mw_parse(struct bb_str text)
+struct json_object *pl_parse(struct bb_str text)
 {
-    struct json_tokener *tokener = mw_parser(DEPTH_MAX);
-    struct json_object *value = mw_parse_with(tokener, text);
+    struct json_tokener *tokener = pl_parser(DEPTH_MAX);
+    struct json_object *value = pl_parse_with(tokener, text);
     json_tokener_free(tokener);
     return value;
 }
 
-struct json_object *mw_parse_with(struct json_tokener *tokener, struct bb_str text)
+struct json_object *pl_parse_with(struct json_tokener *tokener, struct bb_str text)
 {
     if (text.len == 0 || text.len > INT_MAX - 1)
         return NULL;
@@ -46,44 +46,70 @@ struct json_object *mw_parse_with(struct json_tokener *tokener, struct bb_str te
     return NULL;
 }
 
-void mw_put(struct json_object **value)
+struct json_object *pl_parse_text(const char *text)
+{
+    return text ? pl_parse((struct bb_str){text, strlen(text)}) : NULL;
+}
+
+void pl_put(struct json_object **value)
 {
     json_object_put(*value);
     *value = NULL;
 }
 
-struct bb_str mw_print(const struct mw_call *call, struct json_object *value)
+struct bb_str pl_print(const struct bb_host *host, struct bb_job *job, struct json_object *value)
 {
     size_t len = 0;
     const char *text =
         json_object_to_json_string_length(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-    return (struct bb_str){mw_text(call, (struct bb_str){text, len}), len};
+    return (struct bb_str){pl_text(host, job, (struct bb_str){text, len}), len};
 }
 
-const char *mw_text(const struct mw_call *call, struct bb_str text)
+const char *pl_text(const struct bb_host *host, struct bb_job *job, struct bb_str text)
 {
-    char *copy = call->host->alloc(call->job, text.len + 1);
+    char *copy = host->alloc(job, text.len + 1);
     if (text.len > 0)
         memcpy(copy, text.data, text.len);
     return copy;
 }
 
-struct json_object *mw_at(struct json_object *root, const char *pointer)
+struct json_object *pl_at(struct json_object *root, const char *pointer)
 {
     struct json_object *value = NULL;
     return root && json_pointer_get(root, pointer, &value) == 0 ? value : NULL;
 }
 
-const char *mw_text_at(const struct mw_call *call, struct json_object *root, const char *pointer)
+struct json_object *pl_member(struct json_object *object, const char *name)
 {
-    struct json_object *value = mw_at(root, pointer);
+    struct json_object *value = NULL;
+    if (json_object_is_type(object, json_type_object))
+        json_object_object_get_ex(object, name, &value);
+    return value;
+}
+
+const char *pl_text_of(const struct bb_host *host, struct bb_job *job, struct json_object *value)
+{
     if (!json_object_is_type(value, json_type_string))
         return NULL;
     struct bb_str text = {json_object_get_string(value), (size_t)json_object_get_string_len(value)};
-    return text.len > 0 && strlen(text.data) == text.len ? mw_text(call, text) : NULL;
+    return text.len > 0 && strlen(text.data) == text.len ? pl_text(host, job, text) : NULL;
 }
 
-bool mw_matches(const char *text, size_t max, const char *extra)
+const char *pl_text_at(const struct bb_host *host, struct bb_job *job, struct json_object *root, const char *pointer)
+{
+    return pl_text_of(host, job, pl_at(root, pointer));
+}
+
+int pl_characters(struct json_object *text)
+{
+    const char *bytes = json_object_get_string(text);
+    int count = 0;
+    for (int i = 0; i < json_object_get_string_len(text); i++)
+        count += ((unsigned char)bytes[i] & 0xc0) != 0x80;
+    return count;
+}
+
+bool pl_matches(const char *text, size_t max, const char *extra)
 {
     size_t len = 0;
     for (; text[len]; len++) {
@@ -114,7 +140,7 @@ static size_t distance(const char *a, const char *b)
     return row[lb];
 }
 
-const char *mw_nearest(const char *word, const char *const *words, size_t count)
+const char *pl_nearest(const char *word, const char *const *words, size_t count)
 {
     const char *best = NULL;
     size_t least = strlen(word) / 2 + 1;
@@ -178,7 +204,7 @@ static int days_of(int year, int month)
     return days[month - 1] + (month == 2 && leap);
 }
 
-bool mw_read_time(const char *text, int64_t *ms)
+bool pl_read_time(const char *text, int64_t *ms)
 {
     struct tm t = {0};
     const char *at = text;
