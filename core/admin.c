@@ -27,23 +27,36 @@ static bool origin_is_ours(const struct web_request *request)
     return origin == NULL || (strncmp(origin, "http://", 7) == 0 && is_loopback_host(origin + 7));
 }
 
-static bool token_is_right(const struct config_http *config, const struct web_request *request)
+static bool token_is(const char *wanted, const unsigned char given[DIGEST_BYTES])
 {
-    const char *given = web_header_value(request, "Authorization");
-    unsigned char want[DIGEST_BYTES], have[DIGEST_BYTES];
-    if (given == NULL || strncmp(given, "Bearer ", 7) != 0)
-        return false;
-    digest_sha256(span_of(config->admin_token), want);
-    digest_sha256(span_of(given + 7), have);
-    return digest_equal(want, have, sizeof(want)); /* of hashes: the length does not show either */
+    unsigned char want[DIGEST_BYTES];
+    digest_sha256(span_of(wanted), want);
+    return digest_equal(want, given, sizeof(want)); /* of hashes: the length does not show either */
 }
 
-static int refuse_status(const struct config_http *config, const struct web_request *request)
+/* Whose token it is: answers false for nobody's, *viewer NULL for the admin's. All are compared, so that the time
+ * does not tell which one was near. */
+static bool identify(const struct config_http *config, const struct web_request *request,
+                     const struct config_viewer **viewer)
+{
+    const char *given = web_header_value(request, "Authorization");
+    unsigned char have[DIGEST_BYTES];
+    if (given == NULL || strncmp(given, "Bearer ", 7) != 0)
+        return false;
+    digest_sha256(span_of(given + 7), have);
+    for (size_t i = 0; i < config->viewer_count; i++)
+        if (token_is(config->viewers[i].token, have))
+            *viewer = &config->viewers[i];
+    return token_is(config->admin_token, have) || *viewer != NULL;
+}
+
+static int refuse_status(const struct config_http *config, const struct web_request *request,
+                         const struct config_viewer **viewer)
 {
     if (api_is_open(web_path(request)))
         return 0;
     if (config->admin_token != NULL)
-        return token_is_right(config, request) ? 0 : 401;
+        return identify(config, request, viewer) ? 0 : 401;
     return origin_is_ours(request) ? 0 : 403;
 }
 
@@ -56,13 +69,15 @@ void admin_handle(void *context, struct web_request *request)
 {
     const struct api *api = context;
     struct api_reply reply = {0};
-    int refused = refuse_status(&api->config->http, request);
+    const struct config_viewer *viewer = NULL;
+    int refused = refuse_status(&api->config->http, request, &viewer);
     if (refused != 0) {
         api_problem(&reply, refused,
                     refused == 401 ? "send Authorization: Bearer <http.admin_token>"
                                    : "without a token, only this machine may speak to the admin port");
     } else {
-        const struct api_request asked = {web_method(request), web_path(request), query_of, request, web_body(request)};
+        const struct api_request asked = {
+            web_method(request), web_path(request), query_of, request, web_body(request), viewer};
         api_handle(api, &asked, &reply);
     }
     const struct web_reply answer = {

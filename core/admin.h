@@ -4,8 +4,9 @@
 
 struct web_request;
 
-/* A web_handler; context is the struct api. With http.admin_token it must be sent as a bearer token; without one the
- * listener is on loopback, and a browser on the same machine must not be made to speak for a stranger's page. */
+/* A web_handler; context is the struct api. With http.admin_token it, or a viewer's, must be sent as a bearer token;
+ * without one the listener is on loopback, and a browser on the same machine must not be made to speak for a stranger's
+ * page. */
 void admin_handle(void *api, struct web_request *request);
 
 #endif

@@ -86,6 +86,20 @@ const char *api_query(const struct api_call *call, const char *name)
     return call->request->query != NULL ? call->request->query(call->request->context, name) : NULL;
 }
 
+bool api_may_see(const struct api_call *call, const char *target)
+{
+    const struct config_viewer *viewer = call->request->viewer;
+    for (size_t i = 0; viewer != NULL && target != NULL && i < viewer->target_count; i++)
+        if (strcmp(viewer->targets[i].name, target) == 0)
+            return true;
+    return viewer == NULL;
+}
+
+const char *api_scope(const struct api_call *call)
+{
+    return call->request->viewer != NULL ? call->request->viewer->scope : NULL;
+}
+
 bool api_read_limit(struct api_call *call, size_t *limit)
 {
     int64_t number = PAGE_DEFAULT;
@@ -235,7 +249,8 @@ static void get_deliveries(struct api_call *call)
                                            .code = api_query(call, "code"),
                                            .lane = api_query(call, "lane"),
                                            .before_seq = paging.cursor,
-                                           .limit = page.limit + 1};
+                                           .limit = page.limit + 1,
+                                           .scope = api_scope(call)};
     enum delivery_state state;
     if (filter.state != NULL && !delivery_state_parse(filter.state, &state)) {
         json_object_put(page.items);
@@ -252,14 +267,16 @@ static void get_deliveries(struct api_call *call)
 }
 
 struct whole {
-    const struct api *api;
+    const struct api_call *call;
     struct json_object *delivery;
 };
 
 static void show_delivery(void *context, const struct delivery *delivery)
 {
     struct whole *whole = context;
-    whole->delivery = api_delivery(delivery, held_reason(whole->api, delivery));
+    if (!api_may_see(whole->call, delivery->target))
+        return;
+    whole->delivery = api_delivery(delivery, held_reason(whole->call->api, delivery));
     api_delivery_details(whole->delivery, delivery);
 }
 
@@ -274,7 +291,7 @@ static void add_audit(void *context, const struct audit *audit)
 
 static void get_delivery(struct api_call *call)
 {
-    struct whole whole = {call->api, NULL};
+    struct whole whole = {call, NULL};
     struct page history = {.limit = PAGE_MAX};
     if (store_find_delivery(call->api->session, call->argument, show_delivery, &whole) != 0) {
         api_reply_store_failed(call);
@@ -371,8 +388,16 @@ static void reply_list(struct api_call *call, struct json_object *items) /* take
 
 static void get_targets(struct api_call *call)
 {
-    if (need_daemon(call))
-        reply_list(call, dispatch_describe(call->api->dispatch));
+    if (!need_daemon(call))
+        return;
+    struct json_object *all = dispatch_describe(call->api->dispatch), *seen = json_object_new_array();
+    for (size_t i = 0; i < json_object_array_length(all); i++) {
+        struct json_object *target = json_object_array_get_idx(all, i);
+        if (api_may_see(call, json_object_get_string(json_get(target, "name"))))
+            json_object_array_add(seen, json_object_get(target));
+    }
+    json_object_put(all);
+    reply_list(call, seen);
 }
 
 static void get_routes(struct api_call *call)
@@ -466,6 +491,24 @@ static const struct endpoint {
 };
 #define ENDPOINTS (sizeof(endpoints) / sizeof(endpoints[0]))
 
+/* What shows no more than the viewer's targets. Anything else is not for viewers. */
+static bool is_for_viewers(const struct endpoint *endpoint)
+{
+    static const char *const paths[] = {
+        "/",
+        "/api/v1/openapi.json",
+        "/api/v1/deliveries",
+        "/api/v1/deliveries/{id}",
+        "/api/v1/targets",
+        "/api/v1/orders",
+        "/api/v1/orders/{id}",
+    };
+    bool listed = false;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        listed = listed || strcmp(paths[i], endpoint->path) == 0;
+    return listed && strcmp(endpoint->method, "GET") == 0;
+}
+
 static struct json_object *describe_parameter(const char *name, size_t len, const char *in)
 {
     struct json_object *parameter = json_object_new_object(), *schema = json_object_new_object();
@@ -548,6 +591,10 @@ void api_handle(const struct api *api, const struct api_request *request, struct
         known = true;
         if (strcmp(endpoints[i].method, method) != 0)
             continue;
+        if (request->viewer != NULL && !is_for_viewers(&endpoints[i])) {
+            api_problem(reply, 403, "a viewer's token reads its targets, orders and deliveries, and does no more");
+            return;
+        }
         struct api_call call = {api, request, reply, argument};
         endpoints[i].run(&call);
         return;

@@ -27,6 +27,7 @@ struct api_request {
     const char *(*query)(void *context, const char *name); /* decoded; NULL when absent */
     void *context;
     struct span body;
+    const struct config_viewer *viewer; /* NULL: may see and do all */
 };
 
 struct api_reply {

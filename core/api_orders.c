@@ -38,8 +38,11 @@ void api_get_orders(struct api_call *call)
     if (!api_read_limit(call, &page.limit))
         return;
     page.items = json_object_new_array();
-    if (store_list_orders(call->api->session, api_query(call, "target"), api_query(call, "cursor"), page.limit + 1,
-                          add_order, &page) != 0) {
+    const struct order_filter filter = {.provider_id = api_query(call, "target"),
+                                        .after_id = api_query(call, "cursor"),
+                                        .limit = page.limit + 1,
+                                        .scope = api_scope(call)};
+    if (store_list_orders(call->api->session, &filter, add_order, &page) != 0) {
         json_object_put(page.items);
         api_reply_store_failed(call);
     } else {
@@ -51,18 +54,25 @@ void api_get_orders(struct api_call *call)
     mem_free_char(&page.last_id);
 }
 
+struct found {
+    const struct api_call *call;
+    struct json_object *order;
+};
+
 static void take_order(void *context, const struct work_order *order)
 {
-    *(struct json_object **)context = order_json(order);
+    struct found *found = context;
+    if (api_may_see(found->call, order->provider_id))
+        found->order = order_json(order);
 }
 
 void api_get_order(struct api_call *call)
 {
-    struct json_object *order = NULL;
-    if (store_find_order(call->api->session, call->argument, take_order, &order) != 0)
+    struct found found = {call, NULL};
+    if (store_find_order(call->api->session, call->argument, take_order, &found) != 0)
         api_reply_store_failed(call);
-    else if (order == NULL)
+    else if (found.order == NULL)
         api_problem(call->reply, 404, "no such work order");
     else
-        api_reply_json(call, order);
+        api_reply_json(call, found.order);
 }

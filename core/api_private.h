@@ -17,6 +17,9 @@ void api_reply_json(struct api_call *call, struct json_object *value); /* takes 
 void api_reply_store_failed(struct api_call *call);
 const char *api_query(const struct api_call *call, const char *name); /* NULL when absent */
 
+/* FV-09a: what is not the viewer's does not exist for them. */
+bool api_may_see(const struct api_call *call, const char *target);
+const char *api_scope(const struct api_call *call);        /* for the store's filters; NULL: all */
 bool api_read_limit(struct api_call *call, size_t *limit); /* false: the reply says what is wrong */
 
 /* api_orders.c */

@@ -178,7 +178,7 @@ static int ask_store(const struct config *config, const char *method, const char
         split(mark + 1, &query);
     }
     const struct api api = {.config = config, .store = store, .session = session};
-    const struct api_request request = {method, copy, offline_query, &query, {NULL, 0}};
+    const struct api_request request = {method, copy, offline_query, &query, {NULL, 0}, NULL};
     struct api_reply answer = {0};
     api_handle(&api, &request, &answer);
     reply->status = answer.status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The file as a whole: its top level, bus, store and http, included fragments, and what can be checked
- * only when all of it is known. Targets and routes have their own files; how a row is read, printed
+/* The file as a whole: its top level, bus and store, included fragments, and what can be checked
+ * only when all of it is known. Targets, routes and http have their own files; how a row is read, printed
  * and freed is config_table.c. */
 #include "config.h"
 
@@ -10,12 +10,10 @@
 #include "secret.h"
 #include "topic.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #define DAY_MS ((int64_t)86400000)
@@ -24,8 +22,7 @@
 
 /* ---- bus -----------------------------------------------------------------------*/
 
-/* host:port, [v6]:port. Answers the length of the host, 0 when it is none. */
-static size_t host_length(const char *address, bool port_required)
+size_t config_host_length(const char *address, bool port_required)
 {
     const char *colon = strrchr(address, ':');
     if (colon != NULL && colon[1] != '\0' && strchr(colon, ']') != NULL)
@@ -54,7 +51,7 @@ static void add_url(struct config_reader *reader, const struct yaml_node *node)
         problems_add(reader->problems, node->mark, "'url' cannot hold a user; use 'username' and 'password'");
         return;
     }
-    if (scheme == 0 || host_length(url + scheme, false) == 0) {
+    if (scheme == 0 || config_host_length(url + scheme, false) == 0) {
         problems_add(reader->problems, node->mark, "'url' must look like mqtt://host:1883 or mqtts://host:8883%s",
                      table_not(span_of(url), secret, said));
         return;
@@ -97,11 +94,6 @@ static const struct setting client_tls_rows[] = {
 };
 const struct section config_client_tls_section = SECTION("tls", client_tls_rows, NULL);
 
-static const struct setting server_tls_rows[] = {
-    {.key = "cert", .kind = SETTING_FILE, .offset = AT(cert)},
-    {.key = "key", .kind = SETTING_FILE, .offset = AT(key)},
-};
-static const struct section server_tls_section = SECTION("tls", server_tls_rows, NULL);
 #undef AT
 
 static const struct choice versions[] = {{"5", 5}, {"3.1.1", 3}, {NULL, 0}};
@@ -144,7 +136,7 @@ static const struct setting bus_rows[] = {
 #undef AT
 static const struct section bus_section = SECTION("bus", bus_rows, NULL);
 
-/* ---- store, http ------------------------------------------------------------------*/
+/* ---- store ------------------------------------------------------------------*/
 
 static const struct choice durabilities[] = {
     {"power_loss", DURABILITY_POWER_LOSS}, {"crash", DURABILITY_CRASH}, {NULL, 0}};
@@ -173,47 +165,6 @@ static const struct setting store_rows[] = {
 #undef AT
 static const struct section store_section = SECTION("store", store_rows, NULL);
 
-#define AT(member) offsetof(struct config_http, member)
-static const struct setting http_rows[] = {
-    {.key = "webhooks", .kind = SETTING_TEXT, .offset = AT(webhooks), .flags = SETTING_NULLABLE},
-    {.key = "admin",
-     .kind = SETTING_TEXT,
-     .offset = AT(admin),
-     .fallback = "127.0.0.1:9080",
-     .flags = SETTING_NULLABLE},
-    {.key = "admin_token", .kind = SETTING_SECRET, .offset = AT(admin_token)},
-    {.key = "tls", .kind = SETTING_SECTION, .offset = AT(tls), .section = &server_tls_section},
-    {.key = "max_body",
-     .kind = SETTING_SIZE,
-     .offset = AT(max_body_bytes),
-     .fallback = "1MiB",
-     .min = 1024,
-     .max = 256 * MIB},
-    {.key = "max_connections",
-     .kind = SETTING_WHOLE,
-     .offset = AT(max_connections),
-     .fallback = "512",
-     .min = 1,
-     .max = 65535},
-    {.key = "max_connections_per_ip",
-     .kind = SETTING_WHOLE,
-     .offset = AT(max_connections_per_ip),
-     .fallback = "0",
-     .min = 0,
-     .max = 65535},
-};
-#undef AT
-static const struct section http_section = SECTION("http", http_rows, NULL);
-
-static bool is_loopback(const char *address)
-{
-    size_t len = host_length(address, true);
-    cleanup_text char *host = span_dup((struct span){address, len});
-    struct in_addr v4;
-    return strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
-           (inet_pton(AF_INET, host, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127);
-}
-
 /* ---- the top level ------------------------------------------------------------------*/
 
 static void read_include(struct config_reader *reader, const struct yaml_node *node, void *base);
@@ -223,7 +174,7 @@ static const struct setting root_rows[] = {
     {.key = "instance", .kind = SETTING_TEXT, .offset = AT(instance)},
     {.key = "bus", .kind = SETTING_SECTION, .offset = AT(bus), .section = &bus_section},
     {.key = "store", .kind = SETTING_SECTION, .offset = AT(store), .section = &store_section},
-    {.key = "http", .kind = SETTING_SECTION, .offset = AT(http), .section = &http_section},
+    {.key = "http", .kind = SETTING_SECTION, .offset = AT(http), .section = &config_http_section},
     {.key = "targets", .kind = SETTING_CUSTOM, .read = config_read_targets, .print = config_print_targets},
     {.key = "routes", .kind = SETTING_CUSTOM, .read = config_read_routes, .print = config_print_routes},
     /* last: fragments come after what the file itself says */
@@ -290,7 +241,7 @@ static void read_include(struct config_reader *reader, const struct yaml_node *n
 
 /* ---- what needs the whole -------------------------------------------------------------*/
 
-static struct mark mark_in(const struct yaml_node *root, const char *section, const char *key)
+struct mark config_mark_in(const struct yaml_node *root, const char *section, const char *key)
 {
     const struct yaml_node *node = yaml_get(section != NULL ? yaml_get(root, section) : root, key);
     return node != NULL ? node->mark : root->mark;
@@ -328,13 +279,13 @@ static void settle_instance(struct config *config, const struct yaml_node *root,
     }
     if (!is_instance_name(config->instance))
         problems_add(
-            problems, mark_in(root, NULL, "instance"), "%s: letters, digits, '_', '.' and '-' only, at most 64",
+            problems, config_mark_in(root, NULL, "instance"), "%s: letters, digits, '_', '.' and '-' only, at most 64",
             given ? "'instance' is no usable name" : "the host name cannot be the instance's name; set 'instance'");
     if (config->bus.client_id == NULL)
         config->bus.client_id = mem_printf("busbar-%s", config->instance);
 }
 
-static void check_tls(const struct config_tls *tls, struct mark mark, struct problems *problems)
+void config_check_tls(const struct config_tls *tls, struct mark mark, struct problems *problems)
 {
     if ((tls->cert == NULL) != (tls->key == NULL))
         problems_add(problems, mark, "'tls': 'cert' and 'key' go together");
@@ -349,42 +300,21 @@ static void check_bus(struct config *config, const struct yaml_node *root, struc
     }
     if (!topic_is_valid(span_of(bus->prefix)) || bus->prefix[0] == '$' || bus->prefix[0] == '/' ||
         bus->prefix[strlen(bus->prefix) - 1] == '/')
-        problems_add(problems, mark_in(root, "bus", "prefix"),
+        problems_add(problems, config_mark_in(root, "bus", "prefix"),
                      "'prefix' must be a topic such as busbar or plant/busbar: no '+', no '#', no '/' at its ends, no "
                      "'$' first");
     if (bus->share != NULL && strpbrk(bus->share, "/+#") != NULL)
-        problems_add(problems, mark_in(root, "bus", "share"), "'share' must be one word without '/', '+' and '#'");
+        problems_add(problems, config_mark_in(root, "bus", "share"),
+                     "'share' must be one word without '/', '+' and '#'");
     if (bus->password != NULL && bus->username == NULL && bus->version == 3)
-        problems_add(problems, mark_in(root, "bus", "password"), "MQTT 3.1.1 takes no 'password' without a 'username'");
-    check_tls(&bus->tls, mark_in(root, "bus", "tls"), problems);
+        problems_add(problems, config_mark_in(root, "bus", "password"),
+                     "MQTT 3.1.1 takes no 'password' without a 'username'");
+    config_check_tls(&bus->tls, config_mark_in(root, "bus", "tls"), problems);
     bool with_tls = false;
     for (size_t i = 0; i < bus->url_count; i++)
         with_tls = with_tls || strncmp(bus->urls[i], "mqtts://", 8) == 0;
     if (!with_tls && (bus->tls.ca != NULL || bus->tls.cert != NULL))
-        problems_warn(problems, mark_in(root, "bus", "tls"), "'tls' has no effect: no url starts with mqtts://");
-}
-
-static void check_http(struct config *config, const struct yaml_node *root, struct problems *problems)
-{
-    struct config_http *http = &config->http;
-    http->admin_mark = mark_in(root, "http", "admin");
-    bool admin_good = http->admin == NULL || host_length(http->admin, true) > 0;
-    if (http->webhooks != NULL && host_length(http->webhooks, true) == 0)
-        problems_add(problems, mark_in(root, "http", "webhooks"),
-                     "'webhooks' must look like 0.0.0.0:8080 or [::1]:8080");
-    if (!admin_good)
-        problems_add(problems, http->admin_mark, "'admin' must look like 127.0.0.1:9080 or [::1]:9080");
-    else if (http->admin != NULL && http->admin_token == NULL && !is_loopback(http->admin))
-        problems_add(problems, http->admin_mark,
-                     "'admin' is not on loopback (127.0.0.1), so it needs an 'admin_token'");
-    if (http->webhooks != NULL && http->admin != NULL && strcmp(http->webhooks, http->admin) == 0)
-        problems_add(problems, http->admin_mark, "'admin' and 'webhooks' cannot share one address");
-    check_tls(&http->tls, mark_in(root, "http", "tls"), problems);
-    for (size_t i = 0; i < config->target_count && http->webhooks == NULL; i++)
-        if (config->targets[i].webhook_secret_count > 0 || config->targets[i].allow_unsigned)
-            problems_warn(problems, config->targets[i].mark,
-                          "target '%s' awaits webhooks, but 'http' names no 'webhooks' address",
-                          config->targets[i].name);
+        problems_warn(problems, config_mark_in(root, "bus", "tls"), "'tls' has no effect: no url starts with mqtts://");
 }
 
 /* ---- the face --------------------------------------------------------------------------*/
@@ -414,7 +344,7 @@ struct config *config_load(const char *path, struct problems *problems)
     table_read(&reader, &root_section, root, top, config);
     settle_instance(config, root, problems);
     check_bus(config, root, problems);
-    check_http(config, root, problems);
+    config_check_http(config, root, problems);
     config_check_routes(&reader);
     return config;
 }
@@ -427,6 +357,7 @@ void config_destroy(struct config *config)
     for (size_t i = 0; i < config->bus.url_count; i++)
         free(config->bus.urls[i]);
     free(config->bus.urls);
+    config_finish_http(&config->http);
     config_finish_targets(config);
     config_finish_routes(config);
     for (size_t i = 0; i < config->tree_count; i++) {
@@ -464,12 +395,13 @@ const char **config_keys(const char *section, size_t *count)
     static const struct section *const sections[] = {&root_section,
                                                      &bus_section,
                                                      &store_section,
-                                                     &http_section,
+                                                     &config_http_section,
                                                      &config_target_section,
                                                      &config_retry_section,
                                                      &config_route_section,
                                                      &config_trigger_section,
-                                                     &config_client_tls_section};
+                                                     &config_client_tls_section,
+                                                     &config_viewer_section};
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
         if (strcmp(sections[i]->name, section) == 0)
             return table_keys(sections[i], count);

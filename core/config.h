@@ -33,9 +33,24 @@ struct config_store {
     int64_t max_bytes, retention_ms;
 };
 
+struct config_viewed {
+    char *name;
+    struct mark mark;
+};
+
+struct config_viewer { /* a token that reads, and only what is of these targets */
+    char *name, *token;
+    struct mark mark;
+    struct config_viewed *targets;
+    size_t target_count;
+    char *scope; /* their names as a JSON array */
+};
+
 struct config_http {
     char *webhooks, *admin; /* NULL: no such listener */
     char *admin_token;      /* NULL: none */
+    struct config_viewer *viewers;
+    size_t viewer_count;
     struct config_tls tls;
     int64_t max_body_bytes, max_connections, max_connections_per_ip;
     struct mark admin_mark;

@@ -67,7 +67,7 @@ struct section {
     }
 
 extern const struct section config_target_section, config_route_section, config_trigger_section, config_retry_section,
-    config_client_tls_section;
+    config_client_tls_section, config_http_section, config_viewer_section;
 extern const struct choice config_mode_words[], config_uncertain_words[];
 
 /* Fills the struct at base: defaults first, then what the mapping says. mapping NULL or null: defaults only. */
@@ -96,7 +96,14 @@ void table_indent(struct buf *out, int indent);
 /* A value as YAML text; "***" when it is hidden. */
 void table_print_text(const struct config *config, const char *text, struct buf *out);
 
+/* host:port, [v6]:port. Answers the length of the host, 0 when it is none. */
+size_t config_host_length(const char *address, bool port_required);
+struct mark config_mark_in(const struct yaml_node *root, const char *section, const char *key);
+void config_check_tls(const struct config_tls *tls, struct mark mark, struct problems *problems);
+
 /* The customs of other files. */
+void config_check_http(struct config *config, const struct yaml_node *root, struct problems *problems);
+void config_finish_http(struct config_http *http);
 void config_read_targets(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_print_targets(const struct config *config, const void *base, int indent, struct buf *out);
 void config_finish_targets(struct config *config);

@@ -126,6 +126,7 @@ struct delivery_filter { /* NULL or 0: any; without a target, what goes to the b
     const char *target, *route, *state, *code, *lane;
     int64_t before_seq; /* cursor: newest first, seq < this */
     size_t limit;
+    const char *scope; /* JSON array of the targets that may be seen; NULL: all */
 };
 int store_list_deliveries(struct store_session *session, const struct delivery_filter *filter,
                           store_delivery_each *each, void *context); /* without bodies, request, response */
@@ -213,8 +214,14 @@ int store_put_order(struct store_session *session, const struct work_order *orde
 int store_find_order(struct store_session *session, const char *common_id, store_order_each *each, void *context);
 int store_find_order_by_source(struct store_session *session, const char *provider_id, const char *source_id,
                                store_order_each *each, void *context);
-int store_list_orders(struct store_session *session, const char *provider_id, const char *after_id, size_t limit,
-                      store_order_each *each, void *context);
+struct order_filter { /* NULL or 0: any */
+    const char *provider_id;
+    const char *after_id; /* cursor: id > this */
+    size_t limit;
+    const char *scope; /* JSON array of the targets that may be seen; NULL: all */
+};
+int store_list_orders(struct store_session *session, const struct order_filter *filter, store_order_each *each,
+                      void *context);
 
 /* ---- audit ---------------------------------------------------------------*/
 

@@ -250,6 +250,7 @@ int store_list_deliveries(struct store_session *session, const struct delivery_f
     sql_put_text(&sql, filter->lane);
     sql_put_int(&sql, filter->before_seq ? filter->before_seq : INT64_MAX);
     sql_put_int(&sql, filter->limit ? (int64_t)filter->limit : -1);
+    sql_put_text(&sql, filter->scope);
     return each_delivery(&sql, each, context);
 }
 

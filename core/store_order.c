@@ -65,15 +65,16 @@ int store_find_order_by_source(struct store_session *session, const char *provid
     return each_order(&sql, each, context);
 }
 
-int store_list_orders(struct store_session *session, const char *provider_id, const char *after_id, size_t limit,
-                      store_order_each *each, void *context)
+int store_list_orders(struct store_session *session, const struct order_filter *filter, store_order_each *each,
+                      void *context)
 {
     struct sql sql;
     if (sql_start(&sql, session, SQL_LIST_ORDERS) != 0)
         return -1;
-    sql_put_text(&sql, provider_id);
-    sql_put_text(&sql, after_id ? after_id : "");
-    sql_put_int(&sql, limit ? (int64_t)limit : -1);
+    sql_put_text(&sql, filter->provider_id);
+    sql_put_text(&sql, filter->after_id ? filter->after_id : "");
+    sql_put_int(&sql, filter->limit ? (int64_t)filter->limit : -1);
+    sql_put_text(&sql, filter->scope);
     return each_order(&sql, each, context);
 }
 

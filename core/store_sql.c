@@ -84,10 +84,13 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
     "SELECT " DELIVERY ", c.body, c.payload, c.user, e.request, e.response FROM deliveries d" \
     " LEFT JOIN contents c ON c.seq = d.seq LEFT JOIN exchanges e ON e.seq = d.seq"
 #define LISTED_DELIVERY "SELECT " DELIVERY ", NULL, NULL, NULL, NULL, NULL FROM deliveries d"
+/* A viewer's targets are a JSON array; NULL: all. */
+#define IN_SCOPE(column, parameter) \
+    "(" parameter " IS NULL OR " #column " IN (SELECT value FROM json_each(" parameter ")))"
 #define LIST_FILTER                                                                                                    \
     " AND CASE WHEN ?2 IS NULL THEN kind <> 3 ELSE target = ?2 END AND (?3 IS NULL OR route = ?3) AND (?4 IS NULL OR " \
     "error_code = ?4)"                                                                                                 \
-    " AND (?5 IS NULL OR lane = ?5) AND seq < ?6 ORDER BY seq DESC LIMIT ?7"
+    " AND (?5 IS NULL OR lane = ?5) AND seq < ?6 AND " IN_SCOPE(target, "?8") " ORDER BY seq DESC LIMIT ?7"
 
 #define ORDER                                                                                                     \
     "SELECT id, provider_id, source_id, asset_ref, source_status, status, priority, source_priority, sla_due_ms," \
@@ -184,7 +187,8 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_FIND_ORDER] = ORDER " WHERE id = ?",
     [SQL_FIND_ORDER_BY_SOURCE] = ORDER " WHERE source_id IS NOT NULL AND provider_id = ? AND source_id = ?"
                                        " ORDER BY updated_ms DESC LIMIT 1",
-    [SQL_LIST_ORDERS] = ORDER " WHERE (?1 IS NULL OR provider_id = ?1) AND id > ?2 ORDER BY id LIMIT ?3",
+    [SQL_LIST_ORDERS] = ORDER
+    " WHERE (?1 IS NULL OR provider_id = ?1) AND id > ?2 AND " IN_SCOPE(provider_id, "?4") " ORDER BY id LIMIT ?3",
 
     [SQL_ADD_AUDIT] =
         "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail)"

@@ -148,8 +148,9 @@ static void test_config_unknown_keys_name_the_nearest(void **state)
     static const struct saying sayings[] = {
         {"busx: {}\n", "1:1: error: unknown key 'busx', did you mean 'bus'?"},
         {"bus: {prefx: a}\n", "1:7: error: unknown key 'prefx', did you mean 'prefix'?"},
-        {"http: {zzz: a}\n", "1:8: error: unknown key 'zzz'; known here: webhooks, admin, admin_token, tls, max_body, "
-                             "max_connections, max_connections_per_ip"},
+        {"http: {zzz: a}\n",
+         "1:8: error: unknown key 'zzz'; known here: webhooks, admin, admin_token, viewers, tls, max_body, "
+         "max_connections, max_connections_per_ip"},
         {TRIGGER "    abvoe: 85\n", "7:5: error: unknown key 'abvoe', did you mean 'above'?"},
         {ROUTE "  cooldown: 1h\n", "6:3: error: 'cooldown' belongs under 'trigger'"},
         {"password: x\n", "1:1: error: 'password' belongs under 'bus'"},
@@ -347,6 +348,28 @@ static void test_config_reports_every_problem(void **state)
                 "f:5:26: error: unknown target 'nw', did you mean 'mw'?\n");
 }
 
+static void test_config_viewers_name_targets_and_stand_beside_an_admin(void **state) /* FV-09a */
+{
+    (void)state;
+#define TARGETS "targets: {mw: {plugin: p, mode: read}, as: {plugin: p, mode: read}}\n"
+    assert_said(TARGETS
+                "http: {admin_token: t, viewers: {a: {token: u, targets: mw}, b: {token: v, targets: [mw, as]}}}\n",
+                "");
+    assert_said(TARGETS "http: {admin_token: t, viewers: {a: {token: u, targets: mw}, b: {token: v, targets: [mv]}}}\n",
+                "f:2:86: error: unknown target 'mv', did you mean 'mw'?\n");
+    assert_said(
+        TARGETS "http: {viewers: {a: {token: t, targets: mw}}}\n",
+        "f:2:18: error: 'viewers' need an 'admin_token' beside them: without one, whoever sends no token may do "
+        "all\n");
+    assert_said(TARGETS "http: {admin_token: t, viewers: {A: {token: u, targets: []}, b: {target: mw}}}\n",
+                "f:2:34: error: 'A' cannot name a viewer: small letters, digits, '_' and '-' only, at most 64\n"
+                "f:2:57: error: 'targets' of a viewer is a list of target names\n"
+                "f:2:62: error: viewer: 'token' is missing\n"
+                "f:2:62: error: viewer: 'targets' is missing\n"
+                "f:2:66: error: unknown key 'target', did you mean 'targets'?\n");
+#undef TARGETS
+}
+
 static void test_config_admin_beyond_loopback_needs_a_token(void **state)
 {
     (void)state;
@@ -376,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_config_trigger_limits_may_touch),
         cmocka_unit_test(test_config_caps_targets_and_options),
         cmocka_unit_test(test_config_reports_every_problem),
+        cmocka_unit_test(test_config_viewers_name_targets_and_stand_beside_an_admin),
         cmocka_unit_test(test_config_admin_beyond_loopback_needs_a_token),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

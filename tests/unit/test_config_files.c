@@ -137,7 +137,7 @@ static const char full[] =
     "instance: e1\n"
     "bus: {url: [mqtts://a:8883, mqtt://b:1883], username: '${env:BUSBAR_TEST_SET}', password: pl4in, version: 3.1.1}\n"
     "store: {path: /x.db, max_size: 100MB}\n"
-    "http: {webhooks: 0.0.0.0:8080, admin: null, admin_token: t0k}\n"
+    "http: {webhooks: 0.0.0.0:8080, admin: null, admin_token: t0k, viewers: {v: {token: t0k3n, targets: [z]}}}\n"
     "targets:\n"
     "  mw: {plugin: mobility_work, api_key: pl4in, name: \"yes\", n: 5, tags: [1, a], proxy: 'http://u:pl4in@h', rate: "
     "250/1m,\n"

@@ -186,7 +186,8 @@ static void assert_orders(struct fixture *fixture, const char *provider, const c
                           const char *expected)
 {
     cleanup_buf struct buf text = {0};
-    assert_int_equal(store_list_orders(fixture->session, provider, after, limit, see_order, &text), 0);
+    const struct order_filter filter = {.provider_id = provider, .after_id = after, .limit = limit};
+    assert_int_equal(store_list_orders(fixture->session, &filter, see_order, &text), 0);
     assert_string_equal(text.data ? text.data : "", expected);
 }
 
