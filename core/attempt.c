@@ -479,7 +479,7 @@ static void on_answer(void *context, const struct http_result *result)
     }
     keep_response(a, result);
     hand_response(a, result);
-    if (a->cache_ms > 0 && result->status >= 200 && result->status <= 299 && result->body.len <= LOOKUP_BODY_MAX)
+    if (a->harmless && result->status >= 200 && result->status <= 299 && result->body.len <= LOOKUP_BODY_MAX)
         lookup_put(a->slot->lookups, a->lookup_path, result->status, result->body, d->now_ms, a->cache_ms);
     step(d, a);
 }

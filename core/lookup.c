@@ -71,6 +71,9 @@ void lookup_put(struct lookup_cache *cache, const char *path, int status, struct
                 int64_t keep_ms)
 {
     struct answer *answer = find(cache, path);
+    const int64_t until_ms = keep_ms > 0 ? now_ms + keep_ms : answer != NULL ? answer->until_ms : now_ms;
+    if (now_ms >= until_ms)
+        return;
     if (answer == NULL) {
         answer = &cache->ring[cache->next];
         cache->next = (cache->next + 1) % cache->max;
@@ -81,7 +84,7 @@ void lookup_put(struct lookup_cache *cache, const char *path, int status, struct
                               .status = status,
                               .body = span_dup(body),
                               .len = body.len,
-                              .until_ms = now_ms + keep_ms};
+                              .until_ms = until_ms};
     answer->chain = cache->buckets[answer->hash % cache->max];
     cache->buckets[answer->hash % cache->max] = answer;
 }

@@ -41,6 +41,10 @@ static const struct bb_operation operations[] = {
      .help = "Asks who the API user is, which proves user and token (GET /api/v2/auth)",
      .flags = BB_IDEMPOTENT | BB_AT_START,
      .max_batch = 1},
+    {.name = "contract.check",
+     .help = "Compares the site's own description of its API with what this plugin sends (GET /apidocs)",
+     .flags = BB_IDEMPOTENT | BB_UNVERIFIED,
+     .max_batch = 1},
 };
 
 static const struct {
@@ -51,6 +55,7 @@ static const struct {
     {"work_order.create", as_order_create, as_order_check},
     {"attachment.add", as_attachment_add, as_attachment_check},
     {"account.check", as_account, NULL},
+    {"contract.check", as_contract, as_contract_check},
 };
 
 static size_t find_handler(const char *operation)

@@ -139,6 +139,7 @@ struct as_order {
 };
 
 void as_check_order(struct as_order *order); /* AS-M, AS-R: all that needs no look at Assetic */
+const char *as_order_member(size_t i);       /* NULL: there are no more */
 /* Names become ids, AS-F holds. false: an answer is missing, and call->want says which. */
 bool as_resolve_order(struct as_order *order);
 
@@ -150,6 +151,8 @@ const char *as_order_options(const struct as_call *call); /* NULL, or what is wr
 enum bb_next as_attachment_add(const struct as_call *call);
 const char *as_attachment_check(const struct as_call *call, struct bb_str body);
 enum bb_next as_account(const struct as_call *call);
+enum bb_next as_contract(const struct as_call *call);
+const char *as_contract_check(const struct as_call *call, struct bb_str body);
 enum bb_next as_poll(const struct as_call *call);
 const char *as_poll_options(const struct as_call *call);
 /* Resource id of the API user in an answer of AS-E04, or NULL. */

@@ -87,6 +87,11 @@ static const struct member task_members[] = {
 };
 static const struct member request_members[] = {{"ID", GUID, AS_PREP}}; /* AS-C09: upper case */
 
+const char *as_order_member(size_t i)
+{
+    return i < PL_COUNT(order_members) ? order_members[i].name : NULL;
+}
+
 /* ---- one member ---------------------------------------------------------------*/
 
 static bool is_template(const struct as_order *order)

@@ -8,13 +8,17 @@ fails on demand (standin.py).
 prints one JSON line {"port": .., "control_port": .., ...} when it is ready.
 
 Served: POST and GET /api/v2/workorder (AS-E01, AS-X01), GET /api/v2/workorder/{id} (AS-X02), the lookups (AS-E02 ..
-E10), POST /api/v2/document (AS-E11). Everything else is 404.
+E10), POST /api/v2/document (AS-E11), GET /apidocs (AS-C04). Everything else is 404.
+
+A key that stands twice in a body counts where it stands last (AS-T02, as the vendor's own sample has it); the record
+of the request notes it, as nothing of ours may send one.
 
 The vendor names no member for sub codes, for a craft's group or for the user's resource id, and no error body: SubCodes,
 WorkGroupName, CraftName, ResourceId and the texts are ours, nothing may depend on them.
 
 Control beside standin.py's
-  POST /_control/config   {"forbidden": bool, "asset": {friendly: guid}, "now": text | null, "utc_offset": hours, ...}
+  POST /_control/config   {"forbidden": bool, "assets": {friendly: guid}, "utc_offset": hours, "key": token,
+                           "work_types": [..], "materials": [..], "services": [..], "apidocs": {..}}
   GET  /_control/orders   all that was created, in order; also as tasks
   GET  /_control/documents
   POST /_control/status   {"order": id, "status": S}   sets the status, and LastModified to now
@@ -48,11 +52,16 @@ OTHER_CRAFT = "6379a3df-feb1-e611-946c-06edd62954d7"
 MATERIAL = "f812d794-c152-e611-9467-06edd62954d7"
 SERVICE = "ab08efe6-b41e-4e60-8f7b-9ab4daaf6ecc"
 ASSET = "6216b184-62b0-e611-946c-06edd62954d7"
+# Work requests that are approved; the last two are the vendor's sample. OPEN_REQUEST is there, and not approved.
 APPROVED_REQUEST = "cc08efe6-b41e-4e60-8f7b-9ab4daaf6ecc"
+APPROVED_REQUESTS = [APPROVED_REQUEST, "f5650456-3248-4d46-8920-a7b1281c8028", "9564cdc8-067e-406d-bc14-556759e60f5c"]
+OPEN_REQUEST = "ec08efe6-b41e-4e60-8f7b-9ab4daaf6ecc"
+LOGIN = "1d05ef3b-5da4-e511-9451-06edd62954d7"  # of the API user: no resource (AS-R12)
 
 WORK_TYPES = [
-    {"Id": 1, "Name": "Preventive Maintenance", "Code": "PM - Periodic", "BudgetType": "OPEX", "Description": "",
-     "IsFailureRequired": False, "IsCauseRequired": False, "IsRemedyRequired": True},
+    {"Id": 1, "Name": "Preventive Maintenance", "Code": "PM - Periodic", "BudgetType": "OPEX",  # the vendor's sample
+     "Description": "Periodic maintenance to prevent technical failure of asset",
+     "IsFailureRequired": False, "IsCauseRequired": False, "IsRemedyRequired": True, "_links": [], "_embedded": None},
     {"Id": 6, "Name": "Corrective Maintenance", "Code": "CM", "BudgetType": "OPEX", "Description": "",
      "IsFailureRequired": False, "IsCauseRequired": False, "IsRemedyRequired": True},
     {"Id": 7, "Name": "Failure Analysis", "Code": "FA", "BudgetType": "OPEX", "Description": "",
@@ -75,9 +84,14 @@ FCR = [
 RESOURCES = [{"Id": API_USER, "DisplayName": "Busbar Integration", "Type": "Other", "HasLogin": True},
              {"Id": EMPLOYEE, "DisplayName": "Pat O'Neil", "Type": "Employee", "HasLogin": False},
              {"Id": CONTRACTOR, "DisplayName": "Acme", "Type": "Contractor", "HasLogin": False},
-             {"Id": TOOL, "DisplayName": "Crane", "Type": "Tool", "HasLogin": False}]
+             {"Id": TOOL, "DisplayName": "Crane", "Type": "Tool", "HasLogin": False},
+             {"Id": "bd05ef3b-5da4-e511-9451-06edd62954d7", "DisplayName": "Sam Lee", "Type": "Employee", "HasLogin": False},
+             {"Id": "cd05ef3b-5da4-e511-9451-06edd62954d7", "DisplayName": "Sam Lee", "Type": "Employee", "HasLogin": False}]
 CRAFTS = [{"GroupCraftId": CRAFT, "WorkGroupName": "Roads", "CraftName": "Fitter"},
           {"GroupCraftId": OTHER_CRAFT, "WorkGroupName": "Parks", "CraftName": "Fitter"}]
+GROUP_CRAFTS = [CRAFT, OTHER_CRAFT]
+MATERIALS = [{"Id": MATERIAL, "Name": "Bitumen"}]
+SERVICES = [{"Id": SERVICE, "Name": "Sweeping"}]
 
 # name: (kind, first status that demands it); None: optional. The matrix of AS-M, once more and by itself.
 ORDER = {"Status": (str, 0), "AssetId": ("guid", 0), "BriefDescription": (str, 0), "PriorityId": (int, 1),
@@ -101,9 +115,10 @@ SERVICE_MEMBERS = {"ServiceActivityId": ("guid", 0), "Description": (str, 0), "P
                    "ActualUnitRate": (float, None), "ActualCost": (float, None), "LinkedWorkTaskId": ("guid", None),
                    "PurchaseOrderNumber": (str, None)}
 TASK = {"FriendlyId": (int, 0), "BriefDescription": (str, 0), "Status": (int, 0), "Id": ("guid", None)}
-DOCUMENT = {"ParentId", "ParentType", "ParentIdentifier", "Label", "MimeType", "DocumentSize", "DocumentGroup",
-            "DocumentCategory", "DocumentSubCategory", "ExpiryDate", "ExternalId", "Description", "DocumentLink",
-            "FileProperty", "IsKeyPhoto"}
+DOCUMENT = {"ParentId": str, "ParentType": str, "ParentIdentifier": str, "Label": str, "MimeType": str,
+            "DocumentSize": int, "DocumentGroup": int, "DocumentCategory": int, "DocumentSubCategory": int,
+            "ExpiryDate": "wall", "ExternalId": str, "Description": str, "DocumentLink": str, "FileProperty": list,
+            "IsKeyPhoto": bool}
 
 
 def refusal(status, message, fields=None):
@@ -129,6 +144,18 @@ def fits(kind, value):
     if kind is str:
         return isinstance(value, str) and value != ""
     return isinstance(value, kind)
+
+
+def apidocs():
+    """AS-C04: what is served here, as OpenAPI 2.0."""
+    lookups = ("worktype fcrcategorisation auth resource resource/{id}/craft billofmaterial serviceactivity unittype "
+               "assets/{id} workorder").split()
+    paths = {f"/api/v2/{path}": {"get": {}} for path in lookups}
+    body = {"name": "workOrder", "in": "body", "schema": {"$ref": "#/definitions/WorkOrder"}}
+    paths["/api/v2/workorder"]["post"] = {"parameters": [body]}
+    paths["/api/v2/document"] = {"post": {}}
+    return {"swagger": "2.0", "basePath": "/", "paths": paths,
+            "definitions": {"WorkOrder": {"type": "object", "properties": {name: {} for name in ORDER}}}}
 
 
 class OrderRules:
@@ -197,6 +224,7 @@ class OrderRules:
             if not self.members(labour, where, LABOUR):
                 continue
             self.link(where, labour)
+            self.known(where + "PlannedGroupCraftId", labour.get("PlannedGroupCraftId"), GROUP_CRAFTS)
             if fits(float, labour.get("HoursRequired")) and fits(float, labour.get("QuantityRequired")):
                 hours += labour["HoursRequired"] * labour["QuantityRequired"]
             if self.stage >= 5 and labour.get("MaintenanceResources") == []:
@@ -204,10 +232,14 @@ class OrderRules:
             for at, resource in self.items("MaintenanceResources", where, labour):
                 if self.members(resource, at, RESOURCE):
                     self.stage_id(at + "StatusId", resource.get("StatusId"))
-                    self.known(at + "Resource.Id", (resource.get("Resource") or {}).get("Id"),
-                               [r["Id"] for r in RESOURCES])
+                    self.known(at + "AssignedGroupCraftId", resource.get("AssignedGroupCraftId"), GROUP_CRAFTS)
+                    self.resource(at + "Resource", resource.get("Resource"))
         if fits(float, self.order.get("EstimatedDuration")) and self.order["EstimatedDuration"] < hours - 1e-9:
             self.wrong("EstimatedDuration", "is less than the hours of the crafts")  # AS-R10
+
+    def resource(self, where, resource):  # "the only property required is Id"
+        if resource is not None and self.members(resource, where + ".", {"Id": ("guid", 0)}):
+            self.known(where + ".Id", resource.get("Id"), [r["Id"] for r in RESOURCES])
 
     def lists(self):
         for where, item in self.items("MaintenanceMaterials"):
@@ -229,7 +261,7 @@ class OrderRules:
             self.members(item, where, {"Description": (str, 0)})
         for where, item in self.items("LinkedWorkRequests"):
             if self.members(item, where, {"ID": ("guid", 0)}):
-                self.known(where + "ID", item.get("ID"), [APPROVED_REQUEST])  # AS-R08
+                self.known(where + "ID", item.get("ID"), APPROVED_REQUESTS)  # AS-R08
 
     def known(self, field, value, values):
         if fits("guid", value) and value.lower() not in values:
@@ -278,7 +310,8 @@ class Assetic(StandIn):
         self.user = user
         self.assets = {"P-101": ASSET}
         self.orders, self.documents = [], []
-        self.settings = {"forbidden": False, "utc_offset": 0, "work_types": WORK_TYPES}
+        self.settings = {"forbidden": False, "utc_offset": 0, "work_types": WORK_TYPES, "materials": MATERIALS,
+                         "services": SERVICES, "apidocs": apidocs()}
         self.control.update({
             ("GET", "orders"): lambda request: self.listed(request, self.orders),
             ("GET", "documents"): lambda request: self.listed(request, self.documents),
@@ -313,8 +346,8 @@ class Assetic(StandIn):
         if given != "Basic " + base64.b64encode(f"{self.user}:{self.key}".encode()).decode():  # AS-C03
             return Reply(401, body=b"Authorization has been denied for this request.")
         lists = {"/api/v2/worktype": self.settings["work_types"], "/api/v2/resource": RESOURCES,
-                 "/api/v2/billofmaterial": [{"Id": MATERIAL, "Name": "Bitumen"}],
-                 "/api/v2/serviceactivity": [{"Id": SERVICE, "Name": "Sweeping"}],
+                 "/api/v2/billofmaterial": self.settings["materials"],
+                 "/api/v2/serviceactivity": self.settings["services"],
                  "/api/v2/unittype": [{"Id": 1, "Name": "Each"}, {"Id": 2, "Name": "Hour"}],
                  "/api/v2/workorder": self.orders}
         if request.method == "POST" and request.path in ("/api/v2/workorder", "/api/v2/document"):
@@ -328,7 +361,9 @@ class Assetic(StandIn):
         if request.path == "/api/v2/fcrcategorisation":
             return Reply(200, FCR)
         if request.path == "/api/v2/auth":
-            return Reply(200, {"UserName": self.user, "Id": str(uuid.uuid4()), "ResourceId": API_USER})
+            return Reply(200, {"UserName": self.user, "Id": LOGIN, "ResourceId": API_USER})
+        if request.path == "/apidocs":
+            return Reply(200, self.settings["apidocs"])
         return self.one(request.path)
 
     def one(self, path):
@@ -369,18 +404,21 @@ class Assetic(StandIn):
     def posted(self, request):
         if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
             return refusal(415, "The request must be application/json.")
+        twice = []
+
+        def last_wins(pairs):  # AS-T02
+            names = [name for name, _ in pairs]
+            twice.extend(name for name in dict(pairs) if names.count(name) > 1)
+            return dict(pairs)
+
         try:
-            body = json.loads(request.body, object_pairs_hook=self.once)
+            body = json.loads(request.body, object_pairs_hook=last_wins)
             assert isinstance(body, dict)
         except (ValueError, AssertionError):
             return refusal(400, "The request is invalid.")
-        return self.create(body) if request.path == "/api/v2/workorder" else self.attach(body)
-
-    @staticmethod
-    def once(pairs):
-        if len({name for name, _ in pairs}) < len(pairs):  # AS-T02: each key once
-            raise ValueError("a key twice")
-        return dict(pairs)
+        reply = self.create(body) if request.path == "/api/v2/workorder" else self.attach(body)
+        reply.note = {"twice": sorted(twice)} if twice else None
+        return reply
 
     def create(self, body):
         problems = OrderRules(self, body).check()
@@ -396,11 +434,16 @@ class Assetic(StandIn):
         return order
 
     def attach(self, body):
-        problems = {f"document.{name}": ["is unknown"] for name in set(body) - DOCUMENT}
+        problems = {f"document.{name}": ["is not valid" if name in DOCUMENT else "is unknown"] for name, value in body.items()
+                    if name not in DOCUMENT or not fits(DOCUMENT[name], value)}  # AS-D03
         if body.get("ParentType") != "WorkOrder2":  # AS-D01
             problems["document.ParentType"] = ["must be WorkOrder2"]
         if body.get("ParentId") not in self.tasks:
             problems["document.ParentId"] = ["is no work order"]
+        if "ParentIdentifier" in body:  # AS-D04
+            problems["document.ParentIdentifier"] = ["does not work for a WorkOrder2"]
+        if len(body.get("ExternalId") or "") > 200:  # AS-D05
+            problems["document.ExternalId"] = ["is too long"]
         if "DocumentLink" in body:
             if not body.get("Label"):
                 problems["document.Label"] = ["is required for a link"]

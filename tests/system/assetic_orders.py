@@ -3,23 +3,49 @@
 
 import copy
 import datetime
+import re
 
 from assetic import API_USER, ASSET, CRAFT, EMPLOYEE, MATERIAL, SERVICE, STATUSES
 
-# pointer: the first status at which it is mandatory
-MATRIX = {
-    "/AssetId": 0, "/BriefDescription": 0, "/PriorityId": 1, "/EstimatedDuration": 0, "/LocationDescription": 0,
-    "/WorkOrderType": 0, "/RemedyCodeId": 0, "/Scheduling/ScheduledStart": 4, "/Scheduling/ScheduledFinish": 4,
-    "/Labours/0/PlannedGroupCraftId": 1, "/Labours/0/HoursRequired": 1, "/Labours/0/QuantityRequired": 1,
-    "/Labours/0/MaintenanceResources": 5, "/Labours/0/MaintenanceResources/0/StatusId": 5,
-    "/Labours/0/MaintenanceResources/0/AssignedGroupCraftId": 5, "/Labours/0/MaintenanceResources/0/Resource": 5,
-    "/Labours/0/MaintenanceResources/0/ActualStart": 6, "/Labours/0/MaintenanceResources/0/ActualFinish": 6,
-}
-# What the plugin fills in, and only the API itself can miss.
-FILLED_IN = {
-    "/Status": 0, "/CreatorId": 0, "/RequestorId": 0, "/Scheduling/TargetStart": 0, "/Labours": 0,
-    "/MaintenanceMaterials": 0, "/MaintenanceServices": 0, "/SupportingInformation": 0,
-}
+NEVER = len(STATUSES)
+# The matrix: row, member, the first status at which Assetic demands it, the first at which the plugin refuses an order
+# without it. NEVER in the last column: the plugin fills it in.
+MATRIX = [
+    ("AS-M01", "/Status", 0, NEVER),
+    ("AS-M02", "/AssetId", 0, 0),
+    ("AS-M03", "/BriefDescription", 0, 0),
+    ("AS-M04", "/PriorityId", 1, 1),
+    ("AS-M05", "/EstimatedDuration", 0, 0),
+    ("AS-M06", "/LocationDescription", 0, 0),
+    ("AS-M07", "/PointString", NEVER, NEVER),
+    ("AS-M08", "/CreatorId", 0, NEVER),
+    ("AS-M09", "/RequestorId", 0, NEVER),
+    ("AS-M10", "/WorkOrderType", 0, 0),
+    ("AS-M10", "/WorkOrderType/Id", 0, 0),
+    ("AS-M11", "/FailureSubCodeId", 0, 0),  # full_order's work type asks for it
+    ("AS-M12", "/CauseSubCodeId", 0, 0),
+    ("AS-M13", "/RemedyCodeId", 0, 0),
+    ("AS-M14", "/Labours", 0, 1),
+    ("AS-M14", "/Labours/0/PlannedGroupCraftId", 1, 1),
+    ("AS-M14", "/Labours/0/HoursRequired", 1, 1),
+    ("AS-M14", "/Labours/0/QuantityRequired", 1, 1),
+    ("AS-M15", "/Scheduling/TargetStart", 0, NEVER),
+    ("AS-M16", "/Scheduling/ScheduledStart", 4, 4),
+    ("AS-M17", "/Scheduling/ScheduledFinish", 4, 4),
+    ("AS-M18", "/Labours/0/MaintenanceResources", 5, 5),
+    ("AS-M18", "/Labours/0/MaintenanceResources/0/StatusId", 5, 5),
+    ("AS-M19", "/Labours/0/MaintenanceResources/0/AssignedGroupCraftId", 5, 5),
+    ("AS-M20", "/Labours/0/MaintenanceResources/0/Resource", 5, 5),
+    ("AS-M20", "/Labours/0/MaintenanceResources/0/Resource/Id", 0, 0),
+    ("AS-M21", "/Labours/0/MaintenanceResources/0/ActualStart", 6, 6),
+    ("AS-M22", "/Labours/0/MaintenanceResources/0/ActualFinish", 6, 6),
+    ("AS-M23", "/MaintenanceMaterials", 0, NEVER),
+    ("AS-M23", "/MaintenanceServices", 0, NEVER),
+    ("AS-M23", "/SupportingInformation", 0, NEVER),
+]
+# What the plugin puts where the message has nothing; TargetStart is the time of the message.
+FILLED_IN = {"/Status": "PREP", "/CreatorId": API_USER, "/RequestorId": API_USER, "/Labours": [],
+             "/MaintenanceMaterials": [], "/MaintenanceServices": [], "/SupportingInformation": []}
 
 
 def wall(hours=0):
@@ -51,12 +77,22 @@ def full_order(status):
     }
 
 
-def without(order, pointer):
-    """A copy without the member; what a status does not ask for goes with it."""
-    order = copy.deepcopy(order)
+def holder(order, pointer):
+    """The object that a pointer's last word is a member of, and that word."""
     *parents, name = pointer.strip("/").split("/")
-    at = order
     for token in parents:
-        at = at[int(token)] if isinstance(at, list) else at[token]
+        order = order[int(token)] if isinstance(order, list) else order[token]
+    return order, name
+
+
+def without(order, pointer):
+    """A copy without the member."""
+    order = copy.deepcopy(order)
+    at, name = holder(order, pointer)
     del at[name]
     return order
+
+
+def field_of(pointer):
+    """/Labours/0/HoursRequired as Assetic's errors name it: Labours[0].HoursRequired"""
+    return re.sub(r"/(\d+)", r"[\1]", pointer).strip("/").replace("/", ".")
