@@ -89,7 +89,8 @@ static const struct member request_members[] = {{"ID", GUID, AS_PREP}}; /* AS-C0
 
 const char *as_order_member(size_t i)
 {
-    return i < PL_COUNT(order_members) ? order_members[i].name : NULL;
+    const size_t marked = PL_COUNT(order_members); /* the last is our own, which no message may give */
+    return i < marked ? order_members[i].name : i == marked ? "ExternalId" : NULL;
 }
 
 /* ---- one member ---------------------------------------------------------------*/
@@ -263,12 +264,13 @@ static void check_stage(struct as_order *order, struct json_object *item, const 
 static void check_link(struct as_order *order, struct json_object *item, const char *pointer)
 {
     const struct as_call *call = order->faults.call;
-    const char *link = as_text_of(call, pl_member(item, "LinkedWorkTaskId"));
+    struct json_object *id = pl_member(item, "LinkedWorkTaskId");
+    const char *link = as_is_guid(id) ? as_text_of(call, id) : NULL; /* else it has its fault */
     struct json_object *tasks = pl_member(order->request, "WorkTasks");
     for (size_t i = 0; link && json_object_is_type(tasks, json_type_array) && i < json_object_array_length(tasks);
          i++) {
-        const char *id = as_text_of(call, pl_member(json_object_array_get_idx(tasks, i), "Id"));
-        if (id && strcasecmp(id, link) == 0)
+        const char *its = as_text_of(call, pl_member(json_object_array_get_idx(tasks, i), "Id"));
+        if (its && strcasecmp(its, link) == 0)
             return;
     }
     if (link)

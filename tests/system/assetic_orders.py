@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work orders for the tests: one that is right at each status, and the mandatory matrix (AS-M01 .. M23)."""
+"""Work orders for the tests: one that is right at each status, the mandatory matrix, and a daemon to play them."""
 
+import base64
+import contextlib
 import copy
 import datetime
 import re
 
 from assetic import API_USER, ASSET, CRAFT, EMPLOYEE, MATERIAL, SERVICE, STATUSES
+from busbar_harness import KEY, Broker, Busbar, Publisher, configuration, http_call, wait_until
 
 NEVER = len(STATUSES)
 # The matrix: row, member, the first status at which Assetic demands it, the first at which the plugin refuses an order
@@ -96,3 +99,78 @@ def without(order, pointer):
 def field_of(pointer):
     """/Labours/0/HoursRequired as Assetic's errors name it: Labours[0].HoursRequired"""
     return re.sub(r"/(\d+)", r"[\1]", pointer).strip("/").replace("/", ".")
+
+
+def changed(order, edits):
+    """A copy with each pointer's member set."""
+    order = copy.deepcopy(order)
+    for pointer, value in edits.items():
+        at, name = holder(order, pointer)
+        at[name] = value
+    return order
+
+
+def straight(standin, method, path, body=None, key=KEY, headers=None):
+    """One call past busbar."""
+    basic = base64.b64encode(f"api.user:{key}".encode()).decode()
+    return http_call(standin.port, method, path, body, {"Authorization": f"Basic {basic}", **(headers or {})})
+
+
+class Played:
+    """Messages by name, what became of each, and what the stand-in was sent."""
+
+    def __init__(self, sent, daemon, standin):
+        self.sent, self.deliveries = sent, {}
+        for state in ("delivered", "rejected"):
+            self.deliveries |= {d["topic"].removeprefix("play/"): d for d in daemon.deliveries(state=state, limit=500)}
+        self.requests, self.orders = standin.items("requests"), standin.orders()
+
+    def posts(self, name):
+        return [r for r in self.requests if r["method"] == "POST" and self.deliveries[name]["id"] in r["body"]]
+
+    def made(self, name):
+        """The one order of a message."""
+        delivery = self.deliveries[name]
+        assert delivery["state"] == "delivered", delivery["error"]
+        (order,) = [o for o in self.orders if o["ExternalId"] == delivery["id"]]
+        assert len(self.posts(name)) == 1
+        return order
+
+    def refused(self, name, error_class, code, *pointers, status=None):
+        """A dead letter at the first try that names these members. status None: it was not sent."""
+        delivery = self.deliveries[name]
+        error = delivery["error"] or {}
+        assert (delivery["state"], error.get("class"), error.get("code")) == ("rejected", error_class, code), error
+        assert [field["pointer"] for field in error["rejected_fields"]] == list(pointers)
+        assert delivery["attempts"] == 1
+        if status is None:
+            assert self.posts(name) == []
+        else:  # perhaps once more, with lookups asked anew
+            assert error["http_status"] == status and len(self.posts(name)) in (1, 2)
+
+
+@contextlib.contextmanager
+def playing(folder, standin, messages, operation="work_order.create", **settings):
+    """Every message once through a daemon of its own."""
+    logs, started = {}, []
+    target = {"plugin": "assetic", "url": standin.url, "user": "api.user", "token": KEY, "time_zone": "UTC0",
+              "mode": "write_back", "poll": "1h", "late_statuses": True, "concurrency": 8, **settings}
+    route = {"name": "play", "from": "play/+", "to": f"at.{operation}", "body": "${.}"}
+    try:
+        broker = Broker(folder, logs)
+        started.append(broker)
+        broker.start()
+        daemon = Busbar(folder, logs, configuration(folder, broker, {"at": target}, [route]))
+        started.append(daemon)
+        daemon.start()
+        publisher = Publisher(broker.port)
+        for name, message in messages.items():
+            publisher.send(f"play/{name}", message)
+        publisher.flush()
+        publisher.close()
+        wait_until(lambda: daemon.metrics().sum("busbar_deliveries_total", target="at", route="play") == len(messages),
+                   60, "an end of each")
+        yield Played(messages, daemon, standin)
+    finally:
+        for process in reversed(started):
+            process.kill()

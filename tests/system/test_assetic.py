@@ -4,9 +4,11 @@
 import json
 
 import pytest
+import yaml
 
-from assetic import API_USER, ASSET, CRAFT, STATUSES
-from assetic_orders import MATRIX, full_order, wall, without
+import assetic_samples as samples
+from assetic import API_USER, ASSET, CRAFT, EMPLOYEE, WORK_TYPES
+from assetic_orders import changed, full_order, wall
 from busbar_harness import KEY, AsseticSandbox, configuration, wait_until
 
 ORDERS, DOCUMENTS = "/api/v2/workorder", "/api/v2/document"
@@ -60,7 +62,7 @@ def pointers(delivery):
 
 
 @pytest.mark.parametrize("status", ["PREP", "WAPPR"])
-def test_a_reading_becomes_a_valid_order(daemon, assetic, publisher, status):  # AS-E01, AS-E02..E10, AS-M, AS-C03
+def test_a_reading_becomes_a_valid_order(daemon, assetic, publisher, status):  # AS-E01, AS-C03, AS-R12
     running = daemon([SENSOR], status=status)
     publisher.publish("plant/P-101/temperature", "91")
     order = one_order(assetic)
@@ -75,13 +77,74 @@ def test_a_reading_becomes_a_valid_order(daemon, assetic, publisher, status):  #
     assert KEY not in running.tail(10000)
 
 
-def test_lookups_are_asked_once(daemon, assetic, publisher):  # A-U14
-    daemon([{**SENSOR, "trigger": {"above": 85, "clear": 80, "cooldown": "0s"}}])
-    for celsius in (90, 70, 90, 70, 90):
-        publisher.publish("plant/P-101/temperature", str(celsius))
+NAMED = {"/AssetId": "P-101", "/CreatorId": None, "/RequestorId": "Pat O'Neil", "/WorkOrderType": {"Code": "FA"},
+         "/Labours/0/PlannedGroupCraftId": {"Resource": "Pat O'Neil", "WorkGroup": "Roads"},
+         "/MaintenanceMaterials/0/BillOfMaterialId": "Bitumen", "/MaintenanceServices/0/ServiceActivityId": "Sweeping"}
+
+
+# AS-E02, AS-E03, AS-E04, AS-E05, AS-E06, AS-E07, AS-E08, AS-E09, AS-E10, A-U14
+def test_lookups_are_asked_once(daemon, assetic, publisher):
+    daemon([COMMAND], defaults={})
+    for _ in range(3):
+        publisher.publish("order", changed(full_order("PREP"), NAMED))
     wait_until(lambda: len(assetic.orders()) == 3, 10, "three orders")
-    for path in ("/api/v2/assets/P-101", "/api/v2/worktype", "/api/v2/fcrcategorisation", "/api/v2/resource"):
-        assert len(assetic.asked(path)) == 1, path
+    for path in ("worktype", "fcrcategorisation", "resource", f"resource/{EMPLOYEE}/craft", "billofmaterial",
+                 "serviceactivity", "unittype", "assets/P-101"):
+        assert len(assetic.asked(f"/api/v2/{path}")) == 1, path
+    assert len(assetic.asked("/api/v2/auth")) <= 2, "once when the target opened, once for the orders"
+    assert all(r["path"].startswith("/api/v2/") for r in assetic.items("requests"))  # AS-C01
+
+
+def test_a_list_is_read_to_its_last_page(daemon, assetic, publisher):  # AS-C05, AS-C06, AS-E02
+    filler = [{**WORK_TYPES[1], "Id": n, "Name": f"Type {n}", "Code": f"T{n}"} for n in range(1000, 1500)]
+    assetic.configure(work_types=filler + WORK_TYPES)
+    daemon([COMMAND])
+    publisher.publish("order", {**full_order("PREP"), "WorkOrderType": {"Code": "FA"}})
+    assert one_order(assetic)["WorkOrderType"] == {"Id": 7}
+    assert [r["path"] for r in assetic.asked("/api/v2/worktype")] == [
+        f"/api/v2/worktype?requestParams.page={page}&requestParams.pageSize=500" for page in (1, 2)]
+
+
+def test_the_vendor_s_samples_become_orders(daemon, assetic, publisher):  # AS-T01, AS-T02, AS-M23
+    daemon([COMMAND], late_statuses=True, defaults={})
+    publisher.publish("order", samples.PREP)
+    publisher.publish("order", samples.INPRG)
+    wait_until(lambda: len(assetic.orders()) == 2, 10, "both orders")
+    prep, inprg = sorted(assetic.orders(), key=lambda order: order["Status"], reverse=True)
+    for order, text in ((prep, samples.PREP), (inprg, samples.INPRG)):
+        for name, value in json.loads(text).items():  # of a key that stands twice, the last
+            assert order[name] == value, name
+    assert all(prep[name] == [] for name in ("Labours", "MaintenanceMaterials", "MaintenanceServices", "SupportingInformation"))
+    assert inprg["MaintenanceMaterials"] and inprg["MaintenanceServices"]
+    assert [r["note"] for r in assetic.asked(ORDERS) if r["method"] == "POST"] == [None, None], "each key is sent once"
+
+
+def test_a_key_twice_is_refused_where_it_is_ours(daemon):  # AS-T02
+    running = daemon([COMMAND])
+    running.terminate()
+    running.config["routes"] = []
+    text = yaml.safe_dump(running.config, sort_keys=False).replace("routes: []", "")
+    body = samples.INPRG.replace("\n", " ")
+    running.file.write_text(f"{text}\nroutes:\n  - {{name: order, from: order, to: at.work_order.create, body: {body}}}\n")
+    said = running.cli("check", expect=None)
+    assert said.returncode != 0
+    for key in ("MaintenanceMaterials", "MaintenanceServices"):
+        assert f"key '{key}' stands twice" in said.stdout + said.stderr
+
+
+def test_the_site_s_own_description_is_compared(daemon, assetic, publisher):  # AS-C04
+    running = daemon([{"name": "check", "from": "check", "to": "at.contract.check", "body": {"document": "/apidocs"}}])
+    publisher.publish("check", {})
+    wait_until(lambda: running.deliveries(state="delivered", route="check"), 10, "nothing is missing")
+    apidocs = assetic.control("GET", "config")["apidocs"]
+    del apidocs["paths"]["/api/v2/document"]
+    del apidocs["definitions"]["WorkOrder"]["properties"]["ExternalId"], apidocs["definitions"]["WorkOrder"]["properties"]["AssetId"]
+    assetic.configure(apidocs=apidocs)
+    publisher.publish("check", {})
+    (delivery,) = rejected(running)
+    assert (delivery["error"]["class"], delivery["error"]["code"]) == ("validation", "contract_differs")
+    assert pointers(delivery) == ["/definitions/WorkOrder/properties/AssetId", "/definitions/WorkOrder/properties/ExternalId",
+                                  "/paths/~1api~1v2~1document/post"]
 
 
 def test_a_lost_answer_makes_one_order(daemon, assetic, publisher):  # A-U11
@@ -121,63 +184,6 @@ def test_what_was_remembered_is_asked_anew_after_a_refusal(daemon, assetic, publ
         publisher.publish("plant/P-101/temperature", celsius)
     wait_until(lambda: len(assetic.orders()) == 2, 10, "the second order")
     assert assetic.orders()[1]["AssetId"] == moved
-
-
-def test_every_status_from_a_full_payload(daemon, assetic, publisher):  # AS-M, AS-R, issue: each once
-    daemon([COMMAND], late_statuses=True, defaults={})
-    for status in STATUSES:
-        publisher.publish("order", full_order(status))
-    wait_until(lambda: len(assetic.orders()) == len(STATUSES), 20, "nine orders")
-    assert [o["Status"] for o in assetic.orders()] == STATUSES
-
-
-def test_the_mandatory_matrix(daemon, assetic, publisher):  # AS-M02 .. AS-M22: every cell
-    running = daemon([COMMAND], late_statuses=True, defaults={}, concurrency=8, poll="1h")
-    wanted, taken = {}, 0
-    for pointer, since in MATRIX.items():
-        for n, status in enumerate(STATUSES):
-            order = without(full_order(status), pointer)
-            order["PointString"] = f"{len(wanted) + taken}.5 -37.5"
-            publisher.send("order", order)
-            if n >= since:
-                wanted[f"{pointer} at {status}"] = pointer
-            else:
-                taken += 1
-    publisher.flush()
-    refusals = rejected(running, len(wanted), 60)
-    wait_until(lambda: len(assetic.orders()) == taken, 60, f"{taken} orders")
-    assert len(refusals) == len(wanted)
-    assert all(r["error"]["class"] == "validation" and r["error"]["code"] == "invalid_work_order" for r in refusals)
-    expected = list(wanted.values())
-    assert sorted(p for r in refusals for p in pointers(r)) == sorted(expected)
-    assert all(r["status"] == 201 for r in assetic.asked(ORDERS) if r["method"] == "POST"), "nothing wrong was sent"
-
-
-def test_violations_are_told_with_their_pointers(daemon, assetic, publisher):  # AS-R, AS-E10, AS-F01, FV-07c, FV-07d
-    running = daemon([COMMAND], late_statuses=True)
-    order = full_order("PREP")
-    for change, pointer, error_class, code in [
-            ({"AssetId": "P-999"}, "/AssetId", "identity", "unknown_asset"),
-            ({"WorkOrderType": {"Code": "XX"}}, "/WorkOrderType", "identity", "unknown_work_type"),
-            ({"RequestorId": "Nobody"}, "/RequestorId", "identity", "unknown_resource"),
-            ({"RemedyCodeId": 23}, "/RemedyCodeId", "identity", "mixed_definitions"),
-            ({"PriorityId": 9}, "/PriorityId", "validation", "invalid_work_order"),
-            ({"native": {"PointString": "here"}}, "/native/PointString", "validation", "invalid_work_order")]:
-        before = {d["id"] for d in running.deliveries(state="rejected")}
-        publisher.publish("order", {**order, **change})
-        wait_until(lambda seen=before: len(running.deliveries(state="rejected")) > len(seen), 10, code)
-        (delivery,) = [d for d in running.deliveries(state="rejected") if d["id"] not in before]
-        assert (delivery["error"]["class"], delivery["error"]["code"]) == (error_class, code)
-        assert pointers(delivery) == [pointer]
-    assert assetic.orders() == []
-
-
-def test_what_only_assetic_knows_is_told_too(daemon, assetic, publisher):  # AS-C08, AS-R01
-    running = daemon([COMMAND])
-    publisher.publish("order", {**full_order("PREP"), "RequestorId": "Crane"})
-    (delivery,) = rejected(running)
-    assert (delivery["error"]["class"], delivery["error"]["http_status"]) == ("validation", 400)
-    assert pointers(delivery) == ["/RequestorId"] and "Employee" in delivery["error"]["message"]
 
 
 def test_changes_come_back_as_events(daemon, assetic, publisher, subscribe):  # AS-X01, A-U21, FV-04, FV-06
