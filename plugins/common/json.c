@@ -222,3 +222,14 @@ bool pl_read_time(const char *text, int64_t *ms)
     *ms = ((int64_t)timegm(&t) - (int64_t)offset * 60) * 1000 + fraction;
     return true;
 }
+
+const char *pl_print_time(const struct bb_host *host, struct bb_job *job, int64_t ms)
+{
+    const int64_t past = ((ms % 1000) + 1000) % 1000;
+    const time_t seconds = (time_t)((ms - past) / 1000);
+    struct tm t;
+    char text[40];
+    if (!gmtime_r(&seconds, &t) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &t) == 0)
+        return "";
+    return past ? host->format(job, "%s.%03d+00:00", text, (int)past) : host->format(job, "%s+00:00", text);
+}

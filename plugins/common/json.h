@@ -34,5 +34,6 @@ bool pl_matches(const char *text, size_t max, const char *extra); /* 1..max of A
 const char *pl_nearest(const char *word, const char *const *words, size_t count);
 /* RFC 3339 with an offset. */
 bool pl_read_time(const char *text, int64_t *ms);
+const char *pl_print_time(const struct bb_host *host, struct bb_job *job, int64_t ms); /* in UTC */
 
 #endif

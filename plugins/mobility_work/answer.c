@@ -10,6 +10,7 @@
 
 struct reading {
     const struct mw_call *call;
+    const struct mw_task *task; /* into which the pointers go, or NULL */
     struct json_object *fields; /* [{"pointer","key","parameters"}], NULL: nothing read */
     const char *text;           /* for people */
     const char *unknown;        /* "equipment" of error.payload.equipment.unknown */
@@ -38,6 +39,8 @@ static void read_error(struct reading *reading, const char *pointer, struct json
         return;
     if (!reading->unknown)
         reading->unknown = unknown_thing(call, key);
+    if (reading->task)
+        pointer = mw_task_pointer(reading->task, pointer);
     struct json_object *field = json_object_new_object();
     json_object_object_add(field, "pointer", json_object_new_string(pointer));
     json_object_object_add(field, "key", json_object_new_string(key));
@@ -79,9 +82,9 @@ static void finish_reading(struct reading *reading, struct json_object *body, st
     pl_put(&reading->fields);
 }
 
-static void refine(const struct mw_call *call, struct json_object *body)
+static void refine(const struct mw_call *call, const struct mw_task *task, struct json_object *body)
 {
-    struct reading reading = {.call = call};
+    struct reading reading = {.call = call, .task = task};
     struct json_object *properties = pl_at(body, "/extended_message/property_errors");
     read_errors(&reading, "", pl_at(body, "/extended_message/global_errors"));
     if (json_object_is_type(properties, json_type_object)) {
@@ -131,7 +134,7 @@ size_t mw_refused_items(const struct mw_call *call, struct bb_error *errors, siz
     return named;
 }
 
-enum bb_next mw_judge(const struct mw_call *call)
+static enum bb_next judge(const struct mw_call *call, const struct mw_task *task)
 {
     const struct bb_response *response = call->in->response;
     enum bb_next next = call->host->judge(call->job, response, call->out);
@@ -139,7 +142,7 @@ enum bb_next mw_judge(const struct mw_call *call)
         return next;
     PL_SCOPED struct json_object *body = pl_parse(response->body);
     if (json_object_is_type(body, json_type_object))
-        refine(call, body);
+        refine(call, task, body);
     if (response->status == 401)
         call->out->error.owner_action = "Check api_key: it is missing, wrong or revoked; Mobility Work's support "
                                         "issues keys. Then resume the target.";
@@ -147,4 +150,14 @@ enum bb_next mw_judge(const struct mw_call *call)
         call->out->error.owner_action = "Check that the network's subscription plan includes this call and that the "
                                         "key may make it. Then resume the operation.";
     return next;
+}
+
+enum bb_next mw_judge(const struct mw_call *call)
+{
+    return judge(call, NULL);
+}
+
+enum bb_next mw_judge_task(const struct mw_task *task)
+{
+    return judge(task->faults.call, task);
 }

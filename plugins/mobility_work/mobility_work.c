@@ -18,10 +18,10 @@ static const struct bb_option options[] = {
      "Type of identifier that a tag given as a bare string has"},
     {"spare_part_type", BB_STRING, offsetof(struct mw_config, spare_part_type), "externalReference", 0,
      "Type of identifier that a spare part given as a bare string has"},
-    {"send_email_to_assignees", BB_BOOL, offsetof(struct mw_config, send_email_to_assignees), "false", 0,
-     "sendEmailToAssignees of a task whose message does not say"},
-    {"inherit_equipment_tags", BB_BOOL, offsetof(struct mw_config, inherit_equipment_tags), "false", 0,
-     "inheritEquipmentTags of a task whose message does not say"},
+    {"defaults", BB_JSON, offsetof(struct mw_config, defaults), "{}", 0,
+     "Members of every task, in Mobility Work's words, such as assignees; a message's own win"},
+    {"task_duration", BB_DURATION, offsetof(struct mw_config, task_duration_ms), "1h", 0,
+     "How long the task of a work order lasts that says no end"},
     {"plan_path", BB_STRING, offsetof(struct mw_config, plan_path), "/partners/v1/maintenance-plans/{planId}/trigger",
      0, "Path that triggers a maintenance plan; the default is unverified"},
     {"plan_method", BB_STRING, offsetof(struct mw_config, plan_method), "POST", 0,
@@ -42,6 +42,10 @@ static const struct bb_option options[] = {
 };
 
 static const struct bb_operation operations[] = {
+    {.name = "work_order.create",
+     .help = "Schedules a task from the words that all targets understand: asset_ref, title ...",
+     .flags = BB_WRITES | BB_CREATES | BB_WORK_ORDER,
+     .max_batch = 1},
     {.name = "task.schedule",
      .help = "Schedules a task on an equipment (POST /partners/v1/tasks)",
      .flags = BB_WRITES | BB_CREATES | BB_WORK_ORDER,
@@ -95,6 +99,7 @@ static const struct {
     const char *(*check)(const struct mw_call *call, struct bb_str body);
     const struct mw_bulk *bulk; /* instead of the two */
 } handlers[] = {
+    {"work_order.create", mw_order_create, mw_order_check, NULL},
     {"task.schedule", mw_task_schedule, mw_task_check, NULL},
     {"maintenance_plan.trigger", mw_plan_trigger, mw_plan_check, NULL},
     {"network.settings", mw_network_settings, NULL, NULL},
@@ -122,6 +127,8 @@ static int open_target(const struct bb_host *host, struct bb_job *job, const voi
     *error = mw_plan_options(&call);
     if (!*error)
         *error = mw_item_options(&call);
+    if (!*error)
+        *error = mw_task_options(&call);
     *self = (void *)(uintptr_t)config; /* read only: all that a target has is its settings */
     return *error ? -1 : 0;
 }

@@ -21,7 +21,8 @@
 struct mw_config {
     const char *network_name;
     const char *equipment_type, *assignee_type, *tag_type, *spare_part_type;
-    bool send_email_to_assignees, inherit_equipment_tags;
+    const char *defaults; /* JSON: members of every task */
+    int64_t task_duration_ms;
     const char *plan_path, *plan_method, *plan_body;
     const char *currency; /* NULL: the network's */
     const char *part_price_member, *part_price_body, *part_stock_member, *part_stock_body;
@@ -50,6 +51,11 @@ static inline const char *mw_text(const struct mw_call *call, struct bb_str text
 static inline const char *mw_text_at(const struct mw_call *call, struct json_object *root, const char *pointer)
 {
     return pl_text_at(call->host, call->job, root, pointer);
+}
+
+static inline const char *mw_print_time(const struct mw_call *call, int64_t ms)
+{
+    return pl_print_time(call->host, call->job, ms);
 }
 
 struct mw_faults {
@@ -147,10 +153,31 @@ extern const struct mw_bulk mw_spare_part_create, mw_spare_part_set_stock, mw_sp
 enum bb_next mw_bulk_step(const struct mw_call *call, const struct mw_bulk *bulk);
 const char *mw_bulk_check(const struct mw_call *call, const struct mw_bulk *bulk, struct bb_str body);
 
+/* ---- task.c, order.c: a task, and the work order that becomes one --------------------------*/
+
+struct mw_task {
+    struct mw_faults faults;
+    struct json_object *given;    /* in Mobility Work's words */
+    const char *place;            /* in the message where its members stand: "" or "/native" */
+    struct json_object *pointers; /* name -> pointer of those that stand elsewhere; NULL: none do */
+    struct json_object *request;
+};
+
+void mw_task_put_defaults(struct mw_task *task);
+/* A pointer into the task, as one into the message. */
+const char *mw_task_pointer(const struct mw_task *task, const char *pointer);
+/* mw_judge, with pointers into the message. */
+enum bb_next mw_judge_task(const struct mw_task *task);
+/* Fills given from a work order's common words. */
+void mw_order_as_task(struct mw_task *task, struct json_object *body);
+
 /* ---- the other operations: one file each ----------------------------------------------*/
 
 enum bb_next mw_task_schedule(const struct mw_call *call);
 const char *mw_task_check(const struct mw_call *call, struct bb_str body);
+enum bb_next mw_order_create(const struct mw_call *call);
+const char *mw_order_check(const struct mw_call *call, struct bb_str body);
+const char *mw_task_options(const struct mw_call *call); /* NULL, or what is wrong with them */
 enum bb_next mw_plan_trigger(const struct mw_call *call);
 const char *mw_plan_check(const struct mw_call *call, struct bb_str body);
 const char *mw_plan_options(const struct mw_call *call); /* NULL, or what is wrong with them */

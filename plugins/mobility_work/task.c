@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* task.schedule: POST /partners/v1/tasks (MW-E08).
+/* task.schedule and what work_order.create becomes: POST /partners/v1/tasks (MW-E08).
  *
  * A call that Mobility Work would refuse is not made: each member is checked here by the contract's rules and
  * what is wrong is named with its JSON Pointer. The answer to a task that was made holds no id, so the task
@@ -13,26 +13,21 @@
 #define DESCRIPTION_MIN 3
 #define DESCRIPTION_MAX 3000
 
-struct task {
-    struct mw_faults faults;
-    struct json_object *given, *request;
-};
-
 /* What to send for a member; NULL when there is nothing to send, after a fault or without. gives */
-typedef struct json_object *read_member(struct task *task, const char *pointer, struct json_object *value);
+typedef struct json_object *read_member(struct mw_task *task, const char *pointer, struct json_object *value);
 
-static struct json_object *wrong_type(struct task *task, const char *pointer, const char *sentence)
+static struct json_object *wrong_type(struct mw_task *task, const char *pointer, const char *sentence)
 {
     pl_fault(&task->faults.said, pointer, "type", NULL, sentence);
     return NULL;
 }
 
-static struct json_object *read_equipment(struct task *task, const char *pointer, struct json_object *value)
+static struct json_object *read_equipment(struct mw_task *task, const char *pointer, struct json_object *value)
 {
     return mw_identifier(&task->faults, MW_EQUIPMENT, pointer, value);
 }
 
-static struct json_object *read_description(struct task *task, const char *pointer, struct json_object *value)
+static struct json_object *read_description(struct mw_task *task, const char *pointer, struct json_object *value)
 {
     if (!json_object_is_type(value, json_type_string))
         return wrong_type(task, pointer, "must be a string");
@@ -48,7 +43,7 @@ static struct json_object *read_description(struct task *task, const char *point
     return NULL;
 }
 
-static struct json_object *read_time(struct task *task, const char *pointer, struct json_object *value)
+static struct json_object *read_time(struct mw_task *task, const char *pointer, struct json_object *value)
 {
     int64_t ms;
     if (json_object_is_type(value, json_type_string) && pl_read_time(json_object_get_string(value), &ms))
@@ -58,23 +53,23 @@ static struct json_object *read_time(struct task *task, const char *pointer, str
     return NULL;
 }
 
-static struct json_object *read_end(struct task *task, const char *pointer, struct json_object *value)
+static struct json_object *read_end(struct mw_task *task, const char *pointer, struct json_object *value)
 {
     struct json_object *end = read_time(task, pointer, value), *start = pl_at(task->request, "/startDateTime");
     int64_t start_ms, end_ms;
     if (end && start && pl_read_time(json_object_get_string(start), &start_ms) &&
         pl_read_time(json_object_get_string(end), &end_ms) && end_ms < start_ms)
-        pl_fault(&task->faults.said, pointer, "end_before_start", NULL, "must not be before startDateTime"); /* U18 */
+        pl_fault(&task->faults.said, pointer, "end_before_start", NULL, "must not be before the start"); /* U18 */
     return end;
 }
 
-static struct json_object *read_bool(struct task *task, const char *pointer, struct json_object *value)
+static struct json_object *read_bool(struct mw_task *task, const char *pointer, struct json_object *value)
 {
     return json_object_is_type(value, json_type_boolean) ? json_object_get(value)
                                                          : wrong_type(task, pointer, "must be true or false");
 }
 
-static struct json_object *read_identifiers(struct task *task, enum mw_kind kind, const char *pointer,
+static struct json_object *read_identifiers(struct mw_task *task, enum mw_kind kind, const char *pointer,
                                             struct json_object *value)
 {
     const struct mw_call *call = task->faults.call;
@@ -93,7 +88,7 @@ static struct json_object *read_identifiers(struct task *task, enum mw_kind kind
     return list;
 }
 
-static struct json_object *read_assignees(struct task *task, const char *pointer, struct json_object *value)
+static struct json_object *read_assignees(struct mw_task *task, const char *pointer, struct json_object *value)
 {
     if (json_object_is_type(value, json_type_array) && json_object_array_length(value) == 0) {
         struct json_object *parameters = json_object_new_object();
@@ -104,12 +99,12 @@ static struct json_object *read_assignees(struct task *task, const char *pointer
     return read_identifiers(task, MW_ASSIGNEE, pointer, value);
 }
 
-static struct json_object *read_tags(struct task *task, const char *pointer, struct json_object *value)
+static struct json_object *read_tags(struct mw_task *task, const char *pointer, struct json_object *value)
 {
     return read_identifiers(task, MW_TAG, pointer, value);
 }
 
-static struct json_object *read_checklist(struct task *task, const char *pointer, struct json_object *value)
+static struct json_object *read_checklist(struct mw_task *task, const char *pointer, struct json_object *value)
 {
     static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
     const char *text = json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
@@ -124,7 +119,7 @@ static struct json_object *read_checklist(struct task *task, const char *pointer
 }
 
 /* Deprecated by Mobility Work and about to be removed: accepted for the sake of old messages, never sent. */
-static struct json_object *drop_email_to_creator(struct task *task, const char *pointer, struct json_object *value)
+static struct json_object *drop_email_to_creator(struct mw_task *task, const char *pointer, struct json_object *value)
 {
     const struct mw_call *call = task->faults.call;
     (void)pointer;
@@ -133,7 +128,7 @@ static struct json_object *drop_email_to_creator(struct task *task, const char *
     return NULL;
 }
 
-static struct json_object *read_metadata(struct task *task, const char *pointer, struct json_object *value)
+static struct json_object *read_metadata(struct mw_task *task, const char *pointer, struct json_object *value)
 {
     return json_object_is_type(value, json_type_object) ? json_object_get(value)
                                                         : wrong_type(task, pointer, "must be an object");
@@ -159,12 +154,22 @@ static const struct member {
     {"metadata", false, read_metadata},
 };
 
-static void read_one(struct task *task, const struct member *member)
+/* Where the message says it, or would. */
+const char *mw_task_pointer(const struct mw_task *task, const char *pointer)
 {
     const struct mw_call *call = task->faults.call;
+    const size_t len = *pointer ? 1 + strcspn(pointer + 1, "/") : 0; /* its first token */
+    const char *elsewhere = mw_text_at(call, task->pointers, mw_text(call, (struct bb_str){pointer, len}));
+    return elsewhere ? call->host->format(call->job, "%s%s", elsewhere, pointer + len)
+                     : call->host->format(call->job, "%s%s", len ? task->place : "", pointer);
+}
+
+static void read_one(struct mw_task *task, const struct member *member)
+{
     struct json_object *value = NULL, *send = NULL;
     bool there = json_object_object_get_ex(task->given, member->name, &value);
-    const char *pointer = call->host->format(call->job, "/%s", member->name);
+    const struct mw_call *call = task->faults.call;
+    const char *pointer = mw_task_pointer(task, call->host->format(call->job, "/%s", member->name));
     if (value)
         send = member->read(task, pointer, value);
     else if (member->required && !(there && !call->in)) /* null in a template: not known yet */
@@ -173,30 +178,61 @@ static void read_one(struct task *task, const struct member *member)
         json_object_object_add(task->request, member->name, send);
 }
 
-static void read_task(struct task *task)
+static void read_members(struct mw_task *task)
 {
     const char *names[PL_COUNT(members)];
-    for (size_t i = 0; i < PL_COUNT(members); i++)
-        names[i] = members[i].name;
-    if (!task->given && !task->faults.call->in)
-        return; /* a template: all of it is not known yet */
-    if (!json_object_is_type(task->given, json_type_object)) {
-        wrong_type(task, "", "must be a JSON object");
+    if (!task->given)
         return;
-    }
-    for (size_t i = 0; i < PL_COUNT(members); i++)
+    for (size_t i = 0; i < PL_COUNT(members); i++) {
+        names[i] = members[i].name;
         read_one(task, &members[i]);
-    pl_fault_unknown(&task->faults.said, task->given, "", names, PL_COUNT(members));
+    }
+    pl_fault_unknown(&task->faults.said, task->given, task->place, names, PL_COUNT(members));
 }
 
-static void put_default(struct task *task, const char *name, bool value)
+/* What the message leaves open, as the target's settings have it. */
+void mw_task_put_defaults(struct mw_task *task)
 {
-    if (!json_object_object_get_ex(task->request, name, NULL))
-        json_object_object_add(task->request, name, json_object_new_boolean(value));
+    const struct mw_call *call = task->faults.call;
+    const char *text = call->config->defaults;
+    PL_SCOPED struct json_object *defaults = pl_parse_text(text);
+    json_object_object_foreach(defaults, name, value)
+    {
+        struct json_object *own = NULL;
+        if (!json_object_object_get_ex(task->given, name, &own) || (!own && call->in))
+            json_object_object_add(task->given, name, json_object_get(value));
+    }
 }
+
+static void take_body(struct mw_task *task, struct json_object *body)
+{
+    task->given = json_object_get(body);
+    mw_task_put_defaults(task);
+}
+
+typedef void read_body(struct mw_task *task, struct json_object *body);
+
+static void start(struct mw_task *task, const struct mw_call *call, struct bb_str text, read_body *read)
+{
+    PL_SCOPED struct json_object *body = pl_parse(text);
+    *task = (struct mw_task){.faults = mw_no_faults(call), .place = "", .request = json_object_new_object()};
+    if (json_object_is_type(body, json_type_object))
+        read(task, body);
+    else if (body || call->in) /* in a template null: all of it is not known yet */
+        wrong_type(task, "", "must be a JSON object");
+}
+
+static void finish(struct mw_task *task)
+{
+    pl_put(&task->given);
+    pl_put(&task->pointers);
+    pl_put(&task->request);
+}
+
+/* ---- sending it ------------------------------------------------------------------*/
 
 /* The message's metadata with our marks beside its own members. */
-static void put_marks(struct task *task)
+static void put_marks(struct mw_task *task)
 {
     const struct bb_message *message = task->faults.call->in->messages;
     struct json_object *metadata = json_object_new_object(), *own = NULL;
@@ -209,57 +245,98 @@ static void put_marks(struct task *task)
     json_object_object_add(task->request, "metadata", metadata);
 }
 
-static enum bb_next send_task(const struct mw_call *call)
+/* What the task is about, for the order's record: the equipment as the message has it. */
+static const char *asset_of(const struct mw_task *task)
 {
-    struct task task = {.faults = mw_no_faults(call),
-                        .given = pl_parse(call->in->messages[0].body),
-                        .request = json_object_new_object()};
-    enum bb_next next = BB_SEND;
-    read_task(&task);
-    if (task.faults.said.count > 0) {
-        next = pl_reject_faults(&task.faults.said, call->out, "invalid_task", "the task would be refused");
-    } else {
-        put_default(&task, "allDay", true); /* required by the API, which calls true its default */
-        if (call->config->send_email_to_assignees)
-            put_default(&task, "sendEmailToAssignees", true);
-        if (call->config->inherit_equipment_tags)
-            put_default(&task, "inheritEquipmentTags", true);
-        put_marks(&task);
-        call->out->request = (struct bb_request){.method = "POST", .path = PATH, .body = mw_print(call, task.request)};
-    }
-    pl_put(&task.given);
-    pl_put(&task.request);
-    return next;
+    const struct mw_call *call = task->faults.call;
+    struct json_object *typed = pl_at(task->given, "/equipment/value");
+    struct json_object *value = typed ? typed : pl_at(task->given, "/equipment");
+    return value ? call->host->format(call->job, "%s", json_object_get_string(value)) : NULL;
 }
 
-/* What the task is about, for the order's record: the equipment as the route wrote it. */
-static const char *asset_of(const struct mw_call *call)
+struct verb {
+    read_body *read;
+    const char *fault_code, *fault_subject;
+};
+
+static const struct verb schedule = {take_body, "invalid_task", "the task would be refused"};
+static const struct verb create = {mw_order_as_task, "invalid_work_order", "the work order would be refused"};
+
+static enum bb_next send_task(struct mw_task *task, const struct verb *verb)
 {
-    PL_SCOPED struct json_object *body = pl_parse(call->in->messages[0].body);
-    struct json_object *typed = pl_at(body, "/equipment/value");
-    struct json_object *value = typed ? typed : pl_at(body, "/equipment");
-    if (!json_object_is_type(value, json_type_string) && !json_object_is_type(value, json_type_int))
-        return NULL;
-    return call->host->format(call->job, "%s", json_object_get_string(value));
+    const struct mw_call *call = task->faults.call;
+    read_members(task);
+    if (task->faults.said.count > 0)
+        return pl_reject_faults(&task->faults.said, call->out, verb->fault_code, verb->fault_subject);
+    if (!json_object_object_get_ex(task->request, "allDay", NULL)) /* required; the API calls true its default */
+        json_object_object_add(task->request, "allDay", json_object_new_boolean(true));
+    put_marks(task);
+    call->out->request = (struct bb_request){.method = "POST", .path = PATH, .body = mw_print(call, task->request)};
+    return BB_SEND;
 }
 
 /* 201 with null is all that is promised (MW-C05): there is nothing to read. */
+static enum bb_next take_answer(const struct mw_task *task)
+{
+    const struct mw_call *call = task->faults.call;
+    enum bb_next next = mw_judge_task(task);
+    if (next == BB_DONE)
+        call->out->asset_ref = asset_of(task);
+    return next;
+}
+
+static enum bb_next step(const struct mw_call *call, const struct verb *verb)
+{
+    struct mw_task task;
+    start(&task, call, call->in->messages[0].body, verb->read);
+    enum bb_next next = call->in->response ? take_answer(&task) : send_task(&task, verb);
+    finish(&task);
+    return next;
+}
+
 enum bb_next mw_task_schedule(const struct mw_call *call)
 {
-    if (!call->in->response)
-        return send_task(call);
-    enum bb_next next = mw_judge(call);
-    if (next == BB_DONE)
-        call->out->asset_ref = asset_of(call);
-    return next;
+    return step(call, &schedule);
+}
+
+enum bb_next mw_order_create(const struct mw_call *call)
+{
+    return step(call, &create);
+}
+
+static const char *check_body(const struct mw_call *call, struct bb_str body, const struct verb *verb)
+{
+    struct mw_task task;
+    start(&task, call, body, verb->read);
+    read_members(&task);
+    finish(&task);
+    return task.faults.said.text;
 }
 
 const char *mw_task_check(const struct mw_call *call, struct bb_str body)
 {
-    struct task task = {.faults = mw_no_faults(call), .given = pl_parse(body), .request = json_object_new_object()};
-    read_task(&task);
-    const char *wrong = task.faults.said.text;
-    pl_put(&task.given);
-    pl_put(&task.request);
-    return wrong;
+    return check_body(call, body, &schedule);
+}
+
+const char *mw_order_check(const struct mw_call *call, struct bb_str body)
+{
+    return check_body(call, body, &create);
+}
+
+/* ---- options ---------------------------------------------------------------------*/
+
+const char *mw_task_options(const struct mw_call *call)
+{
+    const char *text = call->config->defaults;
+    struct mw_task task = {.faults = mw_no_faults(call), .place = "", .request = json_object_new_object()};
+    task.given = pl_parse_text(text);
+    if (!json_object_is_type(task.given, json_type_object))
+        wrong_type(&task, "", "must be a map of a task's members, such as {assignees: [jane@example.com]}");
+    for (size_t i = 0; i < PL_COUNT(members) && task.faults.said.count == 0; i++) /* none is required */
+        if (!json_object_object_get_ex(task.given, members[i].name, NULL))
+            json_object_object_add(task.given, members[i].name, NULL);
+    if (task.faults.said.count == 0)
+        read_members(&task);
+    finish(&task);
+    return task.faults.said.text ? call->host->format(call->job, "defaults: %s", task.faults.said.text) : NULL;
 }

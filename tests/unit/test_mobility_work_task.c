@@ -239,10 +239,11 @@ static void test_mobility_work_task_never_sends_what_is_deprecated(void **state)
 static void test_mobility_work_task_defaults_of_the_target(void **state)
 {
     (void)state;
-    set_option("send_email_to_assignees", "true");
-    set_option("inherit_equipment_tags", "true");
+    set_option("defaults", "{\"sendEmailToAssignees\":true,\"tags\":[\"hot\"]}");
     expect_sent(TASK, "/sendEmailToAssignees", "true");
-    expect_sent(TASK, "/inheritEquipmentTags", "true");
+    expect_sent(TASK, "/tags", "[{\"type\":\"code\",\"value\":\"hot\"}]");
+    expect_sent(TASK_WITH("\"tags\":null"), "/tags", "[{\"type\":\"code\",\"value\":\"hot\"}]");
+    expect_sent(TASK_WITH("\"tags\":[]"), "/tags", "[]");
     expect_sent(TASK_WITH("\"sendEmailToAssignees\":false"), "/sendEmailToAssignees", "false");
 }
 
