@@ -7,12 +7,10 @@
 #include "cmd.h"
 #include "config.h"
 #include "digest.h"
-#include "host.h"
 #include "json.h"
-#include "loader.h"
 #include "message.h"
+#include "rehearse.h"
 #include "route.h"
-#include "target.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -42,61 +40,17 @@ static void preview(struct trial *trial, const struct route_decision *decision, 
     const struct config_route *route = &trial->app.config->routes[decision->route];
     const struct target *target = app_target(&trial->app, route->target);
     cleanup_text char *topic = span_dup(trial->message->topic);
-    struct bb_job job;
-    struct http_request http;
-    struct bb_out out = {.size = sizeof(out)};
-    const char *error = "";
-    target_init_job(target, &job, 1, trial->now_ms);
     const struct bb_message message = {.id = decision->id,
                                        .order_id = decision->id,
                                        .body = {decision->body.data, decision->body.len},
                                        .topic = {topic, strlen(topic)},
                                        .received_ms = trial->message->received_ms};
-    const struct bb_in in = {.size = sizeof(in),
-                             .job = &job,
-                             .operation = route->operation,
-                             .messages = &message,
-                             .message_size = sizeof(message),
-                             .message_count = 1,
-                             .state = &job.state,
-                             .attempt = 1,
-                             .now_ms = trial->now_ms};
-    enum bb_next next = target->plugin->step(host_table(), target->self, &in, &out);
-    if (next == BB_SEND && target_request(target, &job, &out.request, &http, &error) == 0)
-        target_request_print(&http, target, request, REQUEST_SHOWN_MAX);
-    else if (next == BB_SEND)
-        buf_printf(verdict, "plugin misuse: %s", error);
-    else if (next == BB_DONE)
-        buf_puts(verdict, "done without a request");
-    else
-        buf_printf(verdict, "%s: %s: %s",
-                   next == BB_REJECT ? "dead letter"
-                   : next == BB_HOLD ? "hold"
-                                     : "retry",
-                   out.error.code != NULL ? out.error.code : "?", out.error.message != NULL ? out.error.message : "?");
-    if (next == BB_REJECT && out.error.rejected_fields != NULL)
-        buf_printf(verdict, " %s", out.error.rejected_fields);
-    job_finish(&job);
-}
-
-/* What the target's mode makes of it. NULL: it is sent. */
-static const char *mode_note(const struct trial *trial, const struct config_route *route)
-{
-    const struct target *target = app_target(&trial->app, route->target);
-    struct bb_operation operation;
-    if (!plugin_find_operation(target->plugin, route->operation, &operation) || (operation.flags & BB_WRITES) == 0)
-        return NULL;
-    switch (config_mode_of(target->config, route->operation)) {
-    case MODE_READ:
-        return "mode read: refused and recorded, not sent";
-    case MODE_DRAFT:
-        return "mode draft: waits for `busbar queue approve`";
-    case MODE_HANDOFF:
-        return (operation.flags & BB_CREATES) != 0 ? NULL : "mode handoff: refused and recorded, not sent";
-    case MODE_WRITE_BACK:
-        break;
-    }
-    return NULL;
+    struct rehearsal rehearsal;
+    rehearse(&rehearsal, target, route->operation, &message, trial->now_ms);
+    if (rehearsal_sends(&rehearsal))
+        target_request_print(&rehearsal.http, target, request, REQUEST_SHOWN_MAX);
+    rehearsal_explain(&rehearsal, verdict);
+    rehearsal_finish(&rehearsal);
 }
 
 /* ---- printing */
@@ -165,7 +119,8 @@ static void decide(void *context, const struct route_decision *decision)
         return;
     if (decision->outcome == OUTCOME_ACCEPTED) {
         preview(trial, decision, &request, &verdict);
-        mode = mode_note(trial, &trial->app.config->routes[decision->route]);
+        const struct config_route *route = &trial->app.config->routes[decision->route];
+        mode = rehearse_mode(app_target(&trial->app, route->target), route->operation);
     }
     if (trial->as_json)
         add_json(trial, decision, &request, &verdict, mode);
