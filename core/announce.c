@@ -73,9 +73,9 @@ int announce_alert(struct dispatch *d, const char *kind, const char *target, con
 /* ---- failures that a person must see */
 
 /* The error record of the contract (FV-07). */
-static struct json_object *error_record(const struct dispatch *d, const struct attempt *a)
+static struct json_object *error_record(const struct dispatch *d, const struct attempt *a, const struct item *item)
 {
-    const struct bb_error *error = &a->out.error;
+    const struct bb_error *error = &item->error;
     struct json_object *record = json_object_new_object(), *retry = json_object_new_object();
     json_put_text(record, "class", host_class_name(error->error_class));
     json_put_text(record, "code", error->code);
@@ -87,39 +87,40 @@ static struct json_object *error_record(const struct dispatch *d, const struct a
                            error->rejected_fields != NULL ? json_parse(span_of(error->rejected_fields), NULL, NULL)
                                                           : json_object_new_array());
     json_put_text(record, "provider_response", a->response_text);
-    json_put_int(retry, "attempt", a->in.attempt);
+    json_put_int(retry, "attempt", item->attempt);
     json_object_object_add(retry, "next_at", NULL);
     json_object_object_add(retry, "final", json_object_new_boolean(1));
     json_object_object_add(record, "retry_state", retry);
-    json_put_text(record, "owner_action", attempt_owner_action(a));
-    json_put_text(record, "delivery", a->message.id);
-    json_put_text(record, "route", a->entry->route);
+    json_put_text(record, "owner_action", attempt_owner_action(error));
+    json_put_text(record, "delivery", item->message->id);
+    json_put_text(record, "route", item->entry->route);
     json_put_text(record, "operation", a->in.operation);
     json_put_time(record, "at", d->wall_ms);
     return record;
 }
 
-int announce_failure(struct dispatch *d, struct attempt *a)
+int announce_failure(struct dispatch *d, struct attempt *a, const struct item *item)
 {
+    const struct bb_message *message = item->message;
     char id[UUID_TEXT_MAX];
     cleanup_buf struct buf extra = {0};
-    cleanup_json struct json_object *record = error_record(d, a);
+    cleanup_json struct json_object *record = error_record(d, a, item);
     uuid_v7(d->wall_ms, id); /* stored with the verdict, so made once; attempts begin anew when someone retries */
     buf_puts(&extra, "\"error\":");
     json_print(record, &extra);
-    bool mapping = a->out.error.error_class == BB_IDENTITY;
+    bool mapping = item->error.error_class == BB_IDENTITY;
     struct event_facts facts = {.target = a->slot->name,
                                 .plugin = a->slot->target->plugin->name,
                                 .id = id,
                                 .type = mapping ? "mapping.exception" : "sync.failed",
                                 .time_ms = d->wall_ms,
-                                .received_ms = a->message.received_ms,
+                                .received_ms = message->received_ms,
                                 .extra = buf_span(&extra)};
     if (a->line->kind == DELIVERY_IN) { /* the webhook that could not be read, as it came */
-        facts.provider_event = arena_dup(a->job.arena, a->message.event.data, a->message.event.len);
-        facts.raw = (struct span){a->message.body.data, a->message.body.len};
+        facts.provider_event = arena_dup(a->job.arena, message->event.data, message->event.len);
+        facts.raw = (struct span){message->body.data, message->body.len};
     }
-    log_warn("dead letter", "delivery", a->message.id, "target", a->slot->name, "route", a->entry->route, "class",
-             host_class_name(a->out.error.error_class), "code", a->out.error.code, NULL);
-    return announce_event(d, &facts, a->message.order_id);
+    log_warn("dead letter", "delivery", message->id, "target", a->slot->name, "route", item->entry->route, "class",
+             host_class_name(item->error.error_class), "code", item->error.code, NULL);
+    return announce_event(d, &facts, message->order_id);
 }

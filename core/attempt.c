@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One attempt of one delivery: from the store through the plugin and the network to a fate.
+/* One attempt of a delivery, or of a batch of them: from the store through the plugin and the network to a fate.
  *
  *   create -> starting -> (count committed) -> run -> plugin step -> SEND -> response -> step ... -> conclude ->
  * finished
@@ -65,12 +65,12 @@ static bool decodes(const struct attempt *a)
     return a->line != NULL && a->line->kind == DELIVERY_IN;
 }
 
-static struct attempt *attempt_new(struct dispatch *d, struct slot *slot, struct line *line)
+static struct attempt *attempt_new(struct dispatch *d, struct slot *slot, struct line *line, size_t count)
 {
     struct attempt *a = mem_alloc(sizeof(*a));
     a->slot = slot;
     a->line = line;
-    target_init_job(slot->target, &a->job, 1, d->wall_ms);
+    target_init_job(slot->target, &a->job, count, d->wall_ms);
     struct note_context *note = arena_alloc(a->job.arena, sizeof(*note));
     *note = (struct note_context){d->options.session, slot->name};
     a->job.read_note = read_note;
@@ -90,37 +90,55 @@ static struct bb_str dup_str(struct arena *arena, struct span text)
     return (struct bb_str){arena_dup(arena, text.data, text.len), text.len};
 }
 
+struct loading {
+    struct arena *arena;
+    struct item *item;
+};
+
 /* Copies what the attempt needs out of the store's row. */
 static void take_delivery(void *context, const struct delivery *delivery)
 {
-    struct attempt *a = context;
-    struct arena *arena = a->job.arena;
+    const struct loading *loading = context;
+    struct arena *arena = loading->arena;
+    struct item *item = loading->item;
+    struct bb_message *message = item->message;
     struct span id = span_of(delivery->id), order = span_of(delivery->order_id), topic = span_of(delivery->topic);
-    a->message.id = arena_dup(arena, id.data, id.len);
-    a->message.order_id = order.data != NULL ? arena_dup(arena, order.data, order.len) : a->message.id;
-    a->message.body = dup_str(arena, delivery->body);
+    message->id = arena_dup(arena, id.data, id.len);
+    message->order_id = order.data != NULL ? arena_dup(arena, order.data, order.len) : message->id;
+    message->body = dup_str(arena, delivery->body);
     if (delivery->kind == DELIVERY_IN)
-        a->message.event = dup_str(arena, topic);
+        message->event = dup_str(arena, topic);
     else
-        a->message.topic = dup_str(arena, topic);
-    a->message.received_ms = delivery->accepted_ms;
-    a->accepted_ms = delivery->accepted_ms;
-    a->was = delivery->state;
-    a->in.uncertain = delivery->uncertain;
-    a->who_is = a->message.id;
+        message->topic = dup_str(arena, topic);
+    message->received_ms = delivery->accepted_ms;
+    item->was = delivery->state;
+    item->uncertain = delivery->uncertain;
+}
+
+static int load_item(struct dispatch *d, struct attempt *a, struct item *item)
+{
+    struct loading loading = {a->job.arena, item};
+    item->attempt = item->entry->attempts + 1;
+    if (store_get_work(d->options.session, item->entry->seq, take_delivery, &loading) != 0)
+        return -1;
+    a->in.attempt = item->attempt > a->in.attempt ? item->attempt : a->in.attempt;
+    a->in.uncertain |= item->uncertain;
+    return item->message->id != NULL ? 0 : -1;
 }
 
 struct attempt *attempt_create(struct dispatch *d, struct slot *slot, struct line *line, struct queue_entry *entry)
 {
-    struct attempt *a = attempt_new(d, slot, line);
-    a->entry = entry;
-    if (store_get_work(d->options.session, entry->seq, take_delivery, a) != 0 || a->who_is == NULL) {
+    struct attempt *a = attempt_new(d, slot, line, 1);
+    a->count = 1;
+    a->items = &a->item;
+    a->item = (struct item){.entry = entry, .message = &a->message};
+    if (load_item(d, a, &a->item) != 0) {
         attempt_destroy(a); /* the caller puts the entry back */
         return NULL;
     }
     a->in.messages = &a->message;
     a->in.message_count = 1;
-    a->in.attempt = entry->attempts + 1;
+    a->who_is = a->message.id;
     if (line->kind == DELIVERY_OUT && plugin_find_operation(slot->target->plugin, entry->operation, &a->operation))
         a->in.operation = a->operation.name;
     return a;
@@ -129,7 +147,7 @@ struct attempt *attempt_create(struct dispatch *d, struct slot *slot, struct lin
 struct attempt *attempt_create_errand(struct dispatch *d, struct slot *slot, struct errand *errand)
 {
     char id[UUID_TEXT_MAX];
-    struct attempt *a = attempt_new(d, slot, NULL);
+    struct attempt *a = attempt_new(d, slot, NULL, 0);
     uuid_v7(d->wall_ms, id);
     a->errand = errand;
     a->message.id = arena_dup(a->job.arena, id, strlen(id)); /* names the events that have no name of their own */
@@ -165,10 +183,11 @@ static void set_error(struct attempt *a, enum bb_class error_class, const char *
     a->out.error = (struct bb_error){.error_class = error_class, .code = code, .message = message};
 }
 
-static enum config_on_uncertain uncertain_policy(const struct dispatch *d, const struct attempt *a)
+static enum config_on_uncertain uncertain_policy(const struct dispatch *d, const struct attempt *a,
+                                                 const struct item *item)
 {
-    const struct config_route *route =
-        a->entry->route != NULL ? config_route(d->options.config, a->entry->route) : NULL;
+    const char *name = item->entry->route;
+    const struct config_route *route = name != NULL ? config_route(d->options.config, name) : NULL;
     if (route != NULL && route->on_uncertain != UNCERTAIN_DEFAULT)
         return route->on_uncertain;
     if (a->slot->target->config->on_uncertain != UNCERTAIN_DEFAULT)
@@ -177,21 +196,17 @@ static enum config_on_uncertain uncertain_policy(const struct dispatch *d, const
 }
 
 /* A write whose answer was lost and that may neither be looked up nor repeated. */
-static bool must_park(const struct dispatch *d, const struct attempt *a)
+static bool must_park(const struct dispatch *d, const struct attempt *a, const struct item *item)
 {
     unsigned harmless = BB_IDEMPOTENT | BB_CAN_LOOKUP;
     return (a->operation.flags & BB_WRITES) != 0 && (a->operation.flags & harmless) == 0 &&
-           uncertain_policy(d, a) == UNCERTAIN_PARK;
+           uncertain_policy(d, a, item) == UNCERTAIN_PARK;
 }
 
-static void refuse_uncertain(struct attempt *a)
-{
-    a->parked = true;
-    set_error(a, BB_PROVIDER_UNAVAILABLE, "uncertain_outcome",
-              "the request was sent and its answer was lost; the target may have done it");
-    a->out.error.owner_action =
-        "look in the target whether it was done; then `busbar queue discard` or `busbar queue retry`";
-}
+static const struct bb_error uncertain_outcome = {
+    BB_PROVIDER_UNAVAILABLE, "uncertain_outcome",
+    "the request was sent and its answer was lost; the target may have done it", NULL,
+    "look in the target whether it was done; then `busbar queue discard` or `busbar queue retry`"};
 
 /* Refuses without asking the plugin: modes, lost operations, parked uncertainty. */
 void attempt_examine(struct dispatch *d, struct attempt *a)
@@ -216,35 +231,35 @@ void attempt_examine(struct dispatch *d, struct attempt *a)
         a->refused = true;
         return;
     }
-    if (a->in.uncertain && must_park(d, a)) {
-        refuse_uncertain(a);
-        a->refused = true;
-    }
+    for (size_t i = 0; i < a->count; i++)
+        if (a->items[i].uncertain && must_park(d, a, &a->items[i])) {
+            a->items[i].parked = a->refused = true;
+            a->out.error = uncertain_outcome;
+        }
 }
 
-static enum fate fate_of_retry(struct dispatch *d, struct attempt *a)
+static enum fate fate_of_retry(struct dispatch *d, const struct attempt *a, struct item *item)
 {
     const struct config_retry *retry = &a->slot->target->config->retry;
-    if (a->sent_uncertain && must_park(d, a)) {
-        refuse_uncertain(a);
+    if (a->sent_uncertain && !item->own && must_park(d, a, item)) {
+        item->parked = true;
+        item->error = uncertain_outcome;
         return FATE_REJECTED;
     }
-    if (a->probe && (a->transport_failed || a->http_status >= 500)) { /* outages use up no attempts */
-        a->outage = true;
+    if (a->probe && (a->transport_failed || a->http_status >= 500)) /* outages use up no attempts */
         return FATE_HELD;
-    }
-    if (a->in.attempt > 1 && d->now_ms - a->accepted_ms > retry->max_age_ms) /* each gets one try */
+    if (item->attempt > 1 && d->now_ms - item->message->received_ms > retry->max_age_ms) /* each gets one try */
         return FATE_EXPIRED;
-    if (a->in.attempt >= retry->attempts) {
-        a->out.error.owner_action = "attempts are used up: mend the cause, then `busbar queue retry`";
+    if (item->attempt >= retry->attempts) {
+        item->error.owner_action = "attempts are used up: mend the cause, then `busbar queue retry`";
         return FATE_REJECTED;
     }
     return FATE_RETRY;
 }
 
-const char *attempt_owner_action(const struct attempt *a)
+const char *attempt_owner_action(const struct bb_error *error)
 {
-    return a->out.error.owner_action != NULL ? a->out.error.owner_action : host_owner_action(a->out.error.error_class);
+    return error->owner_action != NULL ? error->owner_action : host_owner_action(error->error_class);
 }
 
 const char *attempt_held_operation(const struct attempt *a)
@@ -252,27 +267,40 @@ const char *attempt_held_operation(const struct attempt *a)
     return a->out.hold_operation && a->operation.name != NULL ? a->operation.name : "";
 }
 
-void attempt_conclude(struct dispatch *d, struct attempt *a, enum bb_next verdict)
+static enum fate fate_of(enum bb_next verdict)
 {
-    if (a->job.items != NULL && a->job.item_count == 1 && a->job.items[0].verdict != 0) {
-        verdict = a->job.items[0].verdict; /* a batch of one, settled as an item */
-        a->out.error = a->job.items[0].error;
-    }
     switch (verdict) {
     case BB_DONE:
-        a->fate = FATE_DELIVERED;
-        break;
+        return FATE_DELIVERED;
     case BB_RETRY:
-        a->fate = a->entry != NULL ? fate_of_retry(d, a) : FATE_RETRY;
-        break;
+        return FATE_RETRY;
     case BB_HOLD:
-        a->fate = FATE_HELD;
-        break;
+        return FATE_HELD;
     case BB_REJECT:
     case BB_SEND:
-        a->fate = FATE_REJECTED;
         break;
     }
+    return FATE_REJECTED;
+}
+
+/* What is not settled by itself shares the verdict. */
+static void conclude_item(struct dispatch *d, struct attempt *a, size_t i)
+{
+    struct item *item = &a->items[i];
+    const struct job_item *said = &a->job.items[i];
+    item->own = said->verdict != 0;
+    item->error = item->own ? said->error : a->out.error;
+    item->fate = item->own ? fate_of(said->verdict) : a->fate;
+    if (item->fate == FATE_RETRY)
+        item->fate = fate_of_retry(d, a, item);
+}
+
+void attempt_conclude(struct dispatch *d, struct attempt *a, enum bb_next verdict)
+{
+    a->holds = verdict == BB_HOLD;
+    a->fate = fate_of(verdict);
+    for (size_t i = 0; i < a->count; i++)
+        conclude_item(d, a, i);
     /* So that the next one starts in the transaction that settles this one. After any other fate a gate may close
      * (held, breaker, pause), and that is known once it is stored. */
     if (a->fate == FATE_DELIVERED)
@@ -318,7 +346,7 @@ static enum bb_next call_plugin(struct dispatch *d, struct attempt *a)
 {
     const struct target *target = a->slot->target;
     const struct bb_plugin *plugin = target->plugin;
-    uint64_t crumb = a->entry != NULL ? (uint64_t)a->entry->seq : 0;
+    uint64_t crumb = a->count > 0 ? (uint64_t)a->items[0].entry->seq : 0;
     memset(&a->out, 0, sizeof(a->out));
     a->out.size = sizeof(a->out);
 

@@ -482,14 +482,38 @@ int dispatch_store(struct dispatch *d)
         if (settle_published(d, d->publishing[d->acked[i]].entry) != 0)
             return -1;
     for (struct attempt *a = d->starting.first; a != NULL; a = a->next)
-        if (a->entry != NULL && store_start_attempt(d->options.session, a->entry->seq, d->wall_ms) != 0)
-            return -1;
+        for (size_t i = 0; i < a->count; i++)
+            if (store_start_attempt(d->options.session, a->items[i].entry->seq, d->wall_ms) != 0)
+                return -1;
     return 0;
 }
 
-static const char *route_of(const struct attempt *a)
+static void release_item(struct dispatch *d, const struct attempt *a, const struct item *item)
 {
-    return a->entry->route;
+    struct slot *slot = a->slot;
+    struct queue *queue = a->line->queue;
+    const char *route = item->entry->route;
+    switch (item->fate) {
+    case FATE_HELD:
+        queue_return(queue, item->entry, d->now_ms);
+        break;
+    case FATE_RETRY:
+        item->entry->attempts++;
+        queue_return(queue, item->entry, d->now_ms + a->delay_ms);
+        count_moved(route, slot->name, item->was, DELIVERY_RETRYING);
+        break;
+    case FATE_NONE:
+    case FATE_DELIVERED:
+    case FATE_REJECTED:
+    case FATE_EXPIRED:
+        metric_observe(slot->seconds, (double)(d->wall_ms - item->message->received_ms) / 1000.0);
+        count_moved(route, slot->name, item->was,
+                    item->fate == FATE_DELIVERED ? DELIVERY_DELIVERED
+                    : item->fate == FATE_EXPIRED ? DELIVERY_EXPIRED
+                                                 : DELIVERY_REJECTED);
+        queue_remove(queue, item->entry);
+        break;
+    }
 }
 
 /* The queue's and the gauges' part of a verdict, once it is stored. */
@@ -501,35 +525,15 @@ static void release(struct dispatch *d, struct attempt *a)
     bool overloaded = a->http_status == 429 || a->http_status == 503; /* it speaks for the whole target */
     if (overloaded && slot->pause_until_ms < d->now_ms + a->out.retry_after_ms)
         slot->pause_until_ms = d->now_ms + a->out.retry_after_ms;
-    if (a->fate == FATE_HELD && !a->outage)
+    if (a->holds)
         slot_set_hold(slot, attempt_held_operation(a), a->out.error.message != NULL ? a->out.error.message : "held",
                       d->wall_ms);
     if (a->errand != NULL) {
         errand_release(d, a);
         return;
     }
-    switch (a->fate) {
-    case FATE_HELD:
-        queue_return(a->line->queue, a->entry, d->now_ms);
-        count_moved(route_of(a), slot->name, a->was, a->was);
-        break;
-    case FATE_RETRY:
-        a->entry->attempts++;
-        queue_return(a->line->queue, a->entry, d->now_ms + a->delay_ms);
-        count_moved(route_of(a), slot->name, a->was, DELIVERY_RETRYING);
-        break;
-    case FATE_NONE:
-    case FATE_DELIVERED:
-    case FATE_REJECTED:
-    case FATE_EXPIRED:
-        metric_observe(slot->seconds, (double)(d->wall_ms - a->accepted_ms) / 1000.0);
-        count_moved(route_of(a), slot->name, a->was,
-                    a->fate == FATE_DELIVERED ? DELIVERY_DELIVERED
-                    : a->fate == FATE_EXPIRED ? DELIVERY_EXPIRED
-                                              : DELIVERY_REJECTED);
-        queue_remove(a->line->queue, a->entry);
-        break;
-    }
+    for (size_t i = 0; i < a->count; i++)
+        release_item(d, a, &a->items[i]);
 }
 
 static void release_confirmed(struct dispatch *d, bool stored)
@@ -555,9 +559,9 @@ void dispatch_go(struct dispatch *d, bool stored)
         while (d->starting.first != NULL) {
             struct attempt *a = d->starting.first;
             attempt_list_remove(&d->starting, a);
-            if (a->entry != NULL)
-                queue_return(a->line->queue, a->entry, d->now_ms);
-            else
+            for (size_t i = 0; i < a->count; i++)
+                queue_return(a->line->queue, a->items[i].entry, d->now_ms);
+            if (a->errand != NULL)
                 errand_take_back(d, a);
             if (a->probe)
                 a->slot->probing = false;

@@ -63,16 +63,31 @@ struct slot {
 
 enum fate { FATE_NONE = 0, FATE_DELIVERED, FATE_RETRY, FATE_REJECTED, FATE_EXPIRED, FATE_HELD };
 
-/* One attempt of one delivery. (A batch will carry several entries; the ABI already does.) */
+/* One delivery of an attempt, and what becomes of it. */
+struct item {
+    struct queue_entry *entry; /* taken */
+    struct bb_message *message;
+    enum delivery_state was;
+    int attempt;    /* 1 .. */
+    bool uncertain; /* an earlier attempt may have done it */
+    bool parked;    /* for its uncertain outcome: a person looks, and what is then retried is certain */
+    bool own;       /* the plugin gave it a verdict of its own */
+    enum fate fate;
+    struct bb_error error;
+};
+
+/* One conversation with the plugin, about one delivery or a batch of them; an errand has none. */
 struct attempt {
     struct attempt *prev, *next; /* in one of the dispatcher's lists */
     struct slot *slot;
-    struct line *line;             /* NULL: an errand */
-    struct errand *errand;         /* NULL: a delivery */
-    struct queue_entry *entry;     /* taken; NULL with line */
+    struct line *line;     /* NULL: an errand */
+    struct errand *errand; /* NULL: deliveries */
+    struct item *items;
+    size_t count;                  /* of items, each with its message */
+    struct item item;              /* what items points to when it is one, */
+    struct bb_message message;     /* and its message. Of an errand: what names its events */
     struct bb_operation operation; /* name NULL: decode */
     struct bb_job job;
-    struct bb_message message;
     struct bb_in in;
     struct bb_out out;
     struct http_call *call;
@@ -82,15 +97,12 @@ struct attempt {
     bool harmless;           /* the request on its way only reads */
     bool refused;            /* by mode or policy: the plugin is not asked */
     bool transport_failed, sent_uncertain, probe;
-    bool parked;           /* for its uncertain outcome: a person looks, and what is then retried is certain */
-    bool outage;           /* FATE_HELD because the breaker is open: nobody need resume anything */
+    bool holds;            /* its verdict: nothing more until someone resumes */
     bool place_given_back; /* no longer counted in slot->running */
     int http_status;
-    int64_t delay_ms; /* until the next attempt */
-    int64_t accepted_ms;
+    int64_t delay_ms;                                      /* until the next attempt */
     const char *request_text, *response_text, *request_id; /* job's arena */
-    enum fate fate;
-    enum delivery_state was;
+    enum fate fate;     /* of the conversation: an errand's, and of the items that have no verdict of their own */
     const char *who_is; /* id for logs */
 };
 
@@ -148,7 +160,7 @@ void attempt_run(struct dispatch *d, struct attempt *attempt);     /* after the 
 void attempt_conclude(struct dispatch *d, struct attempt *attempt,
                       enum bb_next verdict);                       /* decides its fate, to `finished` */
 const char *attempt_held_operation(const struct attempt *attempt); /* "": the whole target */
-const char *attempt_owner_action(const struct attempt *attempt);   /* what its error asks a person to do */
+const char *attempt_owner_action(const struct bb_error *error);    /* what its error asks a person to do */
 void attempt_list_append(struct attempt_list *list, struct attempt *attempt);
 void attempt_list_remove(struct attempt_list *list, struct attempt *attempt);
 
@@ -158,14 +170,14 @@ int settle_published(struct dispatch *d, const struct queue_entry *entry);
 
 /* orders.c: the common record, kept and announced */
 int orders_note_event(struct dispatch *d, struct attempt *attempt, const struct job_event *emitted,
-                      struct event_facts *facts);                 /* what a target says */
-int orders_note_own(struct dispatch *d, struct attempt *attempt); /* what our write came to */
+                      struct event_facts *facts);                                          /* what a target says */
+int orders_note_own(struct dispatch *d, struct attempt *attempt, const struct item *item); /* what our write came to */
 
 /* announce.c: deliveries to the bus */
 int announce_order(struct dispatch *d, const struct work_order *order);
 int announce_event(struct dispatch *d, struct event_facts *facts, const char *lane);
 int announce_alert(struct dispatch *d, const char *kind, const char *target, const char *operation, const char *reason);
-int announce_failure(struct dispatch *d, struct attempt *attempt);
+int announce_failure(struct dispatch *d, struct attempt *attempt, const struct item *item);
 
 /* publish.c */
 bool publish_pick(struct dispatch *d); /* sends what it may, collects completions; true: acks to store */

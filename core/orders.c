@@ -135,39 +135,41 @@ int orders_note_event(struct dispatch *d, struct attempt *a, const struct job_ev
 
 /* ---- our own orders */
 
-static const char *sync_state_of(const struct attempt *a)
+static const char *sync_state_of(const struct attempt *a, const struct item *item)
 {
-    if (a->fate != FATE_DELIVERED)
+    if (item->fate != FATE_DELIVERED)
         return "rejected";
     return a->out.unconfirmed ? "pending" : "synchronized";
 }
 
 /* What we created is a record from the moment the target took it, or refused it for good. It is
  * announced as created when the target's own id is known: at once, or by the target's first webhook. */
-int orders_note_own(struct dispatch *d, struct attempt *a)
+int orders_note_own(struct dispatch *d, struct attempt *a, const struct item *item)
 {
     struct order_record record = {0};
-    if (store_find_order(d->options.session, a->message.order_id, keep_order, &record) != 0)
+    const struct bb_message *message = item->message;
+    bool alone = a->count == 1; /* what the plugin says of an order is not said of each in a batch */
+    if (store_find_order(d->options.session, message->order_id, keep_order, &record) != 0)
         return -1;
     struct work_order *order = &record.order;
     bool unannounced = order->source_work_order_id == NULL;
-    order->common_work_order_id = a->message.order_id;
-    order->delivery_id = a->message.id;
+    order->common_work_order_id = message->order_id;
+    order->delivery_id = message->id;
     order->provider_id = a->slot->name;
-    order->sync_state = sync_state_of(a);
+    order->sync_state = sync_state_of(a, item);
     order->updated_ms = d->wall_ms;
-    if (order->asset_ref == NULL)
+    if (order->asset_ref == NULL && alone)
         order->asset_ref = a->out.asset_ref;
     if (order->common_status == NULL)
         order->common_status = "requested";
-    if (a->out.source_work_order_id != NULL)
+    if (a->out.source_work_order_id != NULL && alone)
         order->source_work_order_id = a->out.source_work_order_id;
     if (strcmp(order->sync_state, "synchronized") == 0)
         order->last_synced_ms = d->wall_ms;
     int rc = store_put_order(d->options.session, order);
-    if (rc == 0 && a->fate == FATE_DELIVERED) {
+    if (rc == 0 && item->fate == FATE_DELIVERED) {
         char id[UUID_TEXT_MAX];
-        cleanup_text char *name = mem_printf("%s/created/%s", a->slot->name, a->message.id);
+        cleanup_text char *name = mem_printf("%s/created/%s", a->slot->name, message->id);
         uuid_v5(span_of(name), id);
         struct event_facts facts = {.target = a->slot->name,
                                     .plugin = a->slot->target->plugin->name,

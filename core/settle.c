@@ -52,7 +52,7 @@ static int store_hold(struct dispatch *d, struct attempt *a)
     const char *operation = attempt_held_operation(a);
     const char *reason = a->out.error.message != NULL ? a->out.error.message : "held";
     log_error("target held", "target", a->slot->name, "operation", operation, "reason", reason, "action",
-              attempt_owner_action(a), NULL);
+              attempt_owner_action(&a->out.error), NULL);
     if (store_put_hold(d->options.session, a->slot->name, operation, reason, d->wall_ms) != 0)
         return -1;
     if (slot_hold(a->slot, operation) != NULL)
@@ -60,9 +60,9 @@ static int store_hold(struct dispatch *d, struct attempt *a)
     return announce_alert(d, "target_held", a->slot->name, operation, reason);
 }
 
-static enum delivery_state state_of(const struct attempt *a)
+static enum delivery_state state_of(const struct item *item)
 {
-    switch (a->fate) {
+    switch (item->fate) {
     case FATE_DELIVERED:
         return DELIVERY_DELIVERED;
     case FATE_RETRY:
@@ -70,7 +70,7 @@ static enum delivery_state state_of(const struct attempt *a)
     case FATE_EXPIRED:
         return DELIVERY_EXPIRED;
     case FATE_HELD:
-        return a->was;
+        return item->was;
     case FATE_NONE:
     case FATE_REJECTED:
         break;
@@ -86,15 +86,21 @@ static int64_t retry_delay(const struct attempt *a)
     return backoff_delay_ms(retry->first_ms, retry->max_ms, a->in.attempt, random_unit());
 }
 
-static int write_verdict(struct dispatch *d, struct attempt *a)
+/* What was settled by itself before an answer got lost has its answer. */
+static bool is_uncertain(const struct attempt *a, const struct item *item)
 {
-    const struct bb_error *error = &a->out.error;
-    struct settlement s = {.state = state_of(a),
-                           .due_ms = d->now_ms + (a->fate == FATE_RETRY ? a->delay_ms : 0),
-                           .keep_attempts = a->fate == FATE_HELD,
-                           .uncertain =
-                               (a->sent_uncertain || a->in.uncertain) && a->fate != FATE_DELIVERED && !a->parked,
-                           .unconfirmed = a->fate == FATE_DELIVERED && a->out.unconfirmed,
+    bool lost = a->sent_uncertain && !item->own;
+    return (lost || item->uncertain) && item->fate != FATE_DELIVERED && !item->parked;
+}
+
+static int write_verdict(struct dispatch *d, const struct attempt *a, const struct item *item)
+{
+    const struct bb_error *error = &item->error;
+    struct settlement s = {.state = state_of(item),
+                           .due_ms = d->now_ms + (item->fate == FATE_RETRY ? a->delay_ms : 0),
+                           .keep_attempts = item->fate == FATE_HELD,
+                           .uncertain = is_uncertain(a, item),
+                           .unconfirmed = item->fate == FATE_DELIVERED && a->out.unconfirmed,
                            .request = a->request_text,
                            .response = a->response_text,
                            .who = "busbar",
@@ -102,14 +108,14 @@ static int write_verdict(struct dispatch *d, struct attempt *a)
                            .now_ms = d->wall_ms};
     s.error.http_status = a->http_status;
     s.error.request_id = a->request_id;
-    if (a->fate != FATE_DELIVERED) {
+    if (item->fate != FATE_DELIVERED) {
         s.error.error_class = host_class_name(error->error_class);
         s.error.code = error->code;
         s.error.message = error->message;
         s.error.rejected_fields = error->rejected_fields;
-        s.error.owner_action = attempt_owner_action(a);
+        s.error.owner_action = attempt_owner_action(error);
     }
-    return store_settle(d->options.session, a->entry->seq, &s);
+    return store_settle(d->options.session, item->entry->seq, &s);
 }
 
 static bool makes_order(const struct attempt *a)
@@ -118,27 +124,41 @@ static bool makes_order(const struct attempt *a)
     return (a->operation.flags & both) == both;
 }
 
+static int settle_item(struct dispatch *d, struct attempt *a, const struct item *item)
+{
+    bool failed = item->fate == FATE_REJECTED || item->fate == FATE_EXPIRED;
+    bool final = failed || item->fate == FATE_DELIVERED;
+    if (write_verdict(d, a, item) != 0)
+        return -1;
+    if (final && makes_order(a) && !a->refused && orders_note_own(d, a, item) != 0)
+        return -1;
+    return failed ? announce_failure(d, a, item) : 0;
+}
+
+static bool any(const struct attempt *a, enum fate fate)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (a->items[i].fate == fate)
+            return true;
+    return a->count == 0 && a->fate == fate;
+}
+
 int settle_attempt(struct dispatch *d, struct attempt *a)
 {
-    bool polled = a->entry == NULL; /* its cursor moves with its events or not at all */
-    for (size_t i = 0; i < a->job.note_count && (!polled || a->fate == FATE_DELIVERED); i++)
+    bool polled = a->errand != NULL; /* its cursor moves with its events or not at all */
+    bool delivered = any(a, FATE_DELIVERED);
+    for (size_t i = 0; i < a->job.note_count && (!polled || delivered); i++)
         if (store_note_put(d->options.session, a->slot->name, a->job.notes[i].key, a->job.notes[i].value) != 0)
             return -1;
-    if (a->fate == FATE_HELD && !a->outage && store_hold(d, a) != 0)
+    if (a->holds && store_hold(d, a) != 0)
         return -1;
-    a->delay_ms = a->fate == FATE_RETRY ? retry_delay(a) : 0;
-    if (a->entry != NULL && write_verdict(d, a) != 0)
-        return -1;
-    for (size_t i = 0; i < a->job.event_count && a->fate == FATE_DELIVERED; i++)
+    a->delay_ms = any(a, FATE_RETRY) ? retry_delay(a) : 0;
+    for (size_t i = 0; i < a->job.event_count && delivered; i++)
         if (emit(d, a, i) != 0)
             return -1;
-    if (a->entry == NULL)
-        return 0;
-    bool final = a->fate == FATE_DELIVERED || a->fate == FATE_REJECTED || a->fate == FATE_EXPIRED;
-    if (final && makes_order(a) && !a->refused && orders_note_own(d, a) != 0)
-        return -1;
-    if (a->fate == FATE_REJECTED || a->fate == FATE_EXPIRED)
-        return announce_failure(d, a);
+    for (size_t i = 0; i < a->count; i++)
+        if (settle_item(d, a, &a->items[i]) != 0)
+            return -1;
     return 0;
 }
 
