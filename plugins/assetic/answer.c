@@ -70,7 +70,9 @@ static const char *plain_text(const struct as_call *call, struct bb_str body, st
     const char *text = as_text_of(call, json);
     if (text)
         return call->host->format(call->job, "%.*s", PLAIN_MAX, text);
-    if (json || body.len == 0 || body.len > PLAIN_MAX || body.data[0] == '<' || memchr(body.data, '\0', body.len))
+    const bool null = body.len == 4 && memcmp(body.data, "null", 4) == 0;
+    if (json || null || body.len == 0 || body.len > PLAIN_MAX || body.data[0] == '<' ||
+        memchr(body.data, '\0', body.len))
         return NULL; /* a page of HTML tells nobody anything */
     for (size_t i = 0; i < body.len; i++)
         if ((unsigned char)body.data[i] < ' ' || (unsigned char)body.data[i] > '~')
