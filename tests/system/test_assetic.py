@@ -147,9 +147,11 @@ def test_the_site_s_own_description_is_compared(daemon, assetic, publisher):  # 
                                   "/paths/~1api~1v2~1document/post"]
 
 
-def test_a_lost_answer_makes_one_order(daemon, assetic, publisher):  # A-U11
-    running = daemon([SENSOR])
-    assetic.fail("reset", after=True, times=1, method="POST", path=ORDERS)
+@pytest.mark.parametrize("action, rule", [("reset", {"after": True}), ("hang", {"after": True}), ("truncate", {}),
+                                          ("garbage", {}), ("nonsense", {})])
+def test_a_lost_answer_makes_one_order(daemon, assetic, publisher, action, rule):  # A-U11: the order is there
+    running = daemon([SENSOR], timeout="1s")
+    assetic.fail(action, times=1, method="POST", path=ORDERS, **rule)
     publisher.publish("plant/P-101/temperature", "91")
     wait_until(lambda: running.deliveries(state="delivered", route="bearing-hot"), 15, "the delivery")
     (order,) = assetic.orders()

@@ -29,7 +29,9 @@ def variants():
     for status in STATUSES:
         yield f"whole.{status}", full_order(status)
         codeless = {**full_order(status), "WorkOrderType": {"Id": 6}}  # asks for no failure and no cause
-        yield f"codeless.{status}", without(without(codeless, "/FailureSubCodeId"), "/CauseSubCodeId")
+        codeless = without(without(codeless, "/FailureSubCodeId"), "/CauseSubCodeId")
+        yield f"codeless.{status}", codeless
+        yield f"remediless.{status}", without({**codeless, "WorkOrderType": {"Id": 8}}, "/RemedyCodeId")
     for _, pointer, _, _ in MATRIX:
         for status in statuses_of(pointer):
             yield name_of(pointer, status), without(full_order(status), pointer)
@@ -86,6 +88,11 @@ def test_the_daemon_fills_in_what_it_knows(played, pointer):
 def test_no_codes_where_the_work_type_asks_for_none(played, status):  # AS-M11, AS-M12, AS-F02
     order = played.made(f"codeless.{status}")
     assert not {"FailureSubCodeId", "CauseSubCodeId"} & set(order)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_remedy_whatever_the_work_type_asks_for(played, status):  # AS-M13, A-U2: the matrix over the text
+    played.refused(f"remediless.{status}", "validation", "invalid_work_order", "/RemedyCodeId")
 
 
 # AS-M01, AS-M02, AS-M03, AS-M04, AS-M05, AS-M06, AS-M07, AS-M08, AS-M09, AS-M10, AS-M11, AS-M12, AS-M13, AS-M14,
