@@ -6,32 +6,24 @@
  *
  * A turn of the reactor: wait; let the rooms say what they have; write all of it in one transaction;
  * tell them how it went. */
-#include "admin.h"
-#include "api.h"
-#include "app.h"
+#include "cmd_run.h"
+
 #include "clock.h"
 #include "cmd.h"
 #include "config.h"
-#include "digest.h"
 #include "dispatch.h"
 #include "door.h"
 #include "http.h"
-#include "intake.h"
 #include "log.h"
 #include "metrics.h"
-#include "mqtt.h"
-#include "route.h"
+#include "notify.h"
+#include "reload.h"
 #include "store.h"
 #include "watchdog.h"
 #include "web.h"
 
-#include <errno.h>
-#include <json-c/json.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -44,375 +36,60 @@
 #define ROOM_LOOK_MS 1000
 #define TURNS_IN_A_ROW 16 /* before the network is looked at again */
 
-struct daemon {
-    struct app app;
-    struct store *store;
-    struct store_session *reactor_session, *intake_session;
-    struct http *http;
-    struct dispatch *dispatch;
-    struct intake *intake;
-    struct door *door;
-    struct mqtt *mqtt;
-    struct mqtt_options bus_options; /* borrowed by mqtt */
-    struct web *hooks, *admin;
-    struct api api;
-    char **drop_filters;
-    size_t drop_count, drop_cap;
-    const char *const *filters;
-    size_t filter_count;
-    char *will, *birth, *will_topic;
-    int signal_fd;
-    bool filters_settled; /* the store knows that the dropped ones are gone */
-    bool had_session;     /* Paho's thread after the start */
-    atomic_bool session_lost;
-    atomic_bool intake_refused; /* by the store; the link is down because of it */
-    atomic_bool refused_full;   /* for want of room, */
-    bool waits_for_room;        /* so it stays down until there is some */
-    bool draining, was_ready, was_tight, store_failed;
-    int64_t drain_until_ms, checkpoint_at_ms, retain_at_ms, hurry_at_ms, wall_ms, steady_ms;
-};
-
-/* ---- what other rooms call back */
-
-static void on_message(void *context, const struct message *message)
-{
-    intake_message(((struct daemon *)context)->intake, message);
-}
-
-static struct metric *store_failures(void)
-{
-    return metric_get(metric_family(METRIC_COUNTER, "busbar_store_failures_total",
-                                    "Commits that the store refused; what they held was not acknowledged.", ""));
-}
-
-static int on_flush(void *context)
-{
-    struct daemon *daemon = context;
-    int rc = intake_flush(daemon->intake);
-    if (rc != 0)
-        metric_add(store_failures(), 1);
-    atomic_store(&daemon->intake_refused, rc != 0);
-    if (rc != 0 && store_is_tight(daemon->store))
-        atomic_store(&daemon->refused_full, true);
-    return rc;
-}
-
-static struct metric *sessions_lost(void)
-{
-    return metric_get(metric_family(METRIC_COUNTER, "busbar_bus_session_lost_total",
-                                    "Connects at which the broker had no session of ours.", ""));
-}
-
-/* The first connect of a client finds no session either: that is no loss. */
-static void on_session(void *context, bool present)
-{
-    struct daemon *daemon = context;
-    if (!present && daemon->had_session) {
-        metric_add(sessions_lost(), 1);
-        log_warn("the broker lost our session: what came while we were away is gone", NULL);
-        atomic_store(&daemon->session_lost, true);
-    }
-    daemon->had_session = true;
-    intake_session(daemon->intake, present);
-}
-
-static void on_wake(void *context)
-{
-    http_wake(((struct daemon *)context)->http);
-}
-
-static void on_accepted(void *context)
-{
-    struct daemon *daemon = context;
-    dispatch_notice(daemon->dispatch);
-    http_wake(daemon->http);
-}
-
-static const char *not_ready(void *context)
-{
-    const struct daemon *daemon = context;
-    if (daemon->draining)
-        return "draining";
-    if (daemon->store_failed)
-        return "the store cannot be written";
-    if (!store_has_room(daemon->store) || daemon->waits_for_room)
-        return "the store is full: discard dead letters, resume held targets, or raise store.max_size";
-    if (mqtt_state(daemon->mqtt) != MQTT_READY)
-        return atomic_load(&daemon->intake_refused) ? "the store refuses messages, the broker keeps them"
-                                                    : "the bus is not connected and subscribed";
-    return NULL;
-}
-
-static const char *bus_state(void *context)
-{
-    switch (mqtt_state(((const struct daemon *)context)->mqtt)) {
-    case MQTT_DOWN:
-        return "down";
-    case MQTT_CONNECTING:
-        return "connecting";
-    case MQTT_SUBSCRIBING:
-        return "subscribing";
-    case MQTT_READY:
-        return "ready";
-    }
-    return "?";
-}
-
-/* ---- building */
-
-static int fail(const char *what, char *error)
-{
-    log_error(what, "reason", error, NULL);
-    free(error);
-    return -1;
-}
-
-static int open_store(struct daemon *daemon)
-{
-    const struct config_store *config = &daemon->app.config->store;
-    char *error = NULL;
-    const struct store_options options = {.path = config->path,
-                                          .power_loss = config->durability == DURABILITY_POWER_LOSS,
-                                          .max_bytes = config->max_bytes};
-    daemon->store = store_open(&options, &error);
-    if (daemon->store == NULL)
-        return fail("the store cannot be opened", error);
-    daemon->reactor_session = store_session_open(daemon->store, &error);
-    if (daemon->reactor_session != NULL)
-        daemon->intake_session = store_session_open(daemon->store, &error);
-    if (daemon->intake_session == NULL)
-        return fail("the store cannot be opened", error);
-    return 0;
-}
-
-static int build_rooms(struct daemon *daemon)
-{
-    struct app *app = &daemon->app;
-    char *error = NULL;
-    const struct dispatch_options dispatch = {
-        app->config, app->targets, app->target_count, daemon->store, daemon->reactor_session, daemon->http};
-    const struct intake_options intake = {.config = app->config,
-                                          .targets = app->targets,
-                                          .target_count = app->target_count,
-                                          .routes = app->routes,
-                                          .store = daemon->store,
-                                          .session = daemon->intake_session,
-                                          .accepted = on_accepted,
-                                          .context = daemon};
-    daemon->dispatch = dispatch_create(&dispatch, &error);
-    if (daemon->dispatch == NULL)
-        return fail("the dispatcher cannot start", error);
-    daemon->intake = intake_create(&intake, &error);
-    if (daemon->intake == NULL)
-        return fail("the intake cannot start", error);
-    const struct door_options door = {
-        app->config, app->targets, app->target_count, daemon->store, daemon->reactor_session, daemon->dispatch};
-    daemon->door = door_create(&door);
-    return 0;
-}
-
-static void note_dropped(void *context, const char *filter)
-{
-    struct daemon *daemon = context;
-    daemon->had_session = true;
-    for (size_t i = 0; i < daemon->filter_count; i++)
-        if (strcmp(daemon->filters[i], filter) == 0)
-            return;
-    daemon->drop_filters = mem_grow(daemon->drop_filters, &daemon->drop_cap, daemon->drop_count + 1, sizeof(char *));
-    daemon->drop_filters[daemon->drop_count++] = mem_strdup(filter);
-}
-
-/* Until the new subscriptions stand, the session may hold the old ones and the new ones. */
-static int remember_filters(struct daemon *daemon, bool all)
-{
-    size_t count = daemon->filter_count + (all ? daemon->drop_count : 0);
-    const char **filters = mem_alloc(count * sizeof(*filters) + 1);
-    for (size_t i = 0; i < count; i++)
-        filters[i] = i < daemon->filter_count ? daemon->filters[i] : daemon->drop_filters[i - daemon->filter_count];
-    struct store_session *session = daemon->reactor_session;
-    int rc = store_begin(session);
-    if (rc == 0)
-        rc = store_put_subscriptions(session, daemon->app.config->bus.client_id, filters, count);
-    if (rc == 0)
-        rc = store_commit(session);
-    if (rc != 0)
-        store_rollback(session);
-    free(filters);
-    return rc;
-}
-
-static char *status_payload(const struct daemon *daemon, const char *state)
-{
-    char time[CLOCK_TEXT_MAX];
-    return mem_printf("{\"status\":\"%s\",\"version\":\"%s\",\"started\":\"%s\"}", state, BUSBAR_VERSION,
-                      clock_format(daemon->api.started_ms, time));
-}
-
-static int build_bus(struct daemon *daemon)
-{
-    const struct config *config = daemon->app.config;
-    const struct config_bus *bus = &config->bus;
-    char *error = NULL;
-    daemon->filter_count = route_set_filters(daemon->app.routes, &daemon->filters);
-    if (store_load_subscriptions(daemon->reactor_session, bus->client_id, note_dropped, daemon) != 0 ||
-        remember_filters(daemon, true) != 0)
-        return fail("the store cannot be used", mem_strdup(store_error(daemon->reactor_session)));
-    daemon->will_topic = mem_printf("%s/status/%s", bus->prefix, config->instance);
-    daemon->will = status_payload(daemon, "offline");
-    daemon->birth = status_payload(daemon, "online");
-    const struct mqtt_handler handler = {daemon, on_message, on_flush, on_wake, on_session};
-    daemon->bus_options = (struct mqtt_options){.urls = (const char *const *)bus->urls,
-                                                .url_count = bus->url_count,
-                                                .version = bus->version,
-                                                .client_id = bus->client_id,
-                                                .username = bus->username,
-                                                .password = bus->password,
-                                                .tls_ca = bus->tls.ca,
-                                                .tls_cert = bus->tls.cert,
-                                                .tls_key = bus->tls.key,
-                                                .session_expiry_ms = bus->session_expiry_ms,
-                                                .keep_alive_ms = bus->keep_alive_ms,
-                                                .connect_timeout_ms = 5000,
-                                                .receive_maximum = (int)bus->receive_maximum,
-                                                .filters = daemon->filters,
-                                                .filter_count = daemon->filter_count,
-                                                .drop_filters = (const char *const *)daemon->drop_filters,
-                                                .drop_count = daemon->drop_count,
-                                                .will_topic = daemon->will_topic,
-                                                .will_payload = span_of(daemon->will),
-                                                .birth_payload = span_of(daemon->birth),
-                                                .reconnect_first_ms = 500,
-                                                .reconnect_max_ms = 30000};
-    daemon->mqtt = mqtt_create(&daemon->bus_options, &handler, &error);
-    if (daemon->mqtt == NULL)
-        return fail("the bus client cannot start", error);
-    dispatch_set_bus(daemon->dispatch, daemon->mqtt);
-    return 0;
-}
-
-static struct web *listen_on(struct daemon *daemon, const char *address, web_handler *handler, void *context,
-                             void (*refused)(void *context, int status))
-{
-    const struct config_http *config = &daemon->app.config->http;
-    char *error = NULL;
-    const struct web_options options = {.address = address,
-                                        .listen_fd = -1,
-                                        .tls_cert = config->tls.cert,
-                                        .tls_key = config->tls.key,
-                                        .max_body_bytes = config->max_body_bytes,
-                                        .max_connections = (unsigned)config->max_connections,
-                                        .max_connections_per_ip = (unsigned)config->max_connections_per_ip,
-                                        .refused = refused};
-    struct web *web = web_create(&options, daemon->http, handler, context, &error);
-    if (web == NULL)
-        fail("cannot listen", error);
-    return web;
-}
-
-static int build_listeners(struct daemon *daemon)
-{
-    const struct config_http *config = &daemon->app.config->http;
-    if (config->webhooks != NULL &&
-        (daemon->hooks = listen_on(daemon, config->webhooks, door_handle, daemon->door, door_refused)) == NULL)
-        return -1;
-    if (config->admin != NULL &&
-        (daemon->admin = listen_on(daemon, config->admin, admin_handle, &daemon->api, NULL)) == NULL)
-        return -1;
-    return 0;
-}
-
-static void on_signal(void *context, unsigned events);
-
-static int build(struct daemon *daemon)
-{
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread: they inherit it */
-    signal(SIGPIPE, SIG_IGN);
-    sessions_lost(); /* exported from the start, as 0 */
-    store_failures();
-    daemon->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    daemon->http = http_create();
-    http_watch(daemon->http, daemon->signal_fd, on_signal, daemon);
-    daemon->api.started_ms = clock_wall_ms();
-    if (open_store(daemon) != 0 || build_rooms(daemon) != 0 || build_bus(daemon) != 0)
-        return -1;
-    daemon->api = (struct api){.config = daemon->app.config,
-                               .store = daemon->store,
-                               .session = daemon->reactor_session,
-                               .dispatch = daemon->dispatch,
-                               .intake = daemon->intake,
-                               .ready = not_ready,
-                               .bus_state = bus_state,
-                               .context = daemon,
-                               .started_ms = daemon->api.started_ms};
-    return build_listeners(daemon);
-}
-
-static void tear_down(struct daemon *daemon)
-{
-    struct span farewell = span_of(daemon->will);
-    if (daemon->dispatch != NULL)
-        dispatch_set_bus(daemon->dispatch, NULL);
-    if (daemon->mqtt != NULL)
-        mqtt_destroy(daemon->mqtt, farewell, 2000);
-    door_destroy(daemon->door);
-    web_destroy(daemon->hooks);
-    web_destroy(daemon->admin);
-    http_watch(daemon->http, daemon->signal_fd, NULL, NULL);
-    http_destroy(daemon->http);
-    intake_destroy(daemon->intake);
-    dispatch_destroy(daemon->dispatch);
-    store_session_close(daemon->intake_session);
-    store_session_close(daemon->reactor_session);
-    if (daemon->store != NULL)
-        store_close(daemon->store);
-    for (size_t i = 0; i < daemon->drop_count; i++)
-        free(daemon->drop_filters[i]);
-    free(daemon->drop_filters);
-    free(daemon->will);
-    free(daemon->birth);
-    free(daemon->will_topic);
-    close(daemon->signal_fd);
-}
-
 /* ---- running */
 
-static void begin_drain(struct daemon *daemon)
+/* What is under way ends, nothing new begins. Stopping, the door closes first; reloading, what knocks meanwhile waits
+ * for the new process. */
+static void begin_drain(struct daemon *daemon, int why)
 {
-    if (daemon->draining)
+    if (daemon->going == STOPPING)
         return;
-    log_info("draining", NULL);
-    daemon->draining = true;
-    daemon->drain_until_ms = clock_steady_ms() + DRAIN_MS;
-    dispatch_drain(daemon->dispatch);
-    if (daemon->hooks != NULL)
+    log_info(why == RELOADING ? "reloading" : "draining", NULL);
+    notify_send(why == RELOADING ? "RELOADING=1\nSTATUS=loading the new configuration" : "STOPPING=1");
+    if (daemon->going == RUNNING) {
+        daemon->drain_until_ms = clock_steady_ms() + DRAIN_MS;
+        dispatch_drain(daemon->dispatch);
+    }
+    daemon->going = why;
+    if (daemon->hooks != NULL && why == STOPPING)
         web_refuse_new(daemon->hooks);
 }
 
-static void on_signal(void *context, unsigned events)
+void daemon_on_checked(void *context, bool good)
+{
+    struct daemon *daemon = context;
+    if (good)
+        begin_drain(daemon, RELOADING);
+    else
+        log_error("SIGHUP: the old configuration stays in force", "file", daemon->app.path, "action",
+                  "mend the file, see `busbar check`, then send SIGHUP again", NULL);
+}
+
+void daemon_on_signal(void *context, unsigned events)
 {
     struct daemon *daemon = context;
     struct signalfd_siginfo info;
     (void)events;
     while (read(daemon->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGHUP)
-            log_warn("SIGHUP: restart busbar to load a changed configuration", "file", daemon->app.path, NULL);
-        else
-            begin_drain(daemon);
+        if (info.ssi_signo != SIGHUP)
+            begin_drain(daemon, STOPPING);
+        else if (daemon->going == RUNNING)
+            reload_check(daemon->reload);
     }
 }
 
 static void say_ready(struct daemon *daemon)
 {
-    bool ready = not_ready(daemon) == NULL;
+    const char *why_not = daemon_not_ready(daemon);
+    bool ready = why_not == NULL;
+    if (ready != daemon->was_ready && daemon->going == RUNNING) {
+        cleanup_text char *status = mem_printf("STATUS=%s", ready ? "ready" : why_not);
+        notify_send(status);
+    }
     if (ready && !daemon->was_ready) {
         log_info("ready", "instance", daemon->app.config->instance, NULL);
         if (!daemon->filters_settled)
-            daemon->filters_settled = remember_filters(daemon, false) == 0;
+            daemon->filters_settled = daemon_remember_filters(daemon, false) == 0;
     }
     daemon->was_ready = ready;
 }
@@ -434,7 +111,7 @@ static bool turn(struct daemon *daemon)
                   dispatch_store(daemon->dispatch) == 0 && store_commit(session) == 0;
     if (!stored) {
         store_rollback(session);
-        metric_add(store_failures(), 1);
+        metric_add(daemon_store_failures(), 1);
     }
     daemon->store_failed = !stored;
     door_go(daemon->door, stored);
@@ -453,6 +130,10 @@ static void probe_store(struct daemon *daemon)
 
 static void upkeep(struct daemon *daemon)
 {
+    if (daemon->watchdog_every_ms > 0 && daemon->steady_ms >= daemon->watchdog_at_ms) {
+        notify_send("WATCHDOG=1");
+        daemon->watchdog_at_ms = daemon->steady_ms + daemon->watchdog_every_ms;
+    }
     if (daemon->store_failed && daemon->steady_ms >= daemon->checkpoint_at_ms)
         probe_store(daemon);
     if (daemon->steady_ms >= daemon->checkpoint_at_ms) {
@@ -507,11 +188,19 @@ static void wait_for_work(struct daemon *daemon)
     http_turn(daemon->http, timeout);
 }
 
+static bool is_drained(const struct daemon *daemon)
+{
+    bool asked = daemon->hooks != NULL && web_open_requests(daemon->hooks) > 0;
+    return dispatch_in_flight(daemon->dispatch) == 0 && !asked;
+}
+
 static void run(struct daemon *daemon)
 {
     daemon->steady_ms = clock_steady_ms();
     daemon->wall_ms = clock_wall_ms();
     daemon->retain_at_ms = daemon->steady_ms + RETAIN_EVERY_MS;
+    daemon->watchdog_every_ms = notify_watchdog_ms();
+    notify_send("READY=1"); /* it runs; whether the broker is there is what /readyz and STATUS say */
     for (;;) {
         wait_for_work(daemon);
         for (int i = 0; i < TURNS_IN_A_ROW && turn(daemon); i++)
@@ -519,10 +208,18 @@ static void run(struct daemon *daemon)
         daemon->steady_ms = clock_steady_ms();
         upkeep(daemon);
         say_ready(daemon);
-        if (daemon->draining &&
-            (dispatch_in_flight(daemon->dispatch) == 0 || daemon->steady_ms >= daemon->drain_until_ms))
+        if (daemon->going != RUNNING && (is_drained(daemon) || daemon->steady_ms >= daemon->drain_until_ms))
             return;
     }
+}
+
+static void keep_sockets(const struct daemon *daemon, struct reload_socket sockets[2])
+{
+    const struct config_http *config = &daemon->app.config->http;
+    if (daemon->hooks != NULL)
+        sockets[0] = (struct reload_socket){config->webhooks, reload_keep(web_listen_fd(daemon->hooks))};
+    if (daemon->admin != NULL)
+        sockets[1] = (struct reload_socket){config->admin, reload_keep(web_listen_fd(daemon->admin))};
 }
 
 static int cmd_run_main(int argc, char **argv)
@@ -542,12 +239,21 @@ static int cmd_run_main(int argc, char **argv)
     }
     watchdog_start(WATCHDOG_MS);
     log_info("starting", "version", BUSBAR_VERSION, "config", daemon.app.path, NULL);
-    rc = build(&daemon);
+    rc = daemon_build(&daemon);
     if (rc == 0)
         run(&daemon);
-    log_info("stopping", NULL);
-    tear_down(&daemon);
+    bool again = rc == 0 && daemon.going == RELOADING;
+    if (!again)
+        log_info("stopping", NULL);
+    struct reload_socket sockets[] = {{NULL, -1}, {NULL, -1}};
+    if (again)
+        keep_sockets(&daemon, sockets);
+    daemon_tear_down(&daemon);
     watchdog_start(0);
+    if (again) {
+        reload_exec(daemon.app.path, sockets, 2);
+        rc = -1;
+    }
     app_finish(&daemon.app);
     return rc == 0 ? 0 : 1;
 }
@@ -555,6 +261,7 @@ static int cmd_run_main(int argc, char **argv)
 const struct command cmd_run = {
     .name = "run",
     .usage = "busbar run [-c FILE]",
-    .help = "Runs the daemon until SIGTERM or SIGINT. Logs to stderr: text on a terminal, JSON otherwise.\n",
+    .help = "Runs the daemon until SIGTERM or SIGINT. Logs to stderr: text on a terminal, JSON otherwise.\n"
+            "SIGHUP checks the file and, when it is good, goes on with it; else the old one stays in force.\n",
     .run = cmd_run_main,
 };

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGHUP: a new configuration without a gap, and a wrong one without harm (settled 34)."""
+
+import collections
+import json
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+from busbar_harness import command_route, free_port, http_call, wait_until
+
+
+def lines(daemon, message):
+    return [json.loads(line) for line in daemon.tail(100_000).splitlines()
+            if line.startswith("{") and json.loads(line).get("message") == message]
+
+
+def hang_up(daemon, good):
+    """SIGHUP, and what is said of it when it is over."""
+    said = "ready" if good else "SIGHUP: the old configuration stays in force"
+    before = len(lines(daemon, said))
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: len(lines(daemon, said)) > before or not daemon.runs(), 30, said)
+    assert daemon.runs(), daemon.tail()
+
+
+def numbered(topic="plant/{line}/{asset}/job", **members):
+    return command_route(topic=topic, key="${.n}", body={
+        "equipment": "${asset}", "description": "command ${.n}", "startDateTime": "${now}", "endDateTime": "${now+1h}",
+        "allDay": False, "assignees": ["maintenance@example.com"]}, **members)
+
+
+def test_a_changed_file_is_in_force_and_the_process_stays(busbar, sandbox, publisher):
+    daemon = busbar([numbered()])
+    pid, started = daemon.process.pid, daemon.api("GET", "status").json["started"]
+    daemon.config["routes"][0]["from"] = "elsewhere/{line}/{asset}/job"
+    daemon.write()
+    hang_up(daemon, good=True)
+    publisher.send("plant/l1/m1/job", {"n": 1})
+    publisher.publish("elsewhere/l1/m1/job", {"n": 2})
+    wait_until(sandbox.tasks, 10, "a task")
+    assert [task["body"]["description"] for task in sandbox.tasks()] == ["command 2"], "no longer subscribed to plant/"
+    assert daemon.process.pid == pid and daemon.api("GET", "status").json["started"] != started
+    assert daemon.terminate() == 0
+
+
+def test_a_wrong_file_changes_nothing_and_says_where(busbar, sandbox, publisher):
+    daemon = busbar([numbered()])
+    started = daemon.api("GET", "status").json["started"]
+    good = daemon.file.read_text()
+    daemon.file.write_text(good.replace("mw.task.schedule", "mw.task.schedul"))
+    hang_up(daemon, good=False)
+    (problem,) = lines(daemon, "the new configuration is wrong")
+    assert f"{daemon.file}:" in problem["problem"] and "did you mean 'task.schedule'" in problem["problem"]
+    daemon.file.write_text("routes: [")
+    hang_up(daemon, good=False)
+    daemon.file.unlink()
+    hang_up(daemon, good=False)
+    assert len(lines(daemon, "the new configuration is wrong")) >= 3
+    publisher.publish("plant/l1/m1/job", {"n": 1})
+    wait_until(sandbox.tasks, 10, "a task by the old configuration")
+    assert daemon.api("GET", "status").json["started"] == started
+
+
+def test_nothing_is_lost_or_doubled_by_fifty_reloads_in_a_flood(busbar, sandbox, publisher, full):
+    reloads = 50 if full else 12
+    daemon = busbar([numbered()])
+    good = daemon.file.read_text()
+    over, sent = threading.Event(), []
+
+    def flood():
+        while not over.is_set():
+            for _ in range(100):
+                sent.append(len(sent))
+                publisher.send(f"plant/l1/m{len(sent) % 100}/job", {"n": sent[-1]})
+            wait_until(lambda: publisher.sent - publisher.acked < 100, 60)
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    try:
+        for n in range(reloads):
+            daemon.file.write_text(good if n % 2 else good.replace("task.schedule", f"task.schedule{n}"))
+            hang_up(daemon, good=n % 2 == 1)
+    finally:
+        over.set()
+        flooding.join()
+    publisher.flush()
+    wait_until(lambda: len(sandbox.tasks()) >= len(sent), 180, f"{len(sent)} tasks")
+    wait_until(lambda: daemon.metrics().sum("busbar_deliveries", state="pending") == 0, 60, "an empty queue")
+    seen = collections.Counter(task["body"]["description"] for task in sandbox.tasks())
+    assert set(seen) == {f"command {n}" for n in sent}, "lost"
+    assert [n for n, times in seen.items() if times > 1] == [], "doubled"
+    wrong = [line["problem"] for line in lines(daemon, "the new configuration is wrong")]
+    assert len(wrong) == reloads // 2 and all("task.schedule" in problem for problem in wrong)
+    print(f"{reloads} reloads, {len(sent)} messages: none lost, none doubled")
+
+
+def test_the_doors_stay_open(busbar, sandbox, publisher):
+    """A webhook that comes while nobody is there waits in the listening socket; no connection is refused."""
+    daemon = busbar([numbered()])
+    over, statuses = threading.Event(), []
+
+    def knock():
+        n = 0
+        while not over.is_set():
+            n += 1
+            body = json.dumps({"_event": "TaskWasStarted", "_idempotencyKey": f"k{n}", "networkId": "x"}).encode()
+            try:
+                statuses.append(daemon.hook(body).status)
+            except ConnectionRefusedError:
+                statuses.append("refused")
+            except (ConnectionError, OSError):
+                statuses.append("cut")  # the vendor sends it again
+
+    knocking = threading.Thread(target=knock)
+    knocking.start()
+    for _ in range(5):
+        hang_up(daemon, good=True)
+    over.set()
+    knocking.join()
+    assert "refused" not in statuses and set(statuses) <= {200, "cut"}, collections.Counter(statuses)
+    assert statuses.count(200) > 20 and statuses.count("cut") <= 5, collections.Counter(statuses)
+
+
+def test_a_new_address_is_listened_on_and_the_old_one_given_up(busbar, sandbox):
+    daemon = busbar([numbered()])
+    old, new = daemon.hook_port, free_port()
+    daemon.config["http"]["webhooks"] = f"127.0.0.1:{new}"
+    daemon.write()
+    hang_up(daemon, good=True)
+    assert http_call(new, "GET", "/hooks/mw").status == 405
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", old), 2)
+
+
+def test_the_bus_is_not_told_that_we_are_gone(busbar, broker, subscribe):
+    status = subscribe("busbar/status/edge-01")
+    daemon = busbar([numbered()])
+    status.wait("busbar/status/edge-01", 1)
+    hang_up(daemon, good=True)
+    status.wait("busbar/status/edge-01", 2)
+    assert {payload["status"] for payload in status.payloads()} == {"online"}
+    assert daemon.terminate() == 0
+    status.wait("busbar/status/edge-01", 3)
+    assert status.payloads()[-1]["status"] == "offline"
+
+
+def test_systemd_is_told(busbar, sandbox, tmp_path, monkeypatch):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        listener.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+        daemon = busbar([numbered()])
+
+        def hear(word):
+            while True:
+                for line in listener.recv(4096).decode().splitlines():
+                    if line == word:
+                        return
+
+        for word in ("READY=1", "STATUS=ready", "WATCHDOG=1", "WATCHDOG=1"):
+            hear(word)
+        os.kill(daemon.process.pid, signal.SIGHUP)
+        for word in ("RELOADING=1", "READY=1", "STATUS=ready"):
+            hear(word)
+        daemon.process.send_signal(signal.SIGTERM)
+        hear("STOPPING=1")
+        assert daemon.process.wait(20) == 0
