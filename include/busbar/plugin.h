@@ -277,7 +277,7 @@ struct bb_host {
     /* Publishes an event when the job's verdict is stored. */
     void (*emit)(struct bb_job *job, const struct bb_event *event);
     /* Gives message i of a batch (from 0) its own verdict: BB_DONE, or BB_RETRY, BB_REJECT with an error. What is
-     * not settled when the job ends shares its verdict (and out->unconfirmed). */
+     * not settled when the job ends shares its verdict. out->unconfirmed then is of all that are done. */
     void (*settle)(struct bb_job *job, size_t i, enum bb_next verdict, const struct bb_error *error);
     /* The shared classifier: fills *out from a response and answers the verdict that its
      * status means: 2xx DONE (202 unconfirmed), 401 HOLD, 403 HOLD operation, 3xx HOLD,

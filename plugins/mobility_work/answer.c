@@ -8,9 +8,16 @@
 
 #define SAID_MAX 5
 
-struct reading {
+/* An error body, and what it says as a whole. */
+struct refusal {
     const struct mw_call *call;
     const struct mw_task *task; /* into which the pointers go, or NULL */
+    struct json_object *body;
+    const char *message, *code; /* NULL: none */
+};
+
+/* What it says of the call, or of one item. */
+struct reading {
     struct json_object *fields; /* [{"pointer","key","parameters"}], NULL: nothing read */
     const char *text;           /* for people */
     const char *unknown;        /* "equipment" of error.payload.equipment.unknown */
@@ -30,17 +37,18 @@ static const char *unknown_thing(const struct mw_call *call, const char *key)
     return pl_matches(thing, 32, "_") ? thing : NULL;
 }
 
-static void read_error(struct reading *reading, const char *pointer, struct json_object *error)
+static void read_error(const struct refusal *refusal, struct reading *reading, const char *pointer,
+                       struct json_object *error)
 {
-    const struct mw_call *call = reading->call;
-    const char *key = mw_text_at(call, error, "/messageKey");
-    struct json_object *parameters = pl_at(error, "/parameters");
+    const struct mw_call *call = refusal->call;
+    const char *key = pl_text_of(call->host, call->job, pl_member(error, "messageKey"));
+    struct json_object *parameters = pl_member(error, "parameters");
     if (!key)
         return;
     if (!reading->unknown)
         reading->unknown = unknown_thing(call, key);
-    if (reading->task)
-        pointer = mw_task_pointer(reading->task, pointer);
+    if (refusal->task)
+        pointer = mw_task_pointer(refusal->task, pointer);
     struct json_object *field = json_object_new_object();
     json_object_object_add(field, "pointer", json_object_new_string(pointer));
     json_object_object_add(field, "key", json_object_new_string(key));
@@ -55,24 +63,25 @@ static void read_error(struct reading *reading, const char *pointer, struct json
     reading->text = reading->text ? call->host->format(call->job, "%s; %s", reading->text, said) : said;
 }
 
-static void read_errors(struct reading *reading, const char *pointer, struct json_object *errors)
+static void read_errors(const struct refusal *refusal, struct reading *reading, const char *pointer,
+                        struct json_object *errors)
 {
     if (!json_object_is_type(errors, json_type_array))
         return;
     for (size_t i = 0; i < json_object_array_length(errors); i++)
-        read_error(reading, pointer, json_object_array_get_idx(errors, i));
+        read_error(refusal, reading, pointer, json_object_array_get_idx(errors, i));
 }
 
 /* Writes into the error what was read, and forgets it. */
-static void finish_reading(struct reading *reading, struct json_object *body, struct bb_error *error)
+static void finish_reading(const struct refusal *refusal, struct reading *reading, struct bb_error *error)
 {
-    const struct mw_call *call = reading->call;
-    const char *message = mw_text_at(call, body, "/message"), *code = mw_text_at(call, body, "/code");
+    const struct mw_call *call = refusal->call;
+    const char *message = refusal->message;
     if (message || reading->text)
         error->message = call->host->format(call->job, "Mobility Work: %s%s%s", message ? message : "",
                                             message && reading->text ? " " : "", reading->text ? reading->text : "");
-    if (code && pl_matches(code, 32, "_.-"))
-        error->code = code;
+    if (refusal->code)
+        error->code = refusal->code;
     if (reading->fields)
         error->rejected_fields = mw_print(call, reading->fields).data;
     if (reading->unknown && error->error_class == BB_VALIDATION) {
@@ -82,15 +91,25 @@ static void finish_reading(struct reading *reading, struct json_object *body, st
     pl_put(&reading->fields);
 }
 
-static void refine(const struct mw_call *call, const struct mw_task *task, struct json_object *body)
+static struct refusal open_refusal(const struct mw_call *call, const struct mw_task *task, struct json_object *body)
 {
-    struct reading reading = {.call = call, .task = task};
-    struct json_object *properties = pl_at(body, "/extended_message/property_errors");
-    read_errors(&reading, "", pl_at(body, "/extended_message/global_errors"));
+    const char *code = mw_text_at(call, body, "/code");
+    return (struct refusal){.call = call,
+                            .task = task,
+                            .body = body,
+                            .message = mw_text_at(call, body, "/message"),
+                            .code = code && pl_matches(code, 32, "_.-") ? code : NULL};
+}
+
+static void refine(const struct refusal *refusal, struct bb_error *error)
+{
+    struct reading reading = {0};
+    struct json_object *properties = pl_at(refusal->body, "/extended_message/property_errors");
+    read_errors(refusal, &reading, "", pl_at(refusal->body, "/extended_message/global_errors"));
     if (json_object_is_type(properties, json_type_object)) {
-        json_object_object_foreach(properties, pointer, errors) read_errors(&reading, pointer, errors);
+        json_object_object_foreach(properties, pointer, errors) read_errors(refusal, &reading, pointer, errors);
     }
-    finish_reading(&reading, body, &call->out->error);
+    finish_reading(refusal, &reading, error);
 }
 
 /* "/17/name" -> 17, and "/name" in *rest; SIZE_MAX when the pointer does not begin with an index below count. */
@@ -114,6 +133,7 @@ size_t mw_refused_items(const struct mw_call *call, struct bb_error *errors, siz
     size_t named = 0;
     if (!json_object_is_type(properties, json_type_object))
         return 0;
+    const struct refusal refusal = open_refusal(call, NULL, body);
     struct reading *readings = call->host->alloc(call->job, count * sizeof *readings);
     json_object_object_foreach(properties, pointer, told)
     {
@@ -121,14 +141,13 @@ size_t mw_refused_items(const struct mw_call *call, struct bb_error *errors, siz
         const size_t i = index_of(pointer, count, &rest);
         if (i == SIZE_MAX)
             continue;
-        readings[i].call = call;
-        read_errors(&readings[i], rest, told);
+        read_errors(&refusal, &readings[i], rest, told);
     }
     for (size_t i = 0; i < count; i++) {
         if (!readings[i].fields)
             continue;
         errors[i] = (struct bb_error){.error_class = BB_VALIDATION, .code = "http_400", .message = "it was refused"};
-        finish_reading(&readings[i], body, &errors[i]);
+        finish_reading(&refusal, &readings[i], &errors[i]);
         named++;
     }
     return named;
@@ -141,8 +160,10 @@ static enum bb_next judge(const struct mw_call *call, const struct mw_task *task
     if (next == BB_DONE)
         return next;
     PL_SCOPED struct json_object *body = pl_parse(response->body);
-    if (json_object_is_type(body, json_type_object))
-        refine(call, task, body);
+    if (json_object_is_type(body, json_type_object)) {
+        const struct refusal refusal = open_refusal(call, task, body);
+        refine(&refusal, &call->out->error);
+    }
     if (response->status == 401)
         call->out->error.owner_action = "Check api_key: it is missing, wrong or revoked; Mobility Work's support "
                                         "issues keys. Then resume the target.";

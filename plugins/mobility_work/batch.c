@@ -16,8 +16,7 @@
 #include <string.h>
 
 #define SENDS_MAX 32
-#define ITEM_DEPTH_MAX 16 /* none is known to go beyond 3 */
-#define STACK_MAX 64      /* halving needs one more than the logarithm of the count */
+#define STACK_MAX 64 /* halving needs one more than the logarithm of the count */
 
 enum fate { OPEN, ACCEPTED, SETTLED };
 
@@ -59,10 +58,9 @@ static enum bb_next finish(const struct mw_call *call, struct batch *batch, enum
             call->host->settle(call->job, i, BB_DONE, NULL);
     if (batch->alone)
         return batch->alone;
-    if (next == BB_DONE) {
+    call->out->unconfirmed = batch->unconfirmed; /* of all that was accepted, whatever became of the rest */
+    if (next == BB_DONE)
         call->out->error = (struct bb_error){0};
-        call->out->unconfirmed = batch->unconfirmed;
-    }
     return next;
 }
 
@@ -139,6 +137,7 @@ static enum bb_next refused(const struct mw_call *call, const struct mw_bulk *bu
     const size_t named = reject_named(call, batch), rest = keep_open(batch);
     const size_t *open = batch->sent;
     if (rest == 1 && named == 0) {
+        mw_judge(call);
         const struct bb_error error = call->out->error;
         settle(call, batch, open[0], BB_REJECT, &error);
     } else if (rest == 1 || (rest > 1 && named > 0 && !batch->resent)) {
@@ -159,9 +158,9 @@ static bool is_about_items(int status)
 
 static enum bb_next answered(const struct mw_call *call, const struct mw_bulk *bulk, struct batch *batch)
 {
-    const enum bb_next next = mw_judge(call);
-    if (next == BB_REJECT && is_about_items(call->in->response->status))
+    if (is_about_items(call->in->response->status))
         return refused(call, bulk, batch);
+    const enum bb_next next = mw_judge(call);
     if (next != BB_DONE)
         return finish(call, batch, next);
     for (size_t i = 0; i < batch->sent_count; i++)
@@ -172,11 +171,11 @@ static enum bb_next answered(const struct mw_call *call, const struct mw_bulk *b
 }
 
 static void read_message(const struct mw_call *call, const struct mw_bulk *bulk, struct batch *batch,
-                         struct json_tokener *parser, size_t i)
+                         const struct mw_items *items, size_t i)
 {
     const struct bb_message *message = (const void *)((const char *)call->in->messages + i * call->in->message_size);
     struct mw_item item;
-    mw_item_start(&item, call, parser, message->body);
+    mw_item_start(&item, items, message->body);
     mw_item_read(&item, bulk);
     if (item.faults.said.count > 0) {
         pl_reject_faults(&item.faults.said, call->out, bulk->fault_code, bulk->fault_subject);
@@ -201,10 +200,11 @@ static enum bb_next begin(const struct mw_call *call, const struct mw_bulk *bulk
     batch->texts = call->host->alloc(call->job, batch->count * sizeof *batch->texts);
     batch->fates = call->host->alloc(call->job, batch->count * sizeof *batch->fates);
     batch->sent = call->host->alloc(call->job, batch->count * sizeof *batch->sent);
-    struct json_tokener *parser = pl_parser(ITEM_DEPTH_MAX);
+    struct mw_items items;
+    mw_items_start(&items, call);
     for (size_t i = 0; i < batch->count; i++)
-        read_message(call, bulk, batch, parser, i);
-    json_tokener_free(parser);
+        read_message(call, bulk, batch, &items, i);
+    mw_items_finish(&items);
     if (batch->count > 1)
         call->out->error = (struct bb_error){0}; /* each has its own */
     push(batch, 0, batch->count);

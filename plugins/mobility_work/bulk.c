@@ -120,10 +120,12 @@ const struct mw_bulk mw_location_create = {.method = "POST",
 
 const char *mw_bulk_check(const struct mw_call *call, const struct mw_bulk *bulk, struct bb_str body)
 {
+    struct mw_items items;
     struct mw_item item;
-    mw_item_start(&item, call, NULL, body);
+    mw_items_start(&items, call);
+    mw_item_start(&item, &items, body);
     mw_item_read(&item, bulk);
-    const char *wrong = item.faults.said.text;
     mw_item_finish(&item);
-    return wrong;
+    mw_items_finish(&items);
+    return item.faults.said.text;
 }

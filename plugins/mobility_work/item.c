@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define NATIVE "native"
+#define ITEM_DEPTH_MAX 16                 /* none is known to go beyond 3 */
 #define ITEM_BYTES_MAX ((size_t)64 << 10) /* the longest text is 3000 characters, and 10,000 make a request */
 
 static struct json_object *wrong(struct mw_item *item, const char *pointer, const char *key, const char *sentence)
@@ -166,7 +167,6 @@ struct price {
 /* From the price itself, the target's setting or the network's; NULL after a fault or when nobody knows. */
 static const char *currency_of(struct mw_item *item, const char *pointer, struct json_object *price)
 {
-    const struct mw_call *call = item->faults.call;
     struct json_object *given = pl_at(price, "/currency");
     if (given) {
         if (json_object_is_type(given, json_type_string) && mw_is_currency(json_object_get_string(given)))
@@ -174,13 +174,8 @@ static const char *currency_of(struct mw_item *item, const char *pointer, struct
         wrong(item, below(item, pointer, "currency"), "currency", "must be an ISO 4217 code such as EUR");
         return NULL;
     }
-    if (call->config->currency)
-        return call->config->currency;
-    const char *network = call->in ? call->host->note_get(call->job, MW_NOTE_CURRENCY) : NULL;
-    if (network && mw_is_currency(network))
-        return network;
-    item->no_currency = true;
-    return NULL;
+    item->no_currency = !item->shared->currency;
+    return item->shared->currency;
 }
 
 static bool read_decimal(struct mw_item *item, const char *pointer, struct json_object *value, struct price *price)
@@ -269,10 +264,8 @@ static struct json_object *fill(struct json_object *template, const struct place
 struct json_object *mw_read_new_price(struct mw_item *item, const struct mw_member *member, struct json_object *value)
 {
     PL_SCOPED struct json_object *price = mw_read_price(item, member, value);
-    const char *text = item->faults.call->config->part_price_body;
-    PL_SCOPED struct json_object *template = pl_parse((struct bb_str){text, strlen(text)});
     const struct place places[] = {{"{amount}", pl_at(price, "/amount")}, {"{currency}", pl_at(price, "/currency")}};
-    return price ? fill(template, places, PL_COUNT(places)) : NULL;
+    return price ? fill(item->shared->price_body, places, PL_COUNT(places)) : NULL;
 }
 
 /* A quantity goes into the template; an object is sent as it is. */
@@ -281,19 +274,15 @@ struct json_object *mw_read_new_stock(struct mw_item *item, const struct mw_memb
     if (json_object_is_type(value, json_type_object))
         return json_object_get(value);
     PL_SCOPED struct json_object *quantity = mw_read_whole(item, member, value);
-    const char *text = item->faults.call->config->part_stock_body;
-    PL_SCOPED struct json_object *template = pl_parse((struct bb_str){text, strlen(text)});
     const struct place places[] = {{"{quantity}", quantity}};
-    return quantity ? fill(template, places, PL_COUNT(places)) : NULL;
+    return quantity ? fill(item->shared->stock_body, places, PL_COUNT(places)) : NULL;
 }
 
 const char *mw_item_options(const struct mw_call *call)
 {
     const struct mw_config *config = call->config;
-    PL_SCOPED struct json_object *price =
-        pl_parse((struct bb_str){config->part_price_body, strlen(config->part_price_body)});
-    PL_SCOPED struct json_object *stock =
-        pl_parse((struct bb_str){config->part_stock_body, strlen(config->part_stock_body)});
+    PL_SCOPED struct json_object *price = pl_parse_text(config->part_price_body);
+    PL_SCOPED struct json_object *stock = pl_parse_text(config->part_stock_body);
     if (!json_object_is_type(price, json_type_object))
         return "part_price_body must be a JSON object";
     if (!json_object_is_type(stock, json_type_object))
@@ -385,12 +374,32 @@ void mw_item_read(struct mw_item *item, const struct mw_bulk *bulk)
     merge_native(item, known, bulk->member_count);
 }
 
-void mw_item_start(struct mw_item *item, const struct mw_call *call, struct json_tokener *parser, struct bb_str body)
+void mw_items_start(struct mw_items *items, const struct mw_call *call)
 {
-    *item = (struct mw_item){.faults = mw_no_faults(call)};
+    const struct mw_config *config = call->config;
+    const char *network = call->in ? call->host->note_get(call->job, MW_NOTE_CURRENCY) : NULL;
+    *items = (struct mw_items){.call = call,
+                               .parser = pl_parser(ITEM_DEPTH_MAX),
+                               .price_body = pl_parse_text(config->part_price_body),
+                               .stock_body = pl_parse_text(config->part_stock_body),
+                               .currency = config->currency                     ? config->currency
+                                           : network && mw_is_currency(network) ? network
+                                                                                : NULL};
+}
+
+void mw_items_finish(struct mw_items *items)
+{
+    json_tokener_free(items->parser);
+    pl_put(&items->price_body);
+    pl_put(&items->stock_body);
+}
+
+void mw_item_start(struct mw_item *item, const struct mw_items *items, struct bb_str body)
+{
+    *item = (struct mw_item){.shared = items, .faults = mw_no_faults(items->call)};
     item->too_large = body.len > ITEM_BYTES_MAX;
     if (!item->too_large)
-        item->given = parser ? pl_parse_with(parser, body) : pl_parse(body);
+        item->given = pl_parse_with(items->parser, body);
 }
 
 void mw_item_finish(struct mw_item *item)

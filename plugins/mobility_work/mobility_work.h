@@ -88,12 +88,21 @@ size_t mw_refused_items(const struct mw_call *call, struct bb_error *errors, siz
 #define MW_NO_MINOR_UNIT (-1)
 bool mw_is_currency(const char *code);
 int mw_minor_unit(const char *currency); /* decimals, or MW_NO_MINOR_UNIT */
-/* A decimal's text times 10^places, exactly; false when it is no plain decimal or something would be lost. */
+/* A decimal's text times 10^places, exactly; false when it is no decimal from 0 or something would be lost. */
 bool mw_shift_decimal(const char *text, int places, int64_t *out);
 
 /* ---- item.c: an item of a bulk call -------------------------------------------------*/
 
+/* What the items of a call share. */
+struct mw_items {
+    const struct mw_call *call;
+    struct json_tokener *parser;
+    struct json_object *price_body, *stock_body; /* templates of a new part's two objects */
+    const char *currency;                        /* of a price that names none; NULL: nobody knows */
+};
+
 struct mw_item {
+    const struct mw_items *shared;
     struct mw_faults faults;
     struct json_object *given, *request;
     bool no_currency; /* a price names none, and nobody else does */
@@ -122,8 +131,9 @@ struct mw_bulk {
     bool open_ended; /* other members are passed on */
 };
 
-/* parser NULL: one of its own */
-void mw_item_start(struct mw_item *item, const struct mw_call *call, struct json_tokener *parser, struct bb_str body);
+void mw_items_start(struct mw_items *items, const struct mw_call *call);
+void mw_items_finish(struct mw_items *items);
+void mw_item_start(struct mw_item *item, const struct mw_items *items, struct bb_str body);
 void mw_item_read(struct mw_item *item, const struct mw_bulk *bulk);
 void mw_item_finish(struct mw_item *item);
 const char *mw_item_options(const struct mw_call *call); /* NULL, or what is wrong with them */

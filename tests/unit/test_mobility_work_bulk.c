@@ -203,6 +203,24 @@ static void test_mobility_work_bulk_search_is_bounded(void **state)
     job_finish(&bulk.job);
 }
 
+/* MW-C06: accepted by a 202 is not confirmed, also where the rest of the batch fails; by a 201 it is. */
+static void test_mobility_work_bulk_what_was_accepted_stays_unconfirmed(void **state)
+{
+    (void)state;
+    static const int accepted[] = {202, 201};
+    for (size_t i = 0; i < COUNT(accepted); i++) {
+        start(2);
+        assert_int_equal(step(2, NULL, 0), BB_SEND);
+        assert_int_equal(step(2, "{}", 400), BB_SEND); /* one at a time from here on */
+        assert_int_equal(step(2, "null", accepted[i]), BB_SEND);
+        assert_int_equal(step(2, "null", 503), BB_RETRY);
+        assert_int_equal(bulk.job.items[0].verdict, BB_DONE);
+        assert_int_equal(bulk.job.items[1].verdict, 0);
+        assert_int_equal(bulk.out.unconfirmed, accepted[i] == 202);
+        job_finish(&bulk.job);
+    }
+}
+
 int main(void)
 {
     if (!load_plugin())
@@ -213,6 +231,7 @@ int main(void)
         TEST(bulk_three_bad_in_ten_thousand),
         TEST(bulk_finds_one_bad_in_ten_thousand),
         TEST(bulk_search_is_bounded),
+        TEST(bulk_what_was_accepted_stays_unconfirmed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
