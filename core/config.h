@@ -7,6 +7,7 @@
 #ifndef BUSBAR_CONFIG_H
 #define BUSBAR_CONFIG_H
 
+#include "format.h"
 #include "yaml.h"
 
 enum config_durability { DURABILITY_POWER_LOSS = 1, DURABILITY_CRASH };
@@ -101,11 +102,19 @@ struct config_target {
     size_t option_count;
 };
 
+struct config_input {                    /* what a route says about its payloads */
+    struct format format;                /* kind 0: as it comes: JSON, a bare number, text */
+    const struct yaml_node *format_node; /* NULL: not given */
+    char *separator;
+    int format_kind, decimal;
+};
+
 struct config_route {
     char *name;
     struct mark mark, from_mark, to_mark;
     char *from;
     bool retained;
+    struct config_input input;
     struct {
         bool given;
         struct mark mark;

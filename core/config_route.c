@@ -44,6 +44,7 @@ static const struct setting route_rows[] = {
     {.key = "name", .kind = SETTING_RAW, .offset = AT(name), .flags = SETTING_REQUIRED},
     {.key = "from", .kind = SETTING_RAW, .offset = AT(from), .flags = SETTING_REQUIRED},
     {.key = "retained", .kind = SETTING_BOOL, .offset = AT(retained), .fallback = "false"},
+    {.key = "format", .kind = SETTING_CUSTOM, .read = config_read_format, .print = config_print_format},
     {.key = "trigger",
      .kind = SETTING_CUSTOM,
      .section = &config_trigger_section,
@@ -56,7 +57,6 @@ static const struct setting route_rows[] = {
     {.key = "on_uncertain", .kind = SETTING_CHOICE, .offset = AT(on_uncertain), .choices = config_uncertain_words},
     {.key = "batch", .kind = SETTING_LATER},
     {.key = "each", .kind = SETTING_LATER},
-    {.key = "format", .kind = SETTING_LATER},
     {.key = "unit", .kind = SETTING_LATER},
 };
 #undef AT
@@ -321,6 +321,7 @@ void config_finish_routes(struct config *config)
 {
     for (size_t i = 0; i < config->route_count; i++) {
         table_finish(&config_route_section, &config->routes[i]);
+        config_finish_input(&config->routes[i].input);
         free(config->routes[i].target);
         free(config->routes[i].operation);
     }

@@ -461,7 +461,7 @@ static bool has_value(const struct setting *setting, const void *field)
     return false;
 }
 
-static void print_node(const struct yaml_node *node, struct buf *out)
+void table_print_node(const struct yaml_node *node, struct buf *out)
 {
     cleanup_json struct json_object *value = yaml_to_json(node);
     json_print(value, out);
@@ -472,7 +472,7 @@ static void print_value(const struct config *config, const struct setting *setti
     char *const *text = field;
     char amount[32];
     if (setting->kind == SETTING_NODE)
-        print_node(*(const struct yaml_node *const *)field, out);
+        table_print_node(*(const struct yaml_node *const *)field, out);
     else if (setting->kind == SETTING_BOOL)
         buf_puts(out, *(const bool *)field ? "true" : "false");
     else if (setting->kind == SETTING_CHOICE)

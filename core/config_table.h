@@ -67,7 +67,7 @@ struct section {
     }
 
 extern const struct section config_target_section, config_route_section, config_trigger_section, config_retry_section,
-    config_client_tls_section, config_http_section, config_viewer_section;
+    config_client_tls_section, config_http_section, config_viewer_section, config_format_section;
 extern const struct choice config_mode_words[], config_uncertain_words[];
 
 /* Fills the struct at base: defaults first, then what the mapping says. mapping NULL or null: defaults only. */
@@ -93,6 +93,7 @@ const char *table_shown(struct span text, char shown[TABLE_SHOWN_MAX]);
 /* ", not '<text>'" for the end of a problem; nothing when the text is a secret. */
 const char *table_not(struct span text, bool secret, char said[TABLE_SHOWN_MAX + 8]);
 void table_indent(struct buf *out, int indent);
+void table_print_node(const struct yaml_node *node, struct buf *out); /* as it stands in the file, in one line */
 /* A value as YAML text; "***" when it is hidden. */
 void table_print_text(const struct config *config, const char *text, struct buf *out);
 
@@ -109,6 +110,9 @@ void config_print_targets(const struct config *config, const void *base, int ind
 void config_finish_targets(struct config *config);
 void config_read_routes(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_print_routes(const struct config *config, const void *base, int indent, struct buf *out);
+void config_read_format(struct config_reader *reader, const struct yaml_node *node, void *base);
+void config_print_format(const struct config *config, const void *base, int indent, struct buf *out);
+void config_finish_input(struct config_input *input);
 /* After all files: names that stand twice, destinations, what needs the whole. */
 void config_check_routes(struct config_reader *reader);
 void config_finish_routes(struct config *config);

@@ -13,9 +13,8 @@
 
 #include "json.h"
 #include "log.h"
-#include "number.h"
 #include "route_keys.h"
-#include "route_rule.h"
+#include "route_reading.h"
 
 #include <json-c/json.h>
 #include <stdlib.h>
@@ -43,21 +42,6 @@ struct route_set {
     uint32_t *matches;
     size_t match_cap;
     struct buf key, lane, body, reason, state;
-};
-
-struct reading { /* one message while it is evaluated */
-    struct route_set *set;
-    const struct message *message;
-    struct template_scope scope;
-    struct topic_captures captures;
-    bool parsed;
-    struct json_object *payload;    /* held */
-    struct json_object *jq_payload; /* held: the payload, or its text */
-    struct json_object *value;      /* held: of the rule at hand */
-    struct route_decision decision;
-    route_decide *decide;
-    void *context;
-    char id[UUID_TEXT_MAX];
 };
 
 /* ---- the set --------------------------------------------------------------*/
@@ -198,47 +182,16 @@ char *route_set_outline(const struct route_set *set, size_t route)
 
 /* ---- what a rule asks of the message ---------------------------------------------*/
 
-static void parse_payload(struct reading *r)
-{
-    if (r->parsed)
-        return;
-    r->parsed = true;
-    r->payload = json_parse(r->message->payload, &r->scope.payload_null, &r->scope.payload_error);
-    r->scope.payload = r->payload;
-}
-
-/* For jq, a payload that is no JSON is text. NULL is JSON null, or neither. */
-static struct json_object *jq_payload(struct reading *r)
-{
-    parse_payload(r);
-    if (r->jq_payload == NULL) {
-        if (r->payload != NULL || r->scope.payload_null)
-            r->jq_payload = json_object_get(r->payload);
-        else if (span_is_utf8(r->message->payload))
-            r->jq_payload = json_text(r->message->payload);
-    }
-    return r->jq_payload;
-}
-
 static void prepare(struct reading *r, unsigned uses)
 {
     if ((uses & TEMPLATE_USES_PAYLOAD) || ((uses & TEMPLATE_USES_VALUE) && r->value == NULL && !r->scope.value_null))
-        parse_payload(r);
+        reading_parse(r);
 }
 
 static int render_text(struct reading *r, const struct template *t, struct buf *out)
 {
     prepare(r, template_uses(t));
-    return template_render_text(t, &r->scope, out, &r->set->reason);
-}
-
-static struct span trim(struct span text)
-{
-    while (text.len > 0 && strchr(" \t\r\n", text.data[0]) != NULL && text.data[0] != '\0')
-        text = (struct span){text.data + 1, text.len - 1};
-    while (text.len > 0 && strchr(" \t\r\n", text.data[text.len - 1]) != NULL && text.data[text.len - 1] != '\0')
-        text.len--;
-    return text;
+    return template_render_text(t, &r->scope, out, r->reason);
 }
 
 /* The trigger's value. Without a template the payload's own text is read: no JSON is parsed. */
@@ -246,9 +199,9 @@ static bool find_value(struct reading *r, const struct rule *rule, double *numbe
 {
     bool numeric = rule->trigger.kind != TRIGGER_WHEN;
     if (rule->value == NULL)
-        return !numeric || number_parse_double(trim(r->message->payload), number);
+        return !numeric || reading_number(r, number);
     prepare(r, template_uses(rule->value));
-    if (template_render(rule->value, &r->scope, &r->value, &r->set->reason) != 0)
+    if (template_render(rule->value, &r->scope, &r->value, r->reason) != 0)
         return false;
     r->scope.value = r->value;
     r->scope.value_null = r->value == NULL;
@@ -299,7 +252,7 @@ static struct json_object *captures_object(const struct topic_captures *captures
 static struct expr_scope expr_scope(struct reading *r, int n)
 {
     unsigned uses = expr_uses(r->set->exprs, n);
-    struct expr_scope scope = {.payload = jq_payload(r),
+    struct expr_scope scope = {.payload = reading_jq_payload(r),
                                .value = r->value,
                                .key = r->scope.key,
                                .topic = r->message->topic,
@@ -315,7 +268,7 @@ static struct expr_scope expr_scope(struct reading *r, int n)
 static int ask_jq(struct reading *r, int n)
 {
     struct expr_scope scope = expr_scope(r, n);
-    int answer = expr_test(r->set->exprs, n, &scope, &r->set->reason);
+    int answer = expr_test(r->set->exprs, n, &scope, r->reason);
     json_object_put(scope.captures);
     return answer;
 }
@@ -346,14 +299,14 @@ static void ignore(struct reading *r, struct rule *rule, const char *reason)
     if (!rule->warned) {
         rule->warned = true;
         log_warn("a reading cannot be evaluated; more of this route are only counted", "route", rule->name, "reason",
-                 reason, "detail", buf_span(&r->set->reason).data, NULL);
+                 reason, "detail", buf_span(r->reason).data, NULL);
     }
     decide(r, OUTCOME_IGNORED, reason);
 }
 
 static int make_body(struct reading *r, const struct rule *rule)
 {
-    struct buf *body = &r->set->body, *reason = &r->set->reason;
+    struct buf *body = &r->set->body, *reason = r->reason;
     buf_clear(body);
     if (rule->body != NULL) {
         prepare(r, rule->body_uses);
@@ -368,7 +321,7 @@ static int make_body(struct reading *r, const struct rule *rule)
             json_print(result, body);
         return status;
     }
-    parse_payload(r);
+    reading_parse(r);
     if (r->payload == NULL && !r->scope.payload_null) {
         buf_printf(reason, "the payload is no JSON: %s", r->scope.payload_error);
         return -1;
@@ -377,14 +330,22 @@ static int make_body(struct reading *r, const struct rule *rule)
     return 0;
 }
 
+/* A dead letter; the reason was said. */
+static void refuse(struct reading *r)
+{
+    uuid_v7(r->message->received_ms, r->id);
+    r->decision.id = r->id;
+    decide(r, OUTCOME_INVALID, r->reason->data);
+}
+
 /* It fired, or is a command: a delivery or a dead letter. */
 static void map(struct reading *r, const struct rule *rule, const char *reason)
 {
     uuid_v7(r->message->received_ms, r->id);
     r->scope.id = r->decision.id = r->id;
-    buf_clear(&r->set->reason);
+    buf_clear(r->reason);
     if (!find_lane(r, rule) || make_body(r, rule) != 0) {
-        decide(r, OUTCOME_INVALID, buf_span(&r->set->reason).data);
+        decide(r, OUTCOME_INVALID, buf_span(r->reason).data);
         return;
     }
     r->decision.body = buf_span(&r->set->body);
@@ -427,24 +388,30 @@ static void step_trigger(struct reading *r, struct rule *rule, uint32_t number, 
         decide(r, result.outcome, result.reason);
 }
 
+/* A payload that is not what the route says it is: for a trigger a reading without a value, for a command a
+ * dead letter. */
+static void judge(struct reading *r, struct rule *rule, uint32_t number, int64_t steady_ms)
+{
+    buf_clear(r->reason);
+    if (!reading_fits_format(r)) {
+        if (rule->has_trigger)
+            ignore(r, rule, "no_value");
+        else
+            refuse(r);
+    } else if (rule->has_trigger) {
+        step_trigger(r, rule, number, steady_ms);
+    } else {
+        map(r, rule, "command");
+    }
+}
+
 /* ---- a message's way -------------------------------------------------------*/
 
 static void begin(struct reading *r, struct route_set *set, const struct message *message, route_decide *each,
                   void *context)
 {
-    *r = (struct reading){.set = set, .message = message, .decide = each, .context = context};
-    r->scope.payload_text = message->payload;
-    r->scope.topic = message->topic;
-    r->scope.now_ms = r->scope.received_ms = message->received_ms;
-    r->scope.user = message->user;
-    r->scope.user_count = message->user_count;
-    r->scope.captures = &r->captures;
-}
-
-static void end(struct reading *r)
-{
-    json_object_put(r->jq_payload);
-    json_object_put(r->payload);
+    *r = (struct reading){.set = set, .reason = &set->reason, .decide = each, .context = context};
+    reading_begin(r, message);
 }
 
 static void begin_rule(struct reading *r, const struct rule *rule, uint32_t number)
@@ -454,6 +421,7 @@ static void begin_rule(struct reading *r, const struct rule *rule, uint32_t numb
     r->scope.id = NULL;
     r->scope.key = SPAN("");
     topic_filter_capture(&rule->filter, r->message->topic, &r->captures);
+    reading_use_format(r, rule->format);
 }
 
 static void end_rule(struct reading *r)
@@ -503,13 +471,11 @@ size_t route_set_evaluate(struct route_set *set, const struct message *message, 
         begin_rule(&r, rule, rules[i]);
         if (message->retained && !rule->retained)
             decide(&r, OUTCOME_IGNORED, "retained");
-        else if (rule->has_trigger)
-            step_trigger(&r, rule, rules[i], steady_ms);
         else
-            map(&r, rule, "command");
+            judge(&r, rule, rules[i], steady_ms);
         end_rule(&r);
     }
-    end(&r);
+    reading_end(&r);
     return count;
 }
 
@@ -525,7 +491,7 @@ void route_set_map(struct route_set *set, size_t route, const struct message *me
     if (rule->filter.capture_count > 0 && !topic_filter_matches(rule->filter.mqtt, message->topic)) {
         buf_printf(&set->reason, "the topic does not fit the route's filter %s", rule->filter.mqtt);
         r.captures.count = 0;
-    } else {
+    } else if (reading_fits_format(&r)) {
         if (rule->has_trigger)
             find_value(&r, rule, &unused); /* if it is missed, ${value} will say so */
         buf_clear(&set->reason);
@@ -535,10 +501,8 @@ void route_set_map(struct route_set *set, size_t route, const struct message *me
     if (set->reason.len == 0) {
         map(&r, rule, "manual");
     } else {
-        uuid_v7(message->received_ms, r.id);
-        r.decision.id = r.id;
-        decide(&r, OUTCOME_INVALID, set->reason.data);
+        refuse(&r);
     }
     end_rule(&r);
-    end(&r);
+    reading_end(&r);
 }

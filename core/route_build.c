@@ -152,6 +152,7 @@ void rule_build(struct rule *rule, const struct config *config, const struct con
 {
     struct builder b = {.rule = rule, .route = route, .exprs = exprs, .problems = problems};
     *rule = (struct rule){.name = route->name, .retained = route->retained, .when = -1, .clear = -1, .body_jq = -1};
+    rule->format = route->input.format.kind != 0 ? &route->input.format : NULL;
     build_filter(&b, config->bus.prefix);
     if (route->from != NULL && rule->filter.mqtt == NULL)
         return; /* without the captures, every template would be wrong */

@@ -12,6 +12,7 @@ struct rule {
     const char *name; /* borrowed from the configuration */
     struct topic_filter filter;
     bool retained, has_trigger;
+    const struct format *format; /* NULL: as it comes */
     struct trigger_rule trigger;
     struct template *value; /* NULL: the payload as a number */
     struct template *key;   /* of the trigger; NULL: the topic */

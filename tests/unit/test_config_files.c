@@ -229,6 +229,7 @@ static const struct {
     {"tls", "/$defs/client_tls/properties"},
     {"route", "/$defs/route/properties"},
     {"trigger", "/$defs/route/properties/trigger/properties"},
+    {"format", "/$defs/format/anyOf/1/properties"},
 };
 
 static char *read_source(const char *name)
