@@ -72,6 +72,53 @@ int announce_alert(struct dispatch *d, const char *kind, const char *target, con
 
 /* ---- failures that a person must see */
 
+static void note_found(void *context, const struct delivery *delivery)
+{
+    (void)delivery;
+    *(bool *)context = true;
+}
+
+/* FV-06g. What to do is to add a line, so it names the line. */
+static void print_unmapped(const char *target, enum word_list list, const char *source, struct buf *out)
+{
+    size_t count;
+    const char *const *words = lifecycle_words(list, &count);
+    cleanup_json struct json_object *mapping = json_object_new_object();
+    cleanup_buf struct buf action = {0};
+    buf_printf(&action, "say what it means, in the settings of target %s: `map: {%s: {", target,
+               lifecycle_list_name(list));
+    buf_put_json(&action, span_of(source));
+    buf_puts(&action, ": ...}}`, with one of");
+    for (size_t i = 0; i < count; i++)
+        buf_printf(&action, "%s %s", i > 0 ? "," : "", words[i]);
+    json_put_text(mapping, "field", lifecycle_list_name(list));
+    json_put_text(mapping, "source", source);
+    json_put_text(mapping, "owner_action", action.data);
+    buf_puts(out, "\"mapping\":");
+    json_print(mapping, out);
+}
+
+int announce_unmapped(struct dispatch *d, const struct event_facts *event, enum word_list list, const char *source)
+{
+    char id[UUID_TEXT_MAX];
+    bool told = false;
+    cleanup_buf struct buf extra = {0};
+    cleanup_text char *name = mem_printf("%s/unmapped/%s/%s", event->target, lifecycle_list_name(list), source);
+    uuid_v5(span_of(name), id);
+    if (store_find_delivery(d->options.session, id, note_found, &told) != 0)
+        return -1;
+    if (told)
+        return 0;
+    print_unmapped(event->target, list, source, &extra);
+    struct event_facts exception = *event;
+    exception.id = id;
+    exception.type = "mapping.exception";
+    exception.extra = buf_span(&extra);
+    log_warn("a word of the target's is not mapped", "target", event->target, "field", lifecycle_list_name(list),
+             "word", source, NULL);
+    return announce_event(d, &exception, event->order->common_work_order_id);
+}
+
 /* The error record of the contract (FV-07). */
 static struct json_object *error_record(const struct dispatch *d, const struct attempt *a, const struct item *item)
 {

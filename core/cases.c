@@ -230,6 +230,17 @@ static void line_option(struct case_run *run, struct span rest)
         run->options[i].text = case_keep(run, run->options[i].node->text);
 }
 
+static void line_map(struct case_run *run, struct span rest)
+{
+    const size_t errors = run->problems.errors;
+    struct yaml_tree *tree = yaml_read_text(rest, run->file, &run->problems);
+    if (tree)
+        config_read_map(&run->problems, yaml_root(tree), &run->config);
+    yaml_destroy(tree);
+    if (run->problems.errors > errors)
+        case_fail(run, "%s", run->problems.items[run->problems.count - 1].text);
+}
+
 static void line_url(struct case_run *run, struct span rest)
 {
     run->config.url = case_keep(run, rest);
@@ -422,6 +433,7 @@ static void line_lost(struct case_run *run, struct span rest)
 
 const struct case_word case_set_words[] = {
     {"option", line_option, true},
+    {"map", line_map, true},
     {"url", line_url, false},
     {"now", line_now, false},
     {"operation", line_operation, false},
@@ -458,6 +470,7 @@ static void finish_case(struct case_run *run)
     target_destroy(run->target);
     for (size_t i = 0; i < run->config.option_count; i++)
         yaml_destroy(run->trees[i]);
+    config_finish_map(&run->config);
     problems_finish(&run->problems);
     arena_destroy(run->arena);
 }

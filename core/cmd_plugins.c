@@ -165,8 +165,40 @@ static void show_operations(const struct bb_plugin *plugin)
             printf(", budget %s", operation.default_budget);
         if (operation.budget_pointer)
             printf(" per %s", operation.budget_pointer);
+        if (operation.order_pointer)
+            printf(", of the order at %s", operation.order_pointer);
+        if (operation.moves_to)
+            printf(", to %s", operation.moves_to);
         putchar('\n');
     }
+}
+
+static const char *const table_names[] = {[WORDS_STATUS] = "statuses", [WORDS_PRIORITY] = "priorities"};
+
+static struct mapping_table table_of(const struct bb_plugin *plugin, enum word_list list)
+{
+    return list == WORDS_STATUS ? (struct mapping_table){plugin->statuses, plugin->status_count}
+                                : (struct mapping_table){plugin->priorities, plugin->priority_count};
+}
+
+static void show_tables(const struct bb_plugin *plugin)
+{
+    for (enum word_list list = WORDS_STATUS; list <= WORDS_PRIORITY; list++) {
+        const struct mapping_table table = table_of(plugin, list);
+        if (table.count)
+            printf("\n%s (a target's `map: {%s: ...}` adds to them and wins)\n", table_names[list],
+                   lifecycle_list_name(list));
+        for (size_t i = 0; i < table.count; i++)
+            printf("  %-*s %s\n", BLURB - 2, table.lines[i].source, table.lines[i].common);
+    }
+}
+
+static struct json_object *table_json(const struct mapping_table *table)
+{
+    struct json_object *lines = json_object_new_object();
+    for (size_t i = 0; i < table->count; i++)
+        json_put_text(lines, table->lines[i].source, table->lines[i].common);
+    return lines;
 }
 
 static struct json_object *options_json(const struct bb_plugin *plugin)
@@ -202,6 +234,8 @@ static struct json_object *operations_json(const struct bb_plugin *plugin)
         json_put_int(item, "default_cooldown_ms", operation.default_cooldown_ms);
         json_put_text(item, "default_budget", operation.default_budget);
         json_put_text(item, "budget_pointer", operation.budget_pointer);
+        json_put_text(item, "order_pointer", operation.order_pointer);
+        json_put_text(item, "moves_to", operation.moves_to);
         json_object_array_add(items, item);
     }
     return items;
@@ -228,6 +262,10 @@ static int run_show(const char *name, bool json)
         json_put_int(item, "poll_ms", plugin->poll_ms);
         json_object_object_add(item, "options", options_json(plugin));
         json_object_object_add(item, "operations", operations_json(plugin));
+        for (enum word_list list = WORDS_STATUS; list <= WORDS_PRIORITY; list++) {
+            const struct mapping_table table = table_of(plugin, list);
+            json_object_object_add(item, table_names[list], table_json(&table));
+        }
         print_json(item);
         return CMD_DONE;
     }
@@ -242,6 +280,7 @@ static int run_show(const char *name, bool json)
     }
     show_options(plugin);
     show_operations(plugin);
+    show_tables(plugin);
     return CMD_DONE;
 }
 

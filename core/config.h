@@ -8,6 +8,7 @@
 #define BUSBAR_CONFIG_H
 
 #include "format.h"
+#include "lifecycle.h"
 #include "yaml.h"
 
 enum config_durability { DURABILITY_POWER_LOSS = 1, DURABILITY_CRASH };
@@ -81,6 +82,16 @@ struct config_option {
     bool secret;                  /* it held a placeholder */
 };
 
+struct config_map_line {
+    char *source;       /* the target's word */
+    const char *common; /* static */
+};
+
+struct config_map { /* in the file's order */
+    struct config_map_line *lines;
+    size_t count;
+};
+
 struct config_target {
     char *name;
     struct mark mark, plugin_mark, url_mark;
@@ -98,6 +109,7 @@ struct config_target {
     struct config_secret *webhook_secrets;
     size_t webhook_secret_count;
     bool allow_unsigned;
+    struct config_map maps[WORD_LISTS];
     struct config_option *options;
     size_t option_count;
 };
@@ -159,6 +171,9 @@ const struct config_route *config_route(const struct config *config, const char 
 /* The mode of a target's operation: its own entry, else the default, else read. */
 enum config_mode config_mode_of(const struct config_target *target, const char *operation);
 const char *config_mode_name(enum config_mode mode);
+/* The `map:` of a target, from wherever it stands. Adds to target->maps; finish frees them. */
+void config_read_map(struct problems *problems, const struct yaml_node *node, struct config_target *target);
+void config_finish_map(struct config_target *target);
 /* Keys that a section ("busbar", "bus", "target", "route", "trigger", ...) takes, for nearest words; NULL:
  * no such section. gives the array, borrows the words */
 const char **config_keys(const char *section, size_t *count);

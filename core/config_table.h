@@ -105,6 +105,8 @@ void config_check_tls(const struct config_tls *tls, struct mark mark, struct pro
 /* The customs of other files. */
 void config_check_http(struct config *config, const struct yaml_node *root, struct problems *problems);
 void config_finish_http(struct config_http *http);
+void config_read_map_row(struct config_reader *reader, const struct yaml_node *node, void *base);
+void config_print_map_row(const struct config *config, const void *base, int indent, struct buf *out);
 void config_read_targets(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_print_targets(const struct config *config, const void *base, int indent, struct buf *out);
 void config_finish_targets(struct config *config);

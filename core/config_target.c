@@ -267,6 +267,7 @@ static const struct setting target_rows[] = {
     {.key = "webhook_secret", .kind = SETTING_CUSTOM, .read = read_webhook_secret, .print = print_webhook_secret},
     {.key = "webhook_tolerance", .kind = SETTING_DURATION, .offset = AT(webhook_tolerance_ms), .min = 0, .max = DAY_MS},
     {.key = "allow_unsigned", .kind = SETTING_BOOL, .offset = AT(allow_unsigned), .fallback = "false"},
+    {.key = "map", .kind = SETTING_CUSTOM, .read = config_read_map_row, .print = config_print_map_row},
     {.key = "tls", .kind = SETTING_SECTION, .offset = AT(tls), .section = &config_client_tls_section},
     {.key = "proxy", .kind = SETTING_TEXT, .offset = AT(proxy)},
 };
@@ -381,6 +382,7 @@ void config_finish_targets(struct config *config)
             free(target->options[j].name);
             free(target->options[j].text);
         }
+        config_finish_map(target);
         free(target->modes);
         free(target->webhook_secrets);
         free(target->options);

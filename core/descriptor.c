@@ -2,6 +2,7 @@
 #include "descriptor.h"
 
 #include "json.h"
+#include "lifecycle.h"
 #include "number.h"
 
 #include <string.h>
@@ -17,8 +18,8 @@
 
 /* Keys that a target's configuration has already. */
 static const char *const reserved_options[] = {
-    "plugin", "url",          "mode", "rate",  "concurrency",    "connect_timeout",   "timeout",       "poll",
-    "retry",  "on_uncertain", "tls",  "proxy", "webhook_secret", "webhook_tolerance", "allow_unsigned"};
+    "plugin", "url",          "mode", "rate",  "concurrency",    "connect_timeout",   "timeout",        "poll",
+    "retry",  "on_uncertain", "tls",  "proxy", "webhook_secret", "webhook_tolerance", "allow_unsigned", "map"};
 
 __attribute__((format(printf, 2, 3))) static void complain(struct buf *why, const char *format, ...)
 {
@@ -263,6 +264,8 @@ static void check_operation(const struct bb_plugin *plugin, size_t i, const stru
         complain(why, "order_pointer of operation %s is no JSON Pointer", name);
     if ((op->order_pointer || op->moves_to) && !(op->flags & BB_WORK_ORDER))
         complain(why, "operation %s has an order_pointer or moves_to: BB_WORK_ORDER is missing", name);
+    if (op->moves_to && *op->moves_to != '/' && !lifecycle_word(WORDS_STATUS, op->moves_to))
+        complain(why, "operation %s moves to %s, which is no common status", name, op->moves_to);
     if (op->coalesce && !is_pointer(op->coalesce))
         complain(why, "coalesce of operation %s is no JSON Pointer", name);
     if (op->budget_pointer && !is_pointer(op->budget_pointer))
@@ -288,6 +291,26 @@ static void check_operations(const struct bb_plugin *plugin, struct buf *why)
         complain(why, "it has operations but no step");
     if (!plugin->operation_count && !plugin->decode && !plugin->poll)
         complain(why, "it has no operation, no decode and no poll");
+}
+
+/* ---- mapping tables -------------------------------------------------------- */
+
+static void check_table(enum word_list list, const struct bb_mapping *lines, size_t count, struct buf *why)
+{
+    const char *name = lifecycle_list_name(list);
+    for (size_t i = 0; i < count; i++) {
+        const char *source = lines[i].source;
+        if (!source || !*source) {
+            complain(why, "line %zu of the %s table has no word of the target's", i, name);
+            continue;
+        }
+        if (!lifecycle_word(list, lines[i].common))
+            complain(why, "%s %s is mapped to %s, which is no common one", name, source,
+                     lines[i].common ? lines[i].common : "nothing");
+        for (size_t earlier = 0; earlier < i; earlier++)
+            if (lines[earlier].source && strcmp(lines[earlier].source, source) == 0)
+                complain(why, "%s %s is mapped twice", name, source);
+    }
 }
 
 /* ---- the rest -------------------------------------------------------------- */
@@ -427,12 +450,18 @@ bool descriptor_check(const struct bb_plugin *plugin, struct buf *why)
                                _Alignof(struct bb_option), why);
     bool operations = check_array("operations", plugin->operations, plugin->operation_size, plugin->operation_count,
                                   LEAST_OPERATION, _Alignof(struct bb_operation), why);
-    if (!options || !operations)
+    bool statuses = check_array("statuses", plugin->statuses, sizeof(struct bb_mapping), plugin->status_count,
+                                sizeof(struct bb_mapping), _Alignof(struct bb_mapping), why);
+    bool priorities = check_array("priorities", plugin->priorities, sizeof(struct bb_mapping), plugin->priority_count,
+                                  sizeof(struct bb_mapping), _Alignof(struct bb_mapping), why);
+    if (!options || !operations || !statuses || !priorities)
         return false;
     check_identity(plugin, why);
     check_options(plugin, why);
     check_operations(plugin, why);
     check_auth(plugin, why);
     check_hook(plugin, why);
+    check_table(WORDS_STATUS, plugin->statuses, plugin->status_count, why);
+    check_table(WORDS_PRIORITY, plugin->priorities, plugin->priority_count, why);
     return why->len == before;
 }

@@ -178,6 +178,8 @@ int announce_order(struct dispatch *d, const struct work_order *order);
 int announce_event(struct dispatch *d, struct event_facts *facts, const char *lane);
 int announce_alert(struct dispatch *d, const char *kind, const char *target, const char *operation, const char *reason);
 int announce_failure(struct dispatch *d, struct attempt *attempt, const struct item *item);
+/* A word of the target's that no line of its tables maps: told once, with the first order that brought it. */
+int announce_unmapped(struct dispatch *d, const struct event_facts *event, enum word_list list, const char *source);
 
 /* publish.c */
 bool publish_pick(struct dispatch *d); /* sends what it may, collects completions; true: acks to store */

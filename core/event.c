@@ -7,69 +7,12 @@
 
 #include "clock.h"
 #include "json.h"
+#include "lifecycle.h"
 
 #include <json-c/json.h>
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-enum status {
-    REQUESTED,
-    TRIAGED,
-    APPROVED,
-    ASSIGNED,
-    IN_PROGRESS,
-    BLOCKED,
-    COMPLETED,
-    CLOSED,
-    CANCELED,
-    REOPENED,
-    UNKNOWN,
-    STATUS_COUNT
-};
-
-#define BIT(status) (1u << (status))
-
-static const struct {
-    const char *name;
-    unsigned next; /* FV-04: bits of what may follow */
-} lifecycle[STATUS_COUNT] = {
-    [REQUESTED] = {"requested", BIT(TRIAGED) | BIT(APPROVED) | BIT(ASSIGNED) | BIT(CANCELED)},
-    [TRIAGED] = {"triaged", BIT(APPROVED) | BIT(ASSIGNED) | BIT(CANCELED)},
-    [APPROVED] = {"approved", BIT(ASSIGNED) | BIT(BLOCKED) | BIT(IN_PROGRESS) | BIT(CANCELED)},
-    [ASSIGNED] = {"assigned", BIT(IN_PROGRESS) | BIT(BLOCKED) | BIT(COMPLETED) | BIT(CANCELED)},
-    [IN_PROGRESS] = {"in_progress", BIT(BLOCKED) | BIT(COMPLETED) | BIT(CANCELED)},
-    [BLOCKED] = {"blocked", BIT(APPROVED) | BIT(ASSIGNED) | BIT(IN_PROGRESS) | BIT(CANCELED)},
-    [COMPLETED] = {"completed", BIT(CLOSED) | BIT(REOPENED)},
-    [CLOSED] = {"closed", BIT(REOPENED)},
-    [CANCELED] = {"canceled", BIT(REOPENED)},
-    [REOPENED] = {"reopened", BIT(ASSIGNED) | BIT(IN_PROGRESS) | BIT(COMPLETED) | BIT(CANCELED)},
-    [UNKNOWN] = {"unknown", 0},
-};
-
-/* STATUS_COUNT when it is no word of ours. */
-static enum status find_status(const char *name)
-{
-    int i = 0;
-    while (i < STATUS_COUNT && (!name || strcmp(lifecycle[i].name, name) != 0))
-        i++;
-    return (enum status)i;
-}
-
-bool event_status_known(const char *common_status)
-{
-    return find_status(common_status) != STATUS_COUNT;
-}
-
-static bool step_allowed(enum status from, enum status to)
-{
-    return from != STATUS_COUNT && to != STATUS_COUNT && (from == to || (lifecycle[from].next & BIT(to)) != 0);
-}
-
-bool event_transition_allowed(const char *from, const char *to)
-{
-    return step_allowed(find_status(from), find_status(to));
-}
 
 /* ---- the record ------------------------------------------------------------*/
 
@@ -104,37 +47,28 @@ void event_copy_order(struct order_record *record, const struct work_order *orde
     copy_known(record, order);
 }
 
-static bool is_over(enum status status)
-{
-    return status == COMPLETED || status == CLOSED || status == CANCELED;
-}
-
 static void merge_status(struct order_record *record, const struct bb_work_order *said)
 {
     struct work_order *order = &record->order;
     if (!said->common_status && !said->source_status)
         return;
-    enum status from = find_status(order->common_status), to = find_status(said->common_status);
-    if (to == STATUS_COUNT)
-        to = UNKNOWN; /* a word without a mapping: never a guess */
-    bool allowed = step_allowed(from, to);
-    if (is_over(from) && !allowed)
+    const char *from = order->common_status, *to = lifecycle_word(WORDS_STATUS, said->common_status);
+    if (!to)
+        to = "unknown"; /* a word without a mapping: never a guess */
+    bool allowed = lifecycle_allows(from, to), from_known = from && strcmp(from, "unknown") != 0;
+    if (lifecycle_is_over(from) && !allowed)
         return;
-    record->illegal = !allowed && from != UNKNOWN && from != STATUS_COUNT;
-    record->status_changed = from != to;
-    order->common_status = lifecycle[to].name;
+    record->illegal = !allowed && from_known;
+    record->status_changed = !from || strcmp(from, to) != 0;
+    order->common_status = to;
     order->source_status = keep(record, said->source_status);
 }
 
 static void merge_priority(struct order_record *record, const struct bb_work_order *said)
 {
-    static const char *const levels[] = {"critical", "high", "medium", "low"};
     if (!said->priority && !said->source_priority)
         return;
-    record->order.priority = NULL;
-    for (size_t i = 0; said->priority && i < COUNT(levels); i++)
-        if (strcmp(said->priority, levels[i]) == 0)
-            record->order.priority = levels[i];
+    record->order.priority = lifecycle_word(WORDS_PRIORITY, said->priority);
     record->order.source_priority = keep(record, said->source_priority);
 }
 
@@ -152,7 +86,7 @@ void event_merge_order(struct order_record *record, const struct work_order *kno
     merge_status(record, said);
     merge_priority(record, said);
     if (!order->common_status)
-        order->common_status = lifecycle[UNKNOWN].name;
+        order->common_status = "unknown";
     /* An id stays what it was when it was first learned: it is how the record is found again. */
     if (!order->source_work_order_id)
         order->source_work_order_id = keep(record, said->source_work_order_id);

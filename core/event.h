@@ -8,10 +8,6 @@
 
 #include <busbar/plugin.h>
 
-/* Lifecycle of the common record (FV-04). */
-bool event_status_known(const char *common_status);
-bool event_transition_allowed(const char *from, const char *to); /* same to same: true */
-
 /* A record that owns its text. */
 struct order_record {
     struct arena *arena;

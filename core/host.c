@@ -95,16 +95,30 @@ static const char *host_path_segment(struct bb_job *job, struct bb_str text)
     return segment;
 }
 
+/* ---- mapping tables ------------------------------------------------------------------ */
+
+const char *mapping_common_word(const struct mapping_table *table, const char *source)
+{
+    for (size_t i = 0; source && i < table->count; i++)
+        if (strcmp(table->lines[i].source, source) == 0)
+            return table->lines[i].common;
+    return NULL;
+}
+
+const char *mapping_source_word(const struct mapping_table *table, const char *common)
+{
+    for (size_t i = 0; common && i < table->count; i++)
+        if (strcmp(table->lines[i].common, common) == 0)
+            return table->lines[i].source;
+    return NULL;
+}
+
 /* ---- events ------------------------------------------------------------------------ */
 
+/* What a plugin may emit; sync.failed is the core's own. */
 static bool event_type_known(const char *type)
 {
-    static const char *const types[] = {"work_order.created", "work_order.updated", "work_order.completed",
-                                        "work_order.closed",  "attachment.added",   "mapping.exception"};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (strcmp(types[i], type) == 0)
-            return true;
-    return false;
+    return lifecycle_word(WORDS_EVENT, type) && strcmp(type, "sync.failed") != 0;
 }
 
 static bool is_json(struct span text)
@@ -128,6 +142,42 @@ static struct bb_work_order keep_work_order(struct bb_job *job, const struct bb_
                                   .sla_due_at = keep(job, order->sla_due_at)};
 }
 
+static const struct mapping_table *table_of(const struct bb_job *job, enum word_list list)
+{
+    static const struct mapping_table none;
+    return job->tables ? &job->tables[list] : &none;
+}
+
+/* The one place where a target's words become ours (FV-04, FV-15). What the plugin said itself counts where no line
+ * could tell. */
+static const char *to_common(const struct bb_job *job, struct job_event *kept, enum word_list list, const char *source,
+                             const char *said)
+{
+    const char *common = mapping_common_word(table_of(job, list), source);
+    if (common)
+        return common;
+    common = lifecycle_word(list, said);
+    if (!common || strcmp(common, "unknown") == 0)
+        kept->unmapped[list] = source;
+    return common;
+}
+
+static void map_event(const struct bb_job *job, struct job_event *kept)
+{
+    struct bb_work_order *order = &kept->work_order;
+    const char *type = mapping_common_word(table_of(job, WORDS_EVENT), kept->event.name);
+    bool fits = type && (kept->event.work_order || strncmp(type, "work_order.", 11) != 0);
+    if (fits) /* an event about no work order is none of a work order's, whatever the site calls it */
+        kept->event.type = type;
+    if (!kept->event.work_order)
+        return;
+    bool has_status = order->source_status || order->common_status;
+    order->common_status = to_common(job, kept, WORDS_STATUS, order->source_status, order->common_status);
+    if (has_status && !order->common_status)
+        order->common_status = "unknown"; /* never a guess */
+    order->priority = to_common(job, kept, WORDS_PRIORITY, order->source_priority, order->priority);
+}
+
 static void keep_event(struct bb_job *job, const struct bb_event *event)
 {
     const struct job_event *before = job->events;
@@ -147,6 +197,7 @@ static void keep_event(struct bb_job *job, const struct bb_event *event)
         kept->work_order = keep_work_order(job, event->work_order);
         kept->event.work_order = &kept->work_order;
     }
+    map_event(job, kept);
 }
 
 static void host_emit(struct bb_job *job, const struct bb_event *theirs)
@@ -393,36 +444,21 @@ static void host_count(struct bb_job *job, const char *name, uint64_t n)
     metric_add(metric_get(family, job->target, name), n > INT64_MAX ? INT64_MAX : (int64_t)n);
 }
 
-const char *mapping_common_word(const struct mapping_table *table, const char *source)
-{
-    for (size_t i = 0; source && i < table->count; i++)
-        if (strcmp(table->lines[i].source, source) == 0)
-            return table->lines[i].common;
-    return NULL;
-}
+_Static_assert(BB_STATUSES - 1 == WORDS_STATUS && BB_PRIORITIES - 1 == WORDS_PRIORITY, "one numbering");
 
-const char *mapping_source_word(const struct mapping_table *table, const char *common)
+static bool is_table(enum bb_table table)
 {
-    for (size_t i = 0; common && i < table->count; i++)
-        if (strcmp(table->lines[i].common, common) == 0)
-            return table->lines[i].source;
-    return NULL;
-}
-
-static const struct mapping_table *table_of(const struct bb_job *job, enum bb_table table)
-{
-    static const struct mapping_table none;
-    return job->tables && (table == BB_STATUSES || table == BB_PRIORITIES) ? &job->tables[table - 1] : &none;
+    return table == BB_STATUSES || table == BB_PRIORITIES;
 }
 
 static const char *host_source_word(struct bb_job *job, enum bb_table table, const char *common)
 {
-    return mapping_source_word(table_of(job, table), common);
+    return is_table(table) ? mapping_source_word(table_of(job, table - 1), common) : NULL;
 }
 
 static const char *host_common_word(struct bb_job *job, enum bb_table table, const char *source)
 {
-    return mapping_common_word(table_of(job, table), source);
+    return is_table(table) ? mapping_common_word(table_of(job, table - 1), source) : NULL;
 }
 
 const struct bb_host *host_table(void)

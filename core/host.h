@@ -5,12 +5,17 @@
 #define BUSBAR_HOST_H
 
 #include "buf.h"
+#include "lifecycle.h"
 
 #include <busbar/plugin.h>
 
-struct job_event { /* copies in the job's arena */
+/* Copies in the job's arena, in common words: what the tables say has been put in, and wins over what the plugin
+ * said. */
+struct job_event {
     struct bb_event event;
     struct bb_work_order work_order; /* when event.work_order is not NULL */
+    /* By WORDS_STATUS and WORDS_PRIORITY: the target's word that no line maps, or NULL. */
+    const char *unmapped[2];
 };
 
 struct job_item { /* a batch item's own verdict; verdict 0: none given */
@@ -41,7 +46,7 @@ struct bb_job {
     /* Reads a note of the target; gives or NULL. May be NULL: no notes. */
     char *(*read_note)(void *context, const char *key);
     void *context;
-    const struct mapping_table *tables; /* two, by enum bb_table less one; NULL: none */
+    const struct mapping_table *tables; /* by enum word_list (enum bb_table less one); NULL: none */
     const char *misuse;                 /* the plugin broke a rule of the ABI: the attempt is rejected with this */
 };
 

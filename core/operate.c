@@ -279,6 +279,19 @@ int dispatch_edit(struct dispatch *d, const char *id, struct span body, const ch
 
 /* ---- describing */
 
+/* As in force: the site's lines, then the plugin's. */
+static struct json_object *describe_tables(const struct target *target)
+{
+    struct json_object *map = json_object_new_object();
+    for (enum word_list list = WORDS_STATUS; list < WORD_LISTS; list++) {
+        struct json_object *lines = json_object_new_object();
+        for (size_t i = 0; i < target->tables[list].count; i++)
+            json_put_text(lines, target->tables[list].lines[i].source, target->tables[list].lines[i].common);
+        json_object_object_add(map, lifecycle_list_name(list), lines);
+    }
+    return map;
+}
+
 static struct json_object *describe_slot(const struct dispatch *d, const struct slot *slot)
 {
     struct json_object *target = json_object_new_object(), *holds = json_object_new_array();
@@ -306,6 +319,7 @@ static struct json_object *describe_slot(const struct dispatch *d, const struct 
     json_put_int(target, "running", (int64_t)slot->running);
     json_put_int(target, "failures_in_a_row", slot->failures);
     json_put_int(target, "paused_ms", slot->pause_until_ms > d->now_ms ? slot->pause_until_ms - d->now_ms : 0);
+    json_object_object_add(target, "map", describe_tables(slot->target));
     return target;
 }
 

@@ -128,6 +128,9 @@ int orders_note_event(struct dispatch *d, struct attempt *a, const struct job_ev
         rc = announce_event(d, facts, record.order.common_work_order_id);
     if (rc == 0)
         rc = announce_order(d, &record.order);
+    for (enum word_list list = WORDS_STATUS; rc == 0 && list <= WORDS_PRIORITY; list++)
+        if (emitted->unmapped[list] != NULL)
+            rc = announce_unmapped(d, facts, list, emitted->unmapped[list]);
     order_record_finish(&known);
     order_record_finish(&record);
     return rc;

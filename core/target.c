@@ -355,10 +355,26 @@ void target_init_job(const struct target *target, struct bb_job *job, size_t ite
     job->tables = target->tables;
 }
 
+/* A word that the site maps has one line, so that what is sent for a common word is never one that the site took
+ * away from it. */
 static void bind_tables(const struct builder *b)
 {
-    b->target->tables[BB_STATUSES - 1] = (struct mapping_table){b->plugin->statuses, b->plugin->status_count};
-    b->target->tables[BB_PRIORITIES - 1] = (struct mapping_table){b->plugin->priorities, b->plugin->priority_count};
+    const struct mapping_table plugins[WORD_LISTS] = {
+        [WORDS_STATUS] = {b->plugin->statuses, b->plugin->status_count},
+        [WORDS_PRIORITY] = {b->plugin->priorities, b->plugin->priority_count},
+    };
+    for (size_t list = 0; list < WORD_LISTS; list++) {
+        const struct config_map *sites = &b->config->maps[list];
+        struct bb_mapping *lines =
+            arena_alloc(b->target->arena, (sites->count + plugins[list].count + 1) * sizeof *lines);
+        struct mapping_table *table = &b->target->tables[list];
+        *table = (struct mapping_table){lines, 0};
+        for (size_t i = 0; i < sites->count; i++)
+            lines[table->count++] = (struct bb_mapping){sites->lines[i].source, sites->lines[i].common};
+        for (size_t i = 0; i < plugins[list].count; i++)
+            if (!mapping_common_word(table, plugins[list].lines[i].source))
+                lines[table->count++] = plugins[list].lines[i];
+    }
 }
 
 static void open_plugin(const struct builder *b)

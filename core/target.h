@@ -16,11 +16,11 @@ struct target {
     const char *name;
     const char *url; /* without trailing slash */
     void *self;
-    struct http_options http;       /* points into this target */
-    const char *auth_header;        /* NULL: no credential */
-    char *auth_value;               /* secret */
-    const char *secrets[3];         /* each text that must never be shown; NULL past the last */
-    struct mapping_table tables[2]; /* by enum bb_table less one */
+    struct http_options http;                /* points into this target */
+    const char *auth_header;                 /* NULL: no credential */
+    char *auth_value;                        /* secret */
+    const char *secrets[3];                  /* each text that must never be shown; NULL past the last */
+    struct mapping_table tables[WORD_LISTS]; /* as in force: the site's lines, then the plugin's */
     void *plugin_config;
     bool opened;
     struct arena *arena;

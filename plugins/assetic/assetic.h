@@ -13,7 +13,7 @@
 
 struct as_config {
     const char *user, *time_zone, *status, *remedy, *auth_pointer, *fcr_definition;
-    const char *priorities, *defaults, *status_map; /* JSON */
+    const char *defaults; /* JSON */
     bool late_statuses, cut_description;
     double duration_factor;
     int64_t max_attachment;
@@ -154,7 +154,6 @@ enum bb_next as_account(const struct as_call *call);
 enum bb_next as_contract(const struct as_call *call);
 const char *as_contract_check(const struct as_call *call, struct bb_str body);
 enum bb_next as_poll(const struct as_call *call);
-const char *as_poll_options(const struct as_call *call);
 /* Resource id of the API user in an answer of AS-E04, or NULL. */
 const char *as_own_resource(const struct as_call *call, struct json_object *answer);
 

@@ -16,71 +16,15 @@
 #define PAGE_SIZE 100 /* orders are large, and a call should take under 10 ms */
 #define PAGES_MAX 40  /* an attempt may make 64 requests */
 
-/* FV-04: meaning of the codes is not spelt out by the vendor; status_map changes and adds. */
-static const struct {
-    const char *status, *common;
-} states[] = {
-    {"PREP", "requested"},    {"WAPPR", "triaged"},   {"APPR", "approved"},  {"WMATL", "blocked"}, {"RFE", "assigned"},
-    {"INPRG", "in_progress"}, {"TCOMP", "completed"}, {"COMP", "completed"}, {"ASSESS", "closed"}, {"CAN", "canceled"},
-};
-
-static const char *const lifecycle[] = {"requested", "triaged", "approved", "assigned", "in_progress", "blocked",
-                                        "completed", "closed",  "canceled", "reopened", "unknown"};
-
-const char *as_poll_options(const struct as_call *call)
-{
-    PL_SCOPED struct json_object *map = pl_parse_text(call->config->status_map);
-    if (!json_object_is_type(map, json_type_object))
-        return "status_map must be a map such as {WMATL: blocked}";
-    json_object_object_foreach(map, status, value)
-    {
-        const char *common = as_text_of(call, value);
-        size_t i = 0;
-        while (common && i < PL_COUNT(lifecycle) && strcmp(lifecycle[i], common) != 0)
-            i++;
-        if (!common || i == PL_COUNT(lifecycle))
-            return call->host->format(call->job, "status_map: %s must be one of the common states", status);
-    }
-    return NULL;
-}
-
 /* ---- one order -------------------------------------------------------------------*/
 
-/* NULL: nobody says what it means. */
-static const char *common_status(const struct as_call *call, const char *status)
-{
-    PL_SCOPED struct json_object *own = pl_parse_text(call->config->status_map);
-    const char *common = as_text_of(call, pl_member(own, status));
-    for (size_t i = 0; i < PL_COUNT(states) && !common; i++)
-        if (strcmp(states[i].status, status) == 0)
-            common = states[i].common;
-    return common;
-}
-
-/* The word that the site maps to this id, when it is one word. */
-static const char *priority_word(const struct as_call *call, struct json_object *id)
-{
-    PL_SCOPED struct json_object *map = pl_parse_text(call->config->priorities);
-    const char *found = NULL;
-    if (!json_object_is_type(id, json_type_int) || !json_object_is_type(map, json_type_object))
-        return NULL;
-    json_object_object_foreach(map, word, value)
-    {
-        if (json_object_get_int64(value) != json_object_get_int64(id))
-            continue;
-        if (found)
-            return NULL;
-        found = call->host->format(call->job, "%s", word);
-    }
-    return found;
-}
-
 /* The core says updated when it knew the order before. */
-static const char *event_type(const char *common)
+static const char *event_type(const struct as_call *call, const char *status)
 {
-    if (strcmp(common, "completed") == 0)
+    const char *common = call->host->common_word(call->job, BB_STATUSES, status);
+    if (common && strcmp(common, "completed") == 0)
         return "work_order.completed";
-    return strcmp(common, "closed") == 0 ? "work_order.closed" : "work_order.created";
+    return common && strcmp(common, "closed") == 0 ? "work_order.closed" : "work_order.created";
 }
 
 static const char *due_at(const struct as_call *call, struct json_object *order)
@@ -94,16 +38,6 @@ static const char *due_at(const struct as_call *call, struct json_object *order)
     return call->host->format(call->job, "%sZ", as_print_wall(call, as_utc_of(call->config->time_zone, wall)));
 }
 
-static void tell_unmapped(const struct as_call *call, const struct bb_event *event, const char *status)
-{
-    struct bb_event exception = *event;
-    exception.type = "mapping.exception";
-    exception.dedup_id = call->host->format(call->job, "%s/unmapped", event->dedup_id);
-    call->host->emit(call->job, &exception);
-    call->host->log(call->job, BB_LOG_WARN,
-                    call->host->format(call->job, "the status %.32s is not in status_map", status));
-}
-
 static void tell(const struct as_call *call, struct json_object *item)
 {
     const char *id = as_text_at(call, item, "/Id"), *status = as_text_at(call, item, "/Status");
@@ -114,27 +48,22 @@ static void tell(const struct as_call *call, struct json_object *item)
         call->host->log(call->job, BB_LOG_WARN, "a work order without Id, Status or LastModified was passed over");
         return;
     }
-    const char *common = common_status(call, status);
     struct json_object *priority = pl_member(item, "PriorityId");
     const struct bb_work_order order = {
         .delivery_id = mark,
         .source_work_order_id = id,
         .asset_ref = mark ? NULL : as_text_at(call, item, "/AssetId"), /* ours keep the tag that they were made with */
         .source_status = status,
-        .common_status = common ? common : "unknown",
-        .priority = priority_word(call, priority),
         .source_priority = priority ? call->host->format(call->job, "%s", json_object_get_string(priority)) : NULL,
         .sla_due_at = due_at(call, item),
     };
     const struct bb_event event = {.size = sizeof event,
-                                   .type = event_type(order.common_status),
+                                   .type = event_type(call, status),
                                    .name = status,
                                    .dedup_id = call->host->format(call->job, "%s/%s/%s", id, modified, status),
                                    .occurred_ms = as_utc_of(call->config->time_zone, wall),
                                    .work_order = &order,
                                    .raw = as_print(call, item)};
-    if (!common)
-        tell_unmapped(call, &event, status);
     call->host->emit(call->job, &event);
 }
 

@@ -74,6 +74,12 @@ static void put_common(struct as_order *order, const char *name, struct json_obj
         put(order, object, native, json_object_get(value));
 }
 
+/* AS-R11. 0: it is none. */
+static int priority_id(const char *word)
+{
+    return word && *word >= '1' && *word <= '5' && word[1] == '\0' ? *word - '0' : 0;
+}
+
 /* F-U4: a word means what the site says it means. */
 static void put_priority(struct as_order *order)
 {
@@ -85,14 +91,13 @@ static void put_priority(struct as_order *order)
         put(order, order->request, "PriorityId", NULL);
         return;
     }
-    PL_SCOPED struct json_object *map = pl_parse_text(call->config->priorities);
     const char *text = as_text_of(call, word);
-    struct json_object *id = text ? pl_member(map, text) : NULL;
+    int id = text ? priority_id(call->host->source_word(call->job, BB_PRIORITIES, text)) : 0;
     if (id)
-        json_object_object_add(order->request, "PriorityId", json_object_get(id));
+        json_object_object_add(order->request, "PriorityId", json_object_new_int(id));
     else
         as_fault(&order->faults, "/priority", "unmapped_priority", NULL,
-                 "must be one of critical, high, medium, low that the target's priorities map to a PriorityId");
+                 "must be one of critical, high, medium, low to which the target's map gives a PriorityId");
 }
 
 /* Title and description are the brief description and a note; a description alone is the brief one. */
@@ -301,21 +306,14 @@ static bool is_status(const char *text)
     return false;
 }
 
+/* What a site maps to a common priority is sent as PriorityId. */
 static const char *priorities_problem(const struct as_call *call)
 {
     static const char *const words[] = {"critical", "high", "medium", "low"};
-    PL_SCOPED struct json_object *map = pl_parse_text(call->config->priorities);
-    if (!json_object_is_type(map, json_type_object))
-        return "priorities must be a map such as {critical: 1, high: 2}";
-    json_object_object_foreach(map, word, id)
-    {
-        size_t i = 0;
-        while (i < PL_COUNT(words) && strcmp(words[i], word) != 0)
-            i++;
-        if (i == PL_COUNT(words))
-            return call->host->format(call->job, "priorities: %s is none of critical, high, medium, low", word);
-        if (!json_object_is_type(id, json_type_int) || json_object_get_int64(id) < 1 || json_object_get_int64(id) > 5)
-            return call->host->format(call->job, "priorities: %s must be a PriorityId from 1 to 5", word); /* AS-R11 */
+    for (size_t i = 0; i < PL_COUNT(words); i++) {
+        const char *id = call->host->source_word(call->job, BB_PRIORITIES, words[i]);
+        if (id && !priority_id(id))
+            return call->host->format(call->job, "map: priority: %.32s is no PriorityId from 1 to 5", id);
     }
     return NULL;
 }

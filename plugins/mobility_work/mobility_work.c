@@ -162,6 +162,12 @@ static enum bb_next decode(const struct bb_host *host, void *self, const struct 
     return mw_decode(&call);
 }
 
+/* FV-04. Mobility Work tells events and no status: the last event is the word. */
+static const struct bb_mapping statuses[] = {
+    {"TaskWasScheduled", "assigned"},  {"TaskWasStarted", "in_progress"}, {"ActivityWasAddedOnTask", "in_progress"},
+    {"TaskWasCompleted", "completed"}, {"TaskWasCanceled", "canceled"},
+};
+
 /* The samples share one idempotency key over all events, so the key alone is not enough (U5). */
 static const char *const dedup_pointers[] = {"/networkId", "/_event", "/_idempotencyKey", NULL};
 
@@ -200,4 +206,6 @@ const struct bb_plugin busbar_plugin = {
     .step = step,
     .decode = decode,
     .user_agent_option = "network_name",
+    .statuses = statuses,
+    .status_count = PL_COUNT(statuses),
 };

@@ -23,9 +23,8 @@ struct documented {
 };
 
 struct hook_event {
-    const char *name, *alias; /* alias: a second name of the same event, published under the first */
-    const char *type;         /* NULL: the event has no common name and is about no work order */
-    const char *common_status;
+    const char *name, *alias;       /* alias: a second name of the same event, published under the first */
+    const char *type;               /* NULL: the event has no common name and is about no work order */
     const char *task_id, *metadata; /* JSON Pointers, with type */
     const char *times[2];           /* pointers of when it happened, best first */
     struct documented members[8];
@@ -35,7 +34,6 @@ struct hook_event {
 static const struct hook_event events[] = {
     {.name = "TaskWasCompleted", /* MW-W01: id, not taskId */
      .type = "work_order.completed",
-     .common_status = "completed",
      .task_id = "/id",
      .metadata = "/metadata",
      .times = {"/doneAt"},
@@ -43,25 +41,21 @@ static const struct hook_event events[] = {
          {{"/id", TEXT}, {"/doneAt", TEXT}, {"/initiator", OBJECT}, {"/associatedTo", OBJECT}, {"/metadata", ANY}}},
     {.name = "TaskWasScheduled", /* MW-W02: the core says updated when it knew the order before */
      .type = "work_order.created",
-     .common_status = "assigned",
      .task_id = "/taskId",
      .metadata = "/metadata",
      .members = {{"/taskId", TEXT}, {"/scheduled", OBJECT}, {"/associatedTo", OBJECT}}},
     {.name = "TaskWasCanceled", /* MW-W03 */
      .type = "work_order.updated",
-     .common_status = "canceled",
      .task_id = "/taskId",
      .metadata = "/metadata",
      .members = {{"/taskId", TEXT}, {"/canceled", OBJECT}, {"/associatedTo", OBJECT}}},
     {.name = "TaskWasStarted", /* MW-W04 */
      .type = "work_order.updated",
-     .common_status = "in_progress",
      .task_id = "/taskId",
      .metadata = "/metadata",
      .members = {{"/taskId", TEXT}, {"/started", OBJECT}, {"/associatedTo", OBJECT}}},
     {.name = "ActivityWasAddedOnTask", /* MW-W05: task is not described; id is where one would look */
      .type = "work_order.updated",
-     .common_status = "in_progress",
      .task_id = "/task/id",
      .metadata = "/task/metadata",
      .times = {"/emittedAt", "/_sentAt"},
@@ -185,7 +179,6 @@ static void emit(const struct mw_call *call, const struct hook_event *known, con
         order.delivery_id = read_mark(call, metadata, "/" MW_MARK_DELIVERY);
         order.order_id = read_mark(call, metadata, "/" MW_MARK_ORDER);
         order.source_status = known->name;
-        order.common_status = known->common_status;
     }
     /* It may not tell which task (W05): then it is news of the provider, and of no work order that could be found. */
     if (order.source_work_order_id || order.order_id || order.delivery_id) {

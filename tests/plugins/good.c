@@ -81,16 +81,18 @@ static enum bb_next good_step(const struct bb_host *host, void *self, const stru
 static enum bb_next good_decode(const struct bb_host *host, void *self, const struct bb_in *in, struct bb_out *out)
 {
     (void)self, (void)out;
-    struct bb_work_order order = {.source_work_order_id = "77", .common_status = "completed"};
-    struct bb_event event = {
-        .size = sizeof event,
-        .type = "work_order.completed",
-        .name = host->format(in->job, "%.*s", (int)in->messages[0].event.len, in->messages[0].event.data),
-        .work_order = &order,
-        .raw = in->messages[0].body};
+    const char *name = host->format(in->job, "%.*s", (int)in->messages[0].event.len, in->messages[0].event.data);
+    struct bb_work_order order = {.source_work_order_id = "77", .source_status = name, .common_status = "completed"};
+    struct bb_event event = {.size = sizeof event,
+                             .type = "work_order.completed",
+                             .name = name,
+                             .work_order = &order,
+                             .raw = in->messages[0].body};
     host->emit(in->job, &event);
     return BB_DONE;
 }
+
+static const struct bb_mapping statuses[] = {{"open", "requested"}, {"done", "completed"}, {"over", "completed"}};
 
 static const char *const dedup[] = {"/id", NULL};
 
@@ -121,4 +123,6 @@ const struct bb_plugin busbar_plugin = {
     .step = good_step,
     .decode = good_decode,
     .user_agent_option = "site",
+    .statuses = statuses,
+    .status_count = sizeof statuses / sizeof statuses[0],
 };

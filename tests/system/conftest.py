@@ -6,6 +6,7 @@ import json
 import pytest
 
 import busbar_harness as harness
+from desk import Desk
 
 
 def pytest_addoption(parser):
@@ -128,6 +129,25 @@ def busbar(tmp_path, broker, sandbox, make_busbar):
         daemon = make_busbar(config, start=start)
         sandbox.configure(webhook_url=f"http://127.0.0.1:{daemon.hook_port}/hooks/mw", life=life or {})
         return daemon
+
+    return make
+
+
+@pytest.fixture
+def desk():
+    desk = Desk()
+    yield desk
+    desk.shutdown()
+
+
+@pytest.fixture
+def desk_busbar(tmp_path, broker, desk, make_busbar):
+    """desk_busbar(routes, target's settings..): a daemon before the target that answers as it is told."""
+
+    def make(routes=(), http=None, **settings):
+        config = harness.configuration(tmp_path, broker, {"desk": desk.target(**settings)}, list(routes))
+        config["http"].update(http or {})
+        return make_busbar(config)
 
     return make
 

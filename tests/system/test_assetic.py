@@ -39,7 +39,7 @@ def daemon(tmp_path, broker, assetic, make_busbar):
 
     def make(routes, **settings):
         target = {"plugin": "assetic", "url": assetic.url, "user": "api.user", "token": KEY, "time_zone": "UTC0",
-                  "mode": "write_back", "poll": "1s", "priorities": {"critical": 1, "high": 2}, "defaults": DEFAULTS,
+                  "mode": "write_back", "poll": "1s", "map": {"priority": {1: "critical", 2: "high"}}, "defaults": DEFAULTS,
                   "retry": {"first": "100ms", "max": "500ms", "attempts": 20, "max_age": "7d"}, **settings}
         return make_busbar(configuration(tmp_path, broker, {"at": target}, routes))
 

@@ -46,7 +46,7 @@ def site(tmp_path, broker, sandbox, assetic, make_busbar, monkeypatch):
     (tmp_path / "hook").chmod(0o600)
     at = {"plugin": "assetic", "url": assetic.url, "user": "api.user", "token": TOKEN, "time_zone": "UTC0",
           "mode": {"default": "read", "work_order.create": "handoff", "attachment.add": "draft"}, "poll": "90s",
-          "priorities": {"high": 2}, "defaults": {"EstimatedDuration": 2, "LocationDescription": "Hall 2", "WorkOrderType": {"Id": 7},
+          "map": {"priority": {2: "high"}}, "defaults": {"EstimatedDuration": 2, "LocationDescription": "Hall 2", "WorkOrderType": {"Id": 7},
                                                 "RemedyCodeId": 3}}
     mw = mw_target(sandbox, webhook_secret=f"${{file:{tmp_path}/hook}}", webhook_tolerance="2m",
                    retry={"first": "7s", "max": "13m", "attempts": 9, "max_age": "6d"})

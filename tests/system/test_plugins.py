@@ -39,6 +39,16 @@ def test_show_names_options_and_operations():
     assert "header Api-Key from api_key" in text and "cooldown 1h, budget 24/1d per /plan" in text
 
 
+def test_show_prints_the_mapping_tables():  # FV-15
+    assert json.loads(plugins("show", "good", "--json").stdout)["statuses"] == {
+        "open": "requested", "done": "completed", "over": "completed"}
+    shown = json.loads(plugins("show", "assetic", "--json").stdout)
+    assert shown["statuses"]["WMATL"] == "blocked" and shown["priorities"] == {}
+    text = plugins("show", "good").stdout
+    assert "statuses (a target's `map: {status: ...}` adds to them and wins)" in text
+    assert any(line.split() == ["over", "completed"] for line in text.splitlines())
+
+
 def test_show_of_what_is_not_there_names_every_place():
     done = plugins("show", "gone")
     assert done.returncode == 1 and f"{TEST_PLUGINS}/gone.so" in done.stderr

@@ -103,6 +103,8 @@ static inline void run(struct call *call,
     *call = (struct call){0};
     job_init(&call->job, "mw", "mobility_work", body ? 1 : 0, NOW_MS);
     call->job.read_note = read_note;
+    const struct mapping_table tables[WORD_LISTS] = {[WORDS_STATUS] = {plugin->statuses, plugin->status_count}};
+    call->job.tables = tables;
     struct bb_in in = {.size = sizeof in,
                        .job = &call->job,
                        .operation = operation,

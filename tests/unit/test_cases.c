@@ -67,7 +67,7 @@ static void test_cases_run_each_kind_of_line(void **state)
     assert_int_equal(cases_run(plugin("good"), file, false, &report, &result), 0);
     if (result.failed)
         fail_msg("%s", report.data);
-    assert_int_equal(result.cases, 15);
+    assert_int_equal(result.cases, 16);
     assert_int_equal(report.len, 0);
 }
 
@@ -130,6 +130,13 @@ static void test_cases_compare_json(void **state)
         if (result.failed != (rows[i].says != NULL) || (rows[i].says && !strstr(report.data, rows[i].says)))
             fail_msg("%s against %s: %s", rows[i].message, rows[i].expected, report.data);
     }
+}
+
+static void test_cases_say_what_is_wrong_with_a_map(void **state)
+{
+    (void)state;
+    fails("map {status: {done: clsoed}}\nexpect send POST /things\n",
+          ":6: t: unknown common status 'clsoed', did you mean 'closed'?");
 }
 
 static void test_cases_want_an_expectation(void **state)
@@ -264,6 +271,7 @@ int main(void)
         TEST(test_cases_go_on_after_a_failure),
         TEST(test_cases_show_where_json_differs),
         TEST(test_cases_compare_json),
+        TEST(test_cases_say_what_is_wrong_with_a_map),
         TEST(test_cases_want_an_expectation),
         TEST(test_cases_want_an_answer),
         TEST(test_cases_want_nothing_left_over),

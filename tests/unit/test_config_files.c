@@ -142,7 +142,8 @@ static const char full[] =
     "  mw: {plugin: mobility_work, api_key: pl4in, name: \"yes\", n: 5, tags: [1, a], proxy: 'http://u:pl4in@h', rate: "
     "250/1m,\n"
     "       mode: {default: read, task.schedule: handoff}, webhook_secret: {E: [pl4in, pl4in2], F: pl4in}}\n"
-    "  z: {plugin: p, mode: draft, webhook_secret: [pl4in, pl4in2], text: '$${a}'}\n"
+    "  z: {plugin: p, mode: draft, webhook_secret: [pl4in, pl4in2], text: '$${a}',\n"
+    "      map: {event: {X: sync.failed}, status: {A b: closed, 'null': unknown}}}\n"
     "routes:\n"
     "- {name: r, from: 'a/{b}', to: mw.task.schedule, trigger: {outside: [1, 9.50], key: '${b}', cooldown: 90s},\n"
     "   body: {a: '${value}', n: 0.10}, on_uncertain: park}\n"
@@ -158,10 +159,18 @@ static void test_config_print_has_defaults_and_no_secret(void **state)
     assert_null(strstr(out.data, "pl4in"));
     assert_null(strstr(out.data, "t0k"));
     assert_null(strstr(out.data, "s3cret"));
-    const char *lines[] = {"  username: \"***\"\n",   "  session_expiry: 1d\n", "  prefix: \"busbar\"\n",
-                           "  max_size: 100000000\n", "    concurrency: 8\n",   "    rate: 250/1m\n",
-                           "      max_age: 7d\n",     "    name: \"yes\"\n",    "    n: 5\n",
-                           "      cooldown: 90s\n",   "    text: \"$${a}\"\n"};
+    const char *lines[] = {"  username: \"***\"\n",
+                           "  session_expiry: 1d\n",
+                           "  prefix: \"busbar\"\n",
+                           "  max_size: 100000000\n",
+                           "    concurrency: 8\n",
+                           "    rate: 250/1m\n",
+                           "      max_age: 7d\n",
+                           "    name: \"yes\"\n",
+                           "    n: 5\n",
+                           "      cooldown: 90s\n",
+                           "    text: \"$${a}\"\n",
+                           "    map: {status: {\"A b\": closed, \"null\": unknown}, event: {\"X\": sync.failed}}\n"};
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
         if (strstr(out.data, lines[i]) == NULL)
             fail_msg("<%s> is missing in\n%s", lines[i], out.data);

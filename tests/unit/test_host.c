@@ -74,6 +74,118 @@ static void test_host_emit_copies_deeply(void **state)
     assert_int_equal(job.events[19].event.occurred_ms, 19);
 }
 
+/* ---- mapping tables */
+
+static const struct bb_mapping status_lines[] = {
+    {"APPR", "approved"}, {"COMP", "completed"}, {"TCOMP", "completed"}, {"ODD", "unknown"}};
+static const struct bb_mapping priority_lines[] = {{"1", "critical"}};
+static const struct bb_mapping event_lines[] = {{"TaskWasStarted", "work_order.completed"},
+                                                {"PartWasUsed", "work_order.updated"},
+                                                {"PhotoWasAdded", "attachment.added"}};
+static const struct mapping_table tables[WORD_LISTS] = {
+    [WORDS_STATUS] = {status_lines, 4}, [WORDS_PRIORITY] = {priority_lines, 1}, [WORDS_EVENT] = {event_lines, 3}};
+
+static const struct job_event *emit_order(const struct bb_work_order *order)
+{
+    job.tables = tables;
+    const struct bb_event event = {
+        .size = sizeof event, .type = "work_order.updated", .name = "x", .work_order = order};
+    host->emit(&job, &event);
+    assert_null(job.misuse);
+    return &job.events[job.event_count - 1];
+}
+
+static void assert_text(const char *is, const char *wanted)
+{
+    if (wanted)
+        assert_string_equal(is, wanted);
+    else
+        assert_null(is);
+}
+
+static void test_host_emit_puts_the_target_s_words_into_ours(void **state) /* FV-04, FV-01, FV-15 */
+{
+    (void)state;
+    static const struct {
+        const char *source, *said, *common, *unmapped;
+    } rows[] = {
+        {"APPR", NULL, "approved", NULL},    {"APPR", "closed", "approved", NULL}, /* the table wins over the plugin */
+        {"NEW", "triaged", "triaged", NULL},                                       /* where no table could tell */
+        {"NEW", NULL, "unknown", "NEW"},     {"NEW", "unknown", "unknown", "NEW"}, {"NEW", "paused", "unknown", "NEW"},
+        {"ODD", NULL, "unknown", NULL}, /* the site knows that nobody knows */
+        {NULL, "closed", "closed", NULL},    {NULL, "paused", "unknown", NULL},    {NULL, NULL, NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct bb_work_order order = {.source_status = rows[i].source, .common_status = rows[i].said};
+        const struct job_event *kept = emit_order(&order);
+        assert_text(kept->work_order.source_status, rows[i].source);
+        assert_text(kept->work_order.common_status, rows[i].common);
+        assert_text(kept->unmapped[WORDS_STATUS], rows[i].unmapped);
+        assert_null(kept->unmapped[WORDS_PRIORITY]);
+    }
+}
+
+static void test_host_emit_maps_priorities_and_guesses_none(void **state) /* FV-01, F-U4 */
+{
+    (void)state;
+    static const struct {
+        const char *source, *said, *common, *unmapped;
+    } rows[] = {
+        {"1", NULL, "critical", NULL}, {"9", NULL, NULL, "9"},       {"9", "low", "low", NULL},
+        {NULL, "high", "high", NULL},  {NULL, "urgent", NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct bb_work_order order = {.source_priority = rows[i].source, .priority = rows[i].said};
+        const struct job_event *kept = emit_order(&order);
+        assert_text(kept->work_order.source_priority, rows[i].source);
+        assert_text(kept->work_order.priority, rows[i].common);
+        assert_text(kept->unmapped[WORDS_PRIORITY], rows[i].unmapped);
+        assert_null(kept->work_order.common_status);
+    }
+}
+
+static void test_host_emit_calls_events_as_the_site_does(void **state) /* FV-06, F-U13 */
+{
+    (void)state;
+    static const struct {
+        const char *name, *type, *called;
+        bool about_order;
+    } rows[] = {
+        {"TaskWasStarted", "work_order.updated", "work_order.completed", true},
+        {"TaskWasCanceled", "work_order.updated", "work_order.updated", true},
+        {"PhotoWasAdded", NULL, "attachment.added", false},
+        {"PartWasUsed", NULL, NULL, false}, /* about no work order: none of its events */
+        {"PartWasPainted", NULL, NULL, false},
+    };
+    const struct bb_work_order order = {.source_work_order_id = "7"};
+    job.tables = tables;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct bb_event event = {.size = sizeof event,
+                                       .type = rows[i].type,
+                                       .name = rows[i].name,
+                                       .work_order = rows[i].about_order ? &order : NULL};
+        host->emit(&job, &event);
+        assert_text(job.events[i].event.type, rows[i].called);
+        assert_string_equal(job.events[i].event.name, rows[i].name);
+    }
+}
+
+static void test_host_looks_words_up_both_ways(void **state)
+{
+    (void)state;
+    assert_null(host->common_word(&job, BB_STATUSES, "APPR")); /* no tables at all */
+    job.tables = tables;
+    assert_string_equal(host->common_word(&job, BB_STATUSES, "TCOMP"), "completed");
+    assert_string_equal(host->source_word(&job, BB_STATUSES, "completed"), "COMP"); /* the first listed */
+    assert_string_equal(host->source_word(&job, BB_PRIORITIES, "critical"), "1");
+    assert_null(host->source_word(&job, BB_PRIORITIES, "low"));
+    assert_null(host->source_word(&job, BB_STATUSES, NULL));
+    assert_null(host->common_word(&job, (enum bb_table)0, "APPR"));
+    assert_null(host->common_word(&job, (enum bb_table)3, "TaskWasStarted"));
+}
+
+/* ---- misuse */
+
 static void emit_is_misuse(struct bb_event event, const char *what)
 {
     host->emit(&job, &event);
@@ -312,6 +424,10 @@ int main(void)
         TEST(test_host_alloc_is_zeroed),
         TEST(test_host_path_segment_encodes),
         TEST(test_host_emit_copies_deeply),
+        TEST(test_host_emit_puts_the_target_s_words_into_ours),
+        TEST(test_host_emit_maps_priorities_and_guesses_none),
+        TEST(test_host_emit_calls_events_as_the_site_does),
+        TEST(test_host_looks_words_up_both_ways),
         TEST(test_host_emit_refuses_an_unknown_type),
         TEST(test_host_emit_refuses_no_name),
         TEST(test_host_emit_refuses_no_size),

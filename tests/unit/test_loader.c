@@ -255,6 +255,18 @@ NONSENSE(creates_without_writes, operations[1].flags = BB_CREATES, "BB_WRITES is
 NONSENSE(writes_at_start, operations[0].flags |= BB_AT_START, "at each start")
 NONSENSE(bad_budget, operations[0].default_budget = "lots", "not written like 24/1d")
 NONSENSE(bad_coalesce, operations[0].coalesce = "id", "no JSON Pointer")
+NONSENSE(a_step_to_no_status, (operations[0].flags |= BB_WORK_ORDER, operations[0].moves_to = "done"),
+         "operation thing.create moves to done, which is no common status")
+NONSENSE(a_table_of_nothing, plugin.status_count = 1, "its statuses are nonsense")
+NONSENSE(a_table_without_word, (plugin.statuses = &(struct bb_mapping){"", "closed"}, plugin.status_count = 1),
+         "line 0 of the status table has no word")
+NONSENSE(a_status_that_is_none, (plugin.statuses = &(struct bb_mapping){"DONE", "done"}, plugin.status_count = 1),
+         "status DONE is mapped to done, which is no common one")
+NONSENSE(a_priority_that_is_none, (plugin.priorities = &(struct bb_mapping){"1", NULL}, plugin.priority_count = 1),
+         "priority 1 is mapped to nothing")
+NONSENSE(a_word_mapped_twice,
+         (plugin.priorities = (struct bb_mapping[]){{"1", "high"}, {"1", "low"}}, plugin.priority_count = 2),
+         "priority 1 is mapped twice")
 NONSENSE(missing_secret_option, plugin.auth.secret_option = "token", "auth.secret_option token")
 NONSENSE(string_as_secret, plugin.auth.secret_option = "site", "auth.secret_option site")
 NONSENSE(basic_without_user, plugin.auth.scheme = BB_AUTH_BASIC, "auth.user_option (none)")
@@ -326,6 +338,12 @@ int main(void)
         cmocka_unit_test(test_loader_refuses_writes_at_start),
         cmocka_unit_test(test_loader_refuses_bad_budget),
         cmocka_unit_test(test_loader_refuses_bad_coalesce),
+        cmocka_unit_test(test_loader_refuses_a_step_to_no_status),
+        cmocka_unit_test(test_loader_refuses_a_table_of_nothing),
+        cmocka_unit_test(test_loader_refuses_a_table_without_word),
+        cmocka_unit_test(test_loader_refuses_a_status_that_is_none),
+        cmocka_unit_test(test_loader_refuses_a_priority_that_is_none),
+        cmocka_unit_test(test_loader_refuses_a_word_mapped_twice),
         cmocka_unit_test(test_loader_refuses_missing_secret_option),
         cmocka_unit_test(test_loader_refuses_string_as_secret),
         cmocka_unit_test(test_loader_refuses_basic_without_user),

@@ -514,6 +514,29 @@ static void test_target_heeds_retry_after(void **state)
     assert_int_equal(out.retry_after_ms, 5);
 }
 
+/* FV-15: the site's lines win, and a word that it took from a common one is no longer sent for it. */
+static void test_target_tables_are_the_site_s_then_the_plugin_s(void **state)
+{
+    (void)state;
+    struct config_map_line statuses[] = {{(char *)(uintptr_t) "waiting", "blocked"},
+                                         {(char *)(uintptr_t) "done", "closed"}},
+                           priorities[] = {{(char *)(uintptr_t) "1", "high"}, {(char *)(uintptr_t) "2", "high"}};
+    f.config.maps[WORDS_STATUS] = (struct config_map){statuses, 2};
+    f.config.maps[WORDS_PRIORITY] = (struct config_map){priorities, 2};
+    created();
+    struct bb_job tried;
+    target_init_job(f.target, &tried, 0, 0);
+    const struct bb_host *host = host_table();
+    assert_int_equal(f.target->tables[WORDS_STATUS].count, 4);
+    assert_string_equal(host->common_word(&tried, BB_STATUSES, "open"), "requested");
+    assert_string_equal(host->common_word(&tried, BB_STATUSES, "done"), "closed");
+    assert_string_equal(host->common_word(&tried, BB_STATUSES, "waiting"), "blocked");
+    assert_string_equal(host->source_word(&tried, BB_STATUSES, "completed"), "over");
+    assert_string_equal(host->source_word(&tried, BB_STATUSES, "closed"), "done");
+    assert_string_equal(host->source_word(&tried, BB_PRIORITIES, "high"), "1");
+    job_finish(&tried);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -550,6 +573,7 @@ int main(void)
         TEST(test_target_prints_no_short_secret),
         TEST(test_target_cuts_at_a_character),
         TEST(test_target_heeds_retry_after),
+        TEST(test_target_tables_are_the_site_s_then_the_plugin_s),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
