@@ -62,8 +62,7 @@ void api_reply_store_failed(struct api_call *call)
     api_problem(call->reply, 503, store_error(call->api->session));
 }
 
-/* error: by address, so that it is read after the call that sets it, which may stand beside it in the arguments. */
-static void reply_done(struct api_call *call, int rc, const char *const *error)
+void api_reply_done(struct api_call *call, int rc, const char *const *error)
 {
     if (rc == 0) {
         api_reply_json(call, json_object_new_object());
@@ -73,7 +72,7 @@ static void reply_done(struct api_call *call, int rc, const char *const *error)
     api_problem(call->reply, missing ? 404 : 409, *error);
 }
 
-static bool need_daemon(struct api_call *call)
+bool api_need_daemon(struct api_call *call)
 {
     if (call->api->dispatch != NULL)
         return true;
@@ -312,8 +311,8 @@ typedef int delivery_verb(struct dispatch *dispatch, const char *id, const char 
 static void act(struct api_call *call, delivery_verb *verb)
 {
     const char *error = "";
-    if (need_daemon(call))
-        reply_done(call, verb(call->api->dispatch, call->argument, &error), &error);
+    if (api_need_daemon(call))
+        api_reply_done(call, verb(call->api->dispatch, call->argument, &error), &error);
 }
 
 static void post_retry(struct api_call *call)
@@ -342,9 +341,14 @@ static void map_again(void *context, const struct delivery *delivery)
 {
     struct remap *remap = context;
     const char *route = remap->route != NULL ? remap->route : delivery->route;
+    struct message_property user[MESSAGE_USER_MAX];
+    cleanup_json struct json_object *object =
+        delivery->user != NULL ? json_parse(span_of(delivery->user), NULL, NULL) : NULL;
     const struct message message = {.topic = span_of(delivery->topic),
                                     .payload = delivery->payload,
                                     .qos = 1,
+                                    .user = user,
+                                    .user_count = message_read_user(object, user),
                                     .received_ms = delivery->accepted_ms};
     remap->found = true;
     if (route == NULL)
@@ -358,10 +362,10 @@ static void post_edit(struct api_call *call)
 {
     const char *error = "";
     struct remap remap = {.api = call->api, .route = api_query(call, "route")};
-    if (!need_daemon(call))
+    if (!api_need_daemon(call))
         return;
     if (call->request->body.len > 0) {
-        reply_done(call, dispatch_edit(call->api->dispatch, call->argument, call->request->body, &error), &error);
+        api_reply_done(call, dispatch_edit(call->api->dispatch, call->argument, call->request->body, &error), &error);
         return;
     }
     if (store_find_delivery(call->api->session, call->argument, map_again, &remap) != 0)
@@ -371,14 +375,14 @@ static void post_edit(struct api_call *call)
     else if (!remap.mapped)
         api_problem(call->reply, 409, buf_span(&remap.reason).data);
     else
-        reply_done(call, dispatch_edit(call->api->dispatch, call->argument, buf_span(&remap.body), &error), &error);
+        api_reply_done(call, dispatch_edit(call->api->dispatch, call->argument, buf_span(&remap.body), &error), &error);
     buf_finish(&remap.body);
     buf_finish(&remap.reason);
 }
 
 /* ---- targets, routes, audit */
 
-static void reply_list(struct api_call *call, struct json_object *items) /* takes */
+void api_reply_list(struct api_call *call, struct json_object *items) /* takes */
 {
     struct json_object *list = json_object_new_object();
     json_object_object_add(list, "items", items);
@@ -388,7 +392,7 @@ static void reply_list(struct api_call *call, struct json_object *items) /* take
 
 static void get_targets(struct api_call *call)
 {
-    if (!need_daemon(call))
+    if (!api_need_daemon(call))
         return;
     struct json_object *all = dispatch_describe(call->api->dispatch), *seen = json_object_new_array();
     for (size_t i = 0; i < json_object_array_length(all); i++) {
@@ -397,31 +401,25 @@ static void get_targets(struct api_call *call)
             json_object_array_add(seen, json_object_get(target));
     }
     json_object_put(all);
-    reply_list(call, seen);
-}
-
-static void get_routes(struct api_call *call)
-{
-    if (need_daemon(call))
-        reply_list(call, intake_describe(call->api->intake));
+    api_reply_list(call, seen);
 }
 
 static void post_hold(struct api_call *call)
 {
     const char *error = "";
-    if (need_daemon(call))
-        reply_done(call,
-                   dispatch_hold(call->api->dispatch, call->argument, api_query(call, "operation"),
-                                 api_query(call, "reason"), &error),
-                   &error);
+    if (api_need_daemon(call))
+        api_reply_done(call,
+                       dispatch_hold(call->api->dispatch, call->argument, api_query(call, "operation"),
+                                     api_query(call, "reason"), &error),
+                       &error);
 }
 
 static void post_resume(struct api_call *call)
 {
     const char *error = "";
-    if (need_daemon(call))
-        reply_done(call, dispatch_resume(call->api->dispatch, call->argument, api_query(call, "operation"), &error),
-                   &error);
+    if (api_need_daemon(call))
+        api_reply_done(call, dispatch_resume(call->api->dispatch, call->argument, api_query(call, "operation"), &error),
+                       &error);
 }
 
 static void get_audit(struct api_call *call)
@@ -483,7 +481,9 @@ static const struct endpoint {
     {"GET", "/api/v1/targets", get_targets, "Targets and whether they are held.", ""},
     {"POST", "/api/v1/targets/{id}/hold", post_hold, "Sends nothing until it is resumed.", "operation reason"},
     {"POST", "/api/v1/targets/{id}/resume", post_resume, "Goes on.", "operation"},
-    {"GET", "/api/v1/routes", get_routes, "Routes and their ledger.", ""},
+    {"GET", "/api/v1/routes", api_get_routes, "Routes, whether what they make is sent, and their ledger.", ""},
+    {"POST", "/api/v1/routes/{id}/fire", api_post_fire,
+     "Accepts the request's body as a message on a route, as if its trigger had fired.", "topic user"},
     {"GET", "/api/v1/orders", api_get_orders, "Work orders, the common record of what is known.",
      "target limit cursor"},
     {"GET", "/api/v1/orders/{id}", api_get_order, "One work order, by its common id.", ""},

@@ -14,13 +14,22 @@ struct api_call {
 };
 
 void api_reply_json(struct api_call *call, struct json_object *value); /* takes */
+void api_reply_list(struct api_call *call, struct json_object *items); /* takes; all there is, in one page */
+/* {} for 0, else the problem: 404 when it begins with "no such". error: by address, so that it is read after the call
+ * that sets it, which may stand beside it in the arguments. */
+void api_reply_done(struct api_call *call, int rc, const char *const *error);
 void api_reply_store_failed(struct api_call *call);
 const char *api_query(const struct api_call *call, const char *name); /* NULL when absent */
 
 /* FV-09a: what is not the viewer's does not exist for them. */
 bool api_may_see(const struct api_call *call, const char *target);
 const char *api_scope(const struct api_call *call);        /* for the store's filters; NULL: all */
+bool api_need_daemon(struct api_call *call);               /* false: it is down, and the reply says so */
 bool api_read_limit(struct api_call *call, size_t *limit); /* false: the reply says what is wrong */
+
+/* api_routes.c */
+void api_get_routes(struct api_call *call);
+void api_post_fire(struct api_call *call);
 
 /* api_orders.c */
 void api_get_orders(struct api_call *call);

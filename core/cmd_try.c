@@ -2,6 +2,7 @@
 /* busbar try: the real rules and the real plugins, without network and without store. A message is
  * judged by the routes as the daemon would; what fires is handed to its plugin and the first request
  * is printed instead of sent. */
+#include "cmd_try.h"
 #include "app.h"
 #include "clock.h"
 #include "cmd.h"
@@ -19,7 +20,6 @@
 
 #define REQUEST_SHOWN_MAX 65536
 #define OUTCOMES 7 /* enum outcome, from 1 */
-#define USER_MAX 32
 
 struct trial {
     struct app app;
@@ -184,25 +184,11 @@ static bool read_payload(struct json_object *record, struct buf *payload)
     return true;
 }
 
-static size_t read_user(struct json_object *record, struct message_property user[USER_MAX])
-{
-    struct json_object *object = json_get(record, "user");
-    size_t count = 0;
-    if (!json_object_is_type(object, json_type_object))
-        return 0;
-    json_object_object_foreach(object, name, value)
-    {
-        if (count < USER_MAX && json_object_is_type(value, json_type_string))
-            user[count++] = (struct message_property){span_of(name), span_of(json_object_get_string(value))};
-    }
-    return count;
-}
-
 /* One line of recorded traffic. Answers what is wrong with it, or NULL. */
 static const char *replay_line(struct trial *trial, struct span line)
 {
     const char *error = NULL;
-    struct message_property user[USER_MAX];
+    struct message_property user[MESSAGE_USER_MAX];
     cleanup_json struct json_object *record = json_parse(line, NULL, &error);
     if (record == NULL)
         return error != NULL ? error : "it is null";
@@ -219,7 +205,7 @@ static const char *replay_line(struct trial *trial, struct span line)
                               .payload = buf_span(&payload),
                               .retained = json_object_get_boolean(json_get(record, "retain")),
                               .user = user,
-                              .user_count = read_user(record, user)};
+                              .user_count = message_read_user(json_get(record, "user"), user)};
     judge(trial, &message, now_ms);
     return NULL;
 }
@@ -260,6 +246,51 @@ static int try_one(struct trial *trial, const char *topic, const char *payload, 
     return CMD_NO;
 }
 
+/* 0, or what it is to leave with after saying why. */
+static int begin(struct trial *trial, const char *path)
+{
+    if (app_load(&trial->app, path) != 0) {
+        app_report(&trial->app);
+        app_finish(&trial->app);
+        return CMD_NO;
+    }
+    trial->counts = mem_alloc((trial->app.config->route_count + 1) * sizeof(trial->counts[0]));
+    trial->decisions = trial->as_json ? json_object_new_array() : NULL;
+    return 0;
+}
+
+static void end(struct trial *trial)
+{
+    if (trial->as_json)
+        print_json(trial);
+    free(trial->counts);
+    app_finish(&trial->app);
+}
+
+int try_route(const char *config, const char *name, const struct message *given, bool as_json)
+{
+    struct message message = *given;
+    struct trial trial = {.as_json = as_json, .all = true};
+    if (begin(&trial, config) != 0)
+        return CMD_NO;
+    message.qos = 1;
+    message.received_ms = clock_wall_ms();
+    const struct config_route *route = config_route(trial.app.config, name);
+    size_t i = route != NULL ? (size_t)(route - trial.app.config->routes) : 0;
+    bool fits = route != NULL && route_set_fits(trial.app.routes, i, &message.topic);
+    if (route == NULL)
+        fprintf(stderr, "busbar: no such route: %s\n", name);
+    else if (!fits)
+        fprintf(stderr, "busbar: the topic does not fit the route's filter: %s\n", route->from);
+    trial.message = &message;
+    trial.now_ms = message.received_ms;
+    if (fits)
+        route_set_map(trial.app.routes, i, &message, decide, &trial);
+    bool accepted = fits && trial.counts[i][OUTCOME_ACCEPTED] > 0;
+    end(&trial);
+    return accepted ? CMD_DONE : CMD_NO;
+}
+
 static int run(int argc, char **argv)
 {
     const char *path = NULL, *topic = NULL, *payload = NULL, *file = NULL;
@@ -274,21 +305,13 @@ static int run(int argc, char **argv)
         return rc;
     if (argc > 1 || (file == NULL) == (topic == NULL) || (topic != NULL && payload == NULL))
         return cmd_usage(&cmd_try, "give --topic and --payload, or --replay FILE");
-    if (app_load(&trial.app, path) != 0) {
-        app_report(&trial.app);
-        app_finish(&trial.app);
+    if (begin(&trial, path) != 0)
         return CMD_NO;
-    }
-    trial.counts = mem_alloc((trial.app.config->route_count + 1) * sizeof(trial.counts[0]));
-    trial.decisions = trial.as_json ? json_object_new_array() : NULL;
     trial.all |= file == NULL;
     rc = file != NULL ? replay(&trial, file) : try_one(&trial, topic, payload, retained);
-    if (trial.as_json)
-        print_json(&trial);
-    else if (file != NULL)
+    if (!trial.as_json && file != NULL)
         print_summary(&trial);
-    free(trial.counts);
-    app_finish(&trial.app);
+    end(&trial);
     return rc;
 }
 

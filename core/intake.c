@@ -3,7 +3,7 @@
  * something to store. Whatever memory a group touches can be taken back until its commit: the rules
  * keep an undo journal, the duplicate ring a list of touched ids, the ledger counts aside. So a commit
  * that fails leaves the house as if the messages had not come, and the broker brings them again. */
-#include "intake.h"
+#include "intake_private.h"
 
 #include "clock.h"
 #include "digest.h"
@@ -17,64 +17,14 @@
 #include "watchdog.h"
 
 #include <json-c/json.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define OUTCOMES 7 /* enum outcome, from 1 */
 #define PACKET_IDS 65536
 #define PACKET_RECORD (sizeof(uint16_t) + sizeof(uint64_t)) /* id and hash, as stored */
 #define POISON_DEATHS 2
 
-#define COMPLAINTS 8  /* reasons of a route that are told apart */
 #define KEPT_WHOLE 10 /* dead letters of one reason and minute */
-
-struct complaint {
-    uint64_t reason;
-    int64_t minute, seq; /* seq: of the last whole dead letter */
-    int kept;
-};
-
-struct route_counts {
-    struct complaint complaints[COMPLAINTS];
-    size_t next_complaint;
-    struct metric *metrics[OUTCOMES];
-    int64_t pending[OUTCOMES]; /* of the open group */
-    struct metric *received;
-    int64_t pending_received;
-    enum delivery_state first_state; /* draft where the mode says so */
-    bool makes_order;
-};
-
-/* What the last message with a packet id was. */
-struct packet {
-    uint64_t hash; /* 0: nothing */
-    uint64_t number;
-};
-
-struct intake {
-    struct intake_options options;
-    pthread_mutex_t rules; /* guards everything below */
-    struct route_counts *routes;
-    struct packet *packets; /* PACKET_IDS */
-    uint64_t packet_number, remembered;
-    uint16_t *recent;  /* the packet with number n is at n % remembered, when it still has that number */
-    uint16_t *touched; /* packet ids of the open group */
-    size_t touched_count, touched_cap;
-    bool in_group, failed, stored;
-    uint64_t poison; /* hash of a message that killed the process */
-    struct added {   /* deliveries of the open group, for the gauges after the commit */
-        size_t route;
-        enum delivery_state state; /* 0: counted on another one */
-    } * added;
-    size_t added_count, added_cap;
-    size_t *counted; /* routes with pending counts */
-    size_t counted_count, counted_cap;
-    const struct message *message; /* being judged */
-    uint64_t hash;
-    int64_t steady_ms;
-    struct metric *duplicates, *unrouted;
-};
 
 /* ---- creation */
 
@@ -241,7 +191,7 @@ static bool begin_group(struct intake *intake)
     return intake->in_group;
 }
 
-static char *user_properties(const struct message *message)
+char *intake_user_properties(const struct message *message)
 {
     if (message->user_count == 0)
         return NULL;
@@ -268,10 +218,10 @@ static struct complaint *find_complaint(struct intake *intake, const struct rout
     struct route_counts *counts = &intake->routes[decision->route];
     uint64_t reason = digest_fast(span_of(decision->reason), 0);
     int64_t minute = intake->steady_ms / 60000;
-    for (size_t i = 0; i < COMPLAINTS; i++)
+    for (size_t i = 0; i < INTAKE_COMPLAINTS; i++)
         if (counts->complaints[i].reason == reason && counts->complaints[i].minute == minute)
             return &counts->complaints[i];
-    struct complaint *oldest = &counts->complaints[counts->next_complaint++ % COMPLAINTS];
+    struct complaint *oldest = &counts->complaints[counts->next_complaint++ % INTAKE_COMPLAINTS];
     *oldest = (struct complaint){.reason = reason, .minute = minute};
     return oldest;
 }
@@ -291,31 +241,38 @@ static int count_on_another(struct intake *intake, const struct route_decision *
     return counted ? 1 : 0;
 }
 
+struct delivery intake_delivery(const struct intake *intake, const struct route_decision *decision,
+                                const struct message *message, const char *lane, const char *topic)
+{
+    const struct config_route *route = &intake->options.config->routes[decision->route];
+    const struct route_counts *counts = &intake->routes[decision->route];
+    return (struct delivery){.id = decision->id,
+                             .kind = DELIVERY_OUT,
+                             .state = counts->first_state,
+                             .route = route->name,
+                             .target = route->target,
+                             .operation = route->operation,
+                             .lane = lane,
+                             .order_id = counts->makes_order ? decision->id : NULL,
+                             .accepted_ms = message->received_ms,
+                             .body = decision->body,
+                             .topic = topic,
+                             .payload = message->payload};
+}
+
 static int store_decision(struct intake *intake, const struct route_decision *decision)
 {
     const struct message *message = intake->message;
-    const struct config_route *route = &intake->options.config->routes[decision->route];
-    struct route_counts *counts = &intake->routes[decision->route];
     bool invalid = decision->outcome == OUTCOME_INVALID;
     cleanup_text char *lane = span_dup(decision->lane), *topic = span_dup(message->topic);
-    cleanup_text char *user = user_properties(message);
-    struct delivery delivery = {.id = decision->id,
-                                .kind = DELIVERY_OUT,
-                                .state = invalid ? DELIVERY_REJECTED : counts->first_state,
-                                .route = route->name,
-                                .target = route->target,
-                                .operation = route->operation,
-                                .lane = lane,
-                                .order_id = counts->makes_order ? decision->id : NULL,
-                                .accepted_ms = message->received_ms,
-                                .due_ms = intake->steady_ms,
-                                .body = decision->body,
-                                .topic = topic,
-                                .payload = message->payload,
-                                .user = user,
-                                .packet_id = message->packet_id,
-                                .packet_hash = (int64_t)intake->hash};
+    cleanup_text char *user = intake_user_properties(message);
+    struct delivery delivery = intake_delivery(intake, decision, message, lane, topic);
+    delivery.due_ms = intake->steady_ms;
+    delivery.user = user;
+    delivery.packet_id = message->packet_id;
+    delivery.packet_hash = (int64_t)intake->hash;
     if (invalid) {
+        delivery.state = DELIVERY_REJECTED;
         delivery.ended_ms = message->received_ms;
         delivery.error = (struct delivery_error){
             .error_class = "validation",
@@ -485,59 +442,4 @@ void intake_session(struct intake *intake, bool present)
         intake->failed = true;
     pthread_mutex_unlock(&intake->rules);
     intake_flush(intake);
-}
-
-struct mapping {
-    struct buf *body, *reason;
-    int rc;
-};
-
-static void take_mapping(void *context, const struct route_decision *decision)
-{
-    struct mapping *mapping = context;
-    if (decision->outcome == OUTCOME_ACCEPTED) {
-        buf_append(mapping->body, decision->body.data, decision->body.len);
-        mapping->rc = 0;
-    } else {
-        buf_puts(mapping->reason, decision->reason);
-    }
-}
-
-int intake_map(struct intake *intake, const char *route, const struct message *message, struct buf *body,
-               struct buf *reason)
-{
-    struct mapping mapping = {body, reason, -1};
-    const struct config *config = intake->options.config;
-    size_t i = 0;
-    while (i < config->route_count && strcmp(config->routes[i].name, route) != 0)
-        i++;
-    if (i == config->route_count) {
-        buf_puts(reason, "the configuration has no such route any more");
-        return -1;
-    }
-    pthread_mutex_lock(&intake->rules);
-    route_set_map(intake->options.routes, i, message, take_mapping, &mapping);
-    pthread_mutex_unlock(&intake->rules);
-    return mapping.rc;
-}
-
-struct json_object *intake_describe(struct intake *intake)
-{
-    struct json_object *routes = json_object_new_array();
-    for (size_t i = 0; i < intake->options.config->route_count; i++) {
-        const struct config_route *route = &intake->options.config->routes[i];
-        const struct route_counts *counts = &intake->routes[i];
-        struct json_object *item = json_object_new_object(), *messages = json_object_new_object();
-        json_put_text(item, "name", route->name);
-        json_put_text(item, "from", route->from);
-        cleanup_text char *to = mem_printf("%s.%s", route->target, route->operation);
-        json_put_text(item, "to", to);
-        json_put_int(messages, "received", (int64_t)metric_value(counts->received));
-        for (int outcome = OUTCOME_IGNORED; outcome <= OUTCOME_ACCEPTED; outcome++)
-            json_put_int(messages, outcome_name((enum outcome)outcome),
-                         (int64_t)metric_value(counts->metrics[outcome]));
-        json_object_object_add(item, "messages", messages);
-        json_object_array_add(routes, item);
-    }
-    return routes;
 }

@@ -6,6 +6,7 @@
 #define BUSBAR_INTAKE_H
 
 #include "config.h"
+#include "digest.h"
 #include "message.h"
 #include "store.h"
 
@@ -35,6 +36,11 @@ void intake_session(struct intake *intake, bool present); /* false: packet ids s
  * *body, or -1 and *reason (both appended). Any thread. */
 int intake_map(struct intake *intake, const char *route, const struct message *message, struct buf *body,
                struct buf *reason);
+/* Accepts a message on a route by hand, as if its trigger had fired; the trigger's own state stays. Counted as received
+ * and accepted, with an audit row; a transaction of its own on the caller's session. 0 and the delivery's id, or -1 and
+ * *reason (appended), and nothing happened. Any thread. */
+int intake_fire(struct intake *intake, struct store_session *session, const char *route, const struct message *given,
+                char id[UUID_TEXT_MAX], struct buf *reason);
 /* For status and API: gives a JSON array of routes with their counts. Any thread. */
 struct json_object *intake_describe(struct intake *intake);
 

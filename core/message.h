@@ -4,6 +4,8 @@
 
 #include "buf.h"
 
+struct json_object;
+
 struct message_property { /* MQTT 5 user property */
     struct span name, value;
 };
@@ -18,6 +20,10 @@ struct message {
     struct span content_type, response_topic, correlation;
     int64_t received_ms; /* wall */
 };
+
+#define MESSAGE_USER_MAX 32
+/* User properties as a JSON object of texts has them; other members are left out. Borrows it. Answers how many. */
+size_t message_read_user(struct json_object *object, struct message_property user[MESSAGE_USER_MAX]);
 
 /* How the intake ledger counts a message, per route: received is the sum of the others. */
 enum outcome {

@@ -171,6 +171,14 @@ void route_set_restore(struct route_set *set, const char *route, struct span key
     }
 }
 
+bool route_set_fits(const struct route_set *set, size_t route, struct span *topic)
+{
+    const char *filter = set->rules[route].filter.mqtt;
+    if (topic->len == 0 && strpbrk(filter, "+#") == NULL)
+        *topic = span_of(filter);
+    return topic_is_valid(*topic) && topic_filter_matches(filter, *topic);
+}
+
 char *route_set_outline(const struct route_set *set, size_t route)
 {
     if (route >= set->count || set->rules[route].body == NULL)

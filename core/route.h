@@ -48,6 +48,8 @@ void route_set_rollback(struct route_set *set); /* ... was not: forget it */
 /* At start: puts a stored state back. Unknown routes are ignored. */
 void route_set_restore(struct route_set *set, const char *route, struct span key, struct span state);
 size_t route_set_keys(const struct route_set *set); /* keys that have a state */
+/* Whether a message on a topic can be the route's. An empty topic becomes the filter, where that leaves no choice. */
+bool route_set_fits(const struct route_set *set, size_t route, struct span *topic);
 /* The constant parts of a route's body for plugin->check: placeholders and jq become null. gives text; NULL: unknown */
 char *route_set_outline(const struct route_set *set, size_t route);
 

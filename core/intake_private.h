@@ -1,0 +1,67 @@
+/* Shared by the files of the intake: its state, and how a decision becomes a delivery. */
+#ifndef BUSBAR_INTAKE_PRIVATE_H
+#define BUSBAR_INTAKE_PRIVATE_H
+
+#include "intake.h"
+
+#include <pthread.h>
+
+struct metric;
+struct route_decision;
+
+#define INTAKE_OUTCOMES 7   /* enum outcome, from 1 */
+#define INTAKE_COMPLAINTS 8 /* reasons of a route that are told apart */
+
+struct complaint {
+    uint64_t reason;
+    int64_t minute, seq; /* seq: of the last whole dead letter */
+    int kept;
+};
+
+struct route_counts {
+    struct complaint complaints[INTAKE_COMPLAINTS];
+    size_t next_complaint;
+    struct metric *metrics[INTAKE_OUTCOMES];
+    int64_t pending[INTAKE_OUTCOMES]; /* of the open group */
+    struct metric *received;
+    int64_t pending_received;
+    enum delivery_state first_state; /* draft where the mode says so */
+    bool makes_order;
+};
+
+/* What the last message with a packet id was. */
+struct packet {
+    uint64_t hash; /* 0: nothing */
+    uint64_t number;
+};
+
+struct intake {
+    struct intake_options options;
+    pthread_mutex_t rules; /* guards everything below */
+    struct route_counts *routes;
+    struct packet *packets; /* PACKET_IDS */
+    uint64_t packet_number, remembered;
+    uint16_t *recent;  /* the packet with number n is at n % remembered, when it still has that number */
+    uint16_t *touched; /* packet ids of the open group */
+    size_t touched_count, touched_cap;
+    bool in_group, failed, stored;
+    uint64_t poison; /* hash of a message that killed the process */
+    struct added {   /* deliveries of the open group, for the gauges after the commit */
+        size_t route;
+        enum delivery_state state; /* 0: counted on another one */
+    } * added;
+    size_t added_count, added_cap;
+    size_t *counted; /* routes with pending counts */
+    size_t counted_count, counted_cap;
+    const struct message *message; /* being judged */
+    uint64_t hash;
+    int64_t steady_ms;
+    struct metric *duplicates, *unrouted;
+};
+
+char *intake_user_properties(const struct message *message); /* as a JSON object; gives, NULL: none */
+/* What a route makes of a message that it accepted. borrows all */
+struct delivery intake_delivery(const struct intake *intake, const struct route_decision *decision,
+                                const struct message *message, const char *lane, const char *topic);
+
+#endif
