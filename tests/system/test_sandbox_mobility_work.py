@@ -12,9 +12,8 @@ import time
 import pytest
 
 from busbar_harness import KEY, NETWORK_ID, SECRET, http_call, listens, sign, wait_until
+from mobility_work_contract import GOOD, REFUSAL, REQUESTS, TASK, VIOLATIONS, WRONG_KEY, violated
 
-GOOD = {"equipment": 9, "description": "API Task creation", "startDateTime": "2022-01-11T09:00:00+00:00",
-        "endDateTime": "2022-01-11T10:00:00+00:00", "allDay": False, "assignees": [3, "john.doe@example.com"]}
 TASKS = "/partners/v1/tasks"
 
 
@@ -43,19 +42,19 @@ def post(standin, body, path=TASKS, headers=None, key=KEY):
 
 
 def changed(**members):
-    body = {**GOOD, **members}
+    body = {**TASK, **members}
     return {name: value for name, value in body.items() if value is not ...}
 
 
 def test_sandbox_schedules_a_task_and_does_not_tell_its_id(standin):  # MW-E08, MW-C05, MW-C09
-    answer = post(standin, GOOD)
+    answer = post(standin, TASK)
     assert (answer.status, answer.body) == (201, b"null")
     assert answer.headers["Request-Id"]
-    assert [task["body"] for task in standin.tasks()] == [GOOD]
+    assert [task["body"] for task in standin.tasks()] == [TASK]
 
 
 def test_sandbox_takes_pretty_and_minified_json_alike(standin):  # MW-C03
-    assert post(standin, json.dumps(GOOD, indent=4).encode(), headers={"Content-Type": "application/json"}).status == 201
+    assert post(standin, json.dumps(TASK, indent=4).encode(), headers={"Content-Type": "application/json"}).status == 201
 
 
 def test_sandbox_takes_every_optional_member(standin):
@@ -65,42 +64,10 @@ def test_sandbox_takes_every_optional_member(standin):
                                  equipment={"type": "external", "value": "4711"})).status == 201
 
 
-VIOLATIONS = {  # name -> (body, pointer, message key)
-    **{f"no-{name}": (changed(**{name: ...}), f"/{name}", "required") for name in GOOD},
-    "description-short": (changed(description="ab"), "/description", "min_length"),
-    "description-long": (changed(description="x" * 3001), "/description", "max_length"),
-    "description-type": (changed(description=12345), "/description", "type"),
-    "start-no-offset": (changed(startDateTime="2022-01-11T09:00:00"), "/startDateTime", "date_time"),
-    "start-no-such-day": (changed(startDateTime="2022-02-31T09:00:00Z"), "/startDateTime", "date_time"),
-    "end-words": (changed(endDateTime="tomorrow"), "/endDateTime", "date_time"),
-    "end-type": (changed(endDateTime=5), "/endDateTime", "type"),
-    "all-day-type": (changed(allDay="no"), "/allDay", "type"),
-    "assignees-type": (changed(assignees="a@b.de"), "/assignees", "type"),
-    "assignee-no-address": (changed(assignees=["joe"]), "/assignees/0", "identifier.type_unknown"),
-    "assignee-digits": (changed(assignees=[3, "17"]), "/assignees/1", "identifier.type_unknown"),
-    "assignee-typed-wrong": (changed(assignees=[{"type": "external", "value": "x"}]), "/assignees/0", "identifier"),
-    "equipment-digits": (changed(equipment="4711"), "/equipment", "identifier.type_unknown"),  # MW-C17
-    "equipment-null": (changed(equipment=None), "/equipment", "type"),
-    "equipment-no-type": (changed(equipment={"value": "M-1"}), "/equipment", "identifier"),
-    "equipment-token": (changed(equipment={"type": "itemCode", "value": "M-1"}), "/equipment", "identifier"),
-    "equipment-native-text": (changed(equipment={"type": "native", "value": "9"}), "/equipment", "identifier.value"),
-    "equipment-extra": (changed(equipment={"type": "native", "value": 9, "x": 1}), "/equipment", "identifier"),
-    "tags-type": (changed(tags="hot"), "/tags", "type"),
-    "tag-digits": (changed(tags=["12"]), "/tags/0", "identifier.type_unknown"),
-    "tag-type": (changed(tags=["hot", 1.5]), "/tags/1", "type"),
-    "checklist-form": (changed(checklist="monthly"), "/checklist", "uuid"),
-    "checklist-type": (changed(checklist=7), "/checklist", "type"),
-    "email-creator-type": (changed(emailToCreator=1), "/emailToCreator", "type"),
-    "email-assignees-type": (changed(sendEmailToAssignees="yes"), "/sendEmailToAssignees", "type"),
-    "inherit-type": (changed(inheritEquipmentTags=None), "/inheritEquipmentTags", "type"),
-    "metadata-type": (changed(metadata=[]), "/metadata", "type"),
-}
-
-
-@pytest.mark.parametrize("name", VIOLATIONS)
-def test_sandbox_refuses(standin, name):  # MW-E08, MW-C20
-    body, pointer, key = VIOLATIONS[name]
-    answer = post(standin, body)
+@pytest.mark.parametrize("member, value, pointer, key", [violation[:4] for violation in VIOLATIONS["task.schedule"]],
+                         ids=[f"{violation[0]}-{n}" for n, violation in enumerate(VIOLATIONS["task.schedule"])])
+def test_sandbox_refuses(standin, member, value, pointer, key):  # MW-E08, MW-C20
+    answer = post(standin, violated("task.schedule", member, value))
     error = answer.json
     assert answer.status == error["http_status_code"] == 400
     assert error["code"] == "400044" and error["message"] == "The request payload is not valid."
@@ -111,20 +78,20 @@ def test_sandbox_refuses(standin, name):  # MW-E08, MW-C20
     assert standin.tasks() == []
 
 
-def test_sandbox_error_of_the_contract_word_for_word(standin):  # MW-C20: the vendor's own example
+def test_sandbox_error_of_the_contract_word_for_word(standin):  # MW-C20: the vendor's own examples
     standin.configure(unknown_equipments=[99999], assignees=["someone@example.com"])
     body = changed(description="X", equipment={"type": "native", "value": 99999},
                    assignees=["jason.doe@example.com", {"type": "email", "value": "john.doe@example.com"}])
-    unknown = "error.payload.assignees.unknown"
-    assert post(standin, body).json == {
-        "http_status_code": 400, "code": "400044", "message": "The request payload is not valid.",
-        "extended_message": {"global_errors": [], "property_errors": {
-            "/equipment": [{"messageKey": "error.payload.equipment.unknown",
-                            "parameters": {"type": "native", "value": 99999}}],
-            "/description": [{"messageKey": "error.payload.min_length", "parameters": {"min": 3, "length": 1}}],
-            "/assignees/0": [{"messageKey": unknown, "parameters": {"type": "email", "value": "jason.doe@example.com"}}],
-            "/assignees/1": [{"messageKey": unknown, "parameters": {"type": "email", "value": "john.doe@example.com"}}],
-        }}, "more_info_url": None}
+    assert post(standin, body).json == REFUSAL
+    assert post(standin, body, key="wrong").json == WRONG_KEY
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_sandbox_takes_the_sample(standin, name):  # MW-E02, MW-E03, MW-E05, MW-E08
+    operation, body = REQUESTS[name]
+    method, path, _ = GOOD[operation]
+    answer = http_call(standin.port, method, f"/partners/v1/{path}", body, {"Api-Key": KEY})
+    assert (answer.status, answer.body) == (201 if operation == "task.schedule" else 202, b"null")
 
 
 def test_sandbox_counts_code_points(standin):  # U19
@@ -134,7 +101,7 @@ def test_sandbox_counts_code_points(standin):  # U19
 
 @pytest.mark.parametrize("key", [None, "", "wrong"])
 def test_sandbox_refuses_a_wrong_key(standin, key):  # MW-C02, MW-C07
-    answer = post(standin, GOOD, key=key)
+    answer = post(standin, TASK, key=key)
     assert answer.status == 401 and answer.headers["Request-Id"]
     assert answer.json["code"] == "401001" and answer.json["message"] == "Authentication error"
     assert answer.json["extended_message"]["global_errors"] == [{"messageKey": "Invalid Api Key.", "parameters": {}}]
@@ -142,21 +109,21 @@ def test_sandbox_refuses_a_wrong_key(standin, key):  # MW-C02, MW-C07
 
 def test_sandbox_refuses_what_the_plan_forbids(standin):  # MW-C07
     standin.configure(forbidden=True)
-    assert post(standin, GOOD).status == 403
+    assert post(standin, TASK).status == 403
 
 
 def test_sandbox_wants_json(standin):  # MW-C03
     for kind in ("text/plain", "application/x-www-form-urlencoded"):
-        assert post(standin, json.dumps(GOOD).encode(), headers={"Content-Type": kind}).status == 400
+        assert post(standin, json.dumps(TASK).encode(), headers={"Content-Type": kind}).status == 400
     for body in (b"", b"{", b"[]", b"null", b'"x"'):
         assert post(standin, body, headers={"Content-Type": "application/json"}).json["code"] == "400044"
 
 
 def test_sandbox_knows_its_paths_and_methods(standin):
-    assert post(standin, GOOD, path=TASKS + "/").status == 404
-    assert post(standin, GOOD, path="/partners/v1/task").status == 404
+    assert post(standin, TASK, path=TASKS + "/").status == 404
+    assert post(standin, TASK, path="/partners/v1/task").status == 404
     assert http_call(standin.port, "GET", TASKS, headers={"Api-Key": KEY}).status == 405
-    assert http_call(standin.port, "PUT", TASKS, GOOD, {"Api-Key": KEY}).status == 405
+    assert http_call(standin.port, "PUT", TASKS, TASK, {"Api-Key": KEY}).status == 405
 
 
 def test_sandbox_tells_network_settings(standin):  # MW-E09
@@ -178,9 +145,9 @@ def test_sandbox_triggers_known_plans_only(standin):  # MW-P30, MW-P06
 
 
 def test_sandbox_records_requests_without_the_key(standin):  # MW-C02, MW-C04
-    post(standin, GOOD, headers={"User-Agent": "busbar/1 Factory Inc."})
+    post(standin, TASK, headers={"User-Agent": "busbar/1 Factory Inc."})
     (record,) = standin.requests()
-    assert record["headers"]["user-agent"] == "busbar/1 Factory Inc." and json.loads(record["body"]) == GOOD
+    assert record["headers"]["user-agent"] == "busbar/1 Factory Inc." and json.loads(record["body"]) == TASK
     assert KEY not in json.dumps(record)
 
 
@@ -189,14 +156,14 @@ def test_sandbox_records_requests_without_the_key(standin):  # MW-C02, MW-C04
 
 def test_sandbox_fails_the_next_k_requests(standin):
     standin.fail("status", status=503, times=2, retry_after=7)
-    answers = [post(standin, GOOD) for _ in range(3)]
+    answers = [post(standin, TASK) for _ in range(3)]
     assert [a.status for a in answers] == [503, 503, 201]
     assert answers[0].headers["Retry-After"] == "7" and len(standin.tasks()) == 1
 
 
 def test_sandbox_says_retry_after_as_a_date(standin):
     standin.fail("status", status=429, times=1, retry_after_date=30)
-    when = email.utils.parsedate_to_datetime(post(standin, GOOD).headers["Retry-After"])
+    when = email.utils.parsedate_to_datetime(post(standin, TASK).headers["Retry-After"])
     assert 25 < when.timestamp() - time.time() < 31
 
 
@@ -209,14 +176,14 @@ def test_sandbox_fails_only_what_a_rule_names(standin):
 def test_sandbox_delays(standin):
     standin.fail("delay", seconds=0.3, times=1)
     start = time.monotonic()
-    assert post(standin, GOOD).status == 201 and time.monotonic() - start >= 0.3
+    assert post(standin, TASK).status == 201 and time.monotonic() - start >= 0.3
 
 
 @pytest.mark.parametrize("after, tasks", [(False, 0), (True, 1)])
 def test_sandbox_resets_before_or_after_the_work(standin, after, tasks):
     standin.fail("reset", times=1, after=after)
     with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
-        post(standin, GOOD)
+        post(standin, TASK)
     assert len(standin.tasks()) == tasks
 
 
@@ -224,39 +191,39 @@ def test_sandbox_resets_before_or_after_the_work(standin, after, tasks):
 def test_sandbox_hangs(standin, after, tasks):
     standin.fail("hang", times=1, after=after)
     with pytest.raises(socket.timeout):
-        http_call(standin.port, "POST", TASKS, GOOD, {"Api-Key": KEY}, timeout=0.3)
+        http_call(standin.port, "POST", TASKS, TASK, {"Api-Key": KEY}, timeout=0.3)
     assert len(standin.tasks()) == tasks
 
 
 def test_sandbox_cuts_its_answer(standin):
     standin.fail("truncate", times=1)
     with pytest.raises(http.client.IncompleteRead):
-        post(standin, GOOD)
+        post(standin, TASK)
     assert len(standin.tasks()) == 1
 
 
 def test_sandbox_talks_garbage(standin):
     standin.fail("garbage", times=1)
     with pytest.raises(ValueError):
-        json.loads(post(standin, GOOD).body)
+        json.loads(post(standin, TASK).body)
     standin.fail("nonsense", times=1)
     with pytest.raises(http.client.BadStatusLine):
-        post(standin, GOOD)
+        post(standin, TASK)
 
 
 def test_sandbox_goes_down_and_comes_back(standin):
     standin.control("POST", "down")
     with pytest.raises(OSError):
-        post(standin, GOOD)
+        post(standin, TASK)
     standin.control("POST", "up")
     wait_until(lambda: listens(standin.port), 5)
-    assert post(standin, GOOD).status == 201
+    assert post(standin, TASK).status == 201
 
 
 def test_sandbox_keeps_tasks_in_its_state_file(make_sandbox, tmp_path):
     state = str(tmp_path / "tasks.ndjson")
     sandbox = make_sandbox("--state", state)
-    post(sandbox, GOOD)
+    post(sandbox, TASK)
     before = sandbox.tasks()
     sandbox.kill()
     assert make_sandbox("--state", state).tasks()[0]["id"] == before[0]["id"]

@@ -7,20 +7,12 @@ import json
 import pytest
 
 from busbar_harness import KEY, SECRET, Sandbox, http_call
+from mobility_work_contract import BULK, GOOD, PART_ID, VIOLATIONS, violated
 
-PRICE = {"amount": 3500, "currency": "EUR"}
-PART_ID = {"type": "externalReference", "value": "BRG-1"}
-GOOD = {  # path -> (method, an item)
-    "spare-parts": ("POST", {"externalReference": "BRG-1", "name": "Bearing", "unitPrice": PRICE,
-                             "stock": {"quantity": 4}}),  # MW-E01
-    "spare-parts/stock": ("PUT", {"id": PART_ID, "quantity": 0}),  # MW-E02
-    "spare-parts/attributes": ("POST", {"id": "BRG-1", "minimumStock": 1.5}),  # MW-E03
-    "equipments": ("POST", {"name": "P"}),  # MW-E04
-    "equipment/attributes": ("POST", {"id": 9}),  # MW-E05
-    "locations/create/bulk": ("POST", {"name": "Store A", "anything": [1]}),  # MW-E06
-    "spare-parts/relocate/bulk": ("POST", {"sparePartId": PART_ID, "target": {"locationName": "Store B"}, "x": 1}),  # E07
-}
 PAID = ("spare-parts/stock", "equipment/attributes", "locations/create/bulk", "spare-parts/relocate/bulk")
+ITEMS = {GOOD[operation][1]: (GOOD[operation][0], GOOD[operation][2]) for operation in BULK}  # path -> (method, an item)
+CASES = [(GOOD[operation][1], violated(operation, member, value), pointer, key, member)
+         for operation in BULK for member, value, pointer, key, *_ in VIOLATIONS[operation]]
 
 
 @pytest.fixture(scope="module")
@@ -40,90 +32,24 @@ def fresh(standin):
 
 
 def call(standin, path, items, method=None, key=KEY):
-    return http_call(standin.port, method or GOOD[path][0], f"/partners/v1/{path}", items, {"Api-Key": key})
+    return http_call(standin.port, method or ITEMS[path][0], f"/partners/v1/{path}", items, {"Api-Key": key})
 
 
 def stores(standin):
     return standin.control("GET", "stores")
 
 
-@pytest.mark.parametrize("path", GOOD)
+@pytest.mark.parametrize("path", ITEMS)
 def test_sandbox_accepts(standin, path):  # MW-C05, MW-C06, MW-C09
-    answer = call(standin, path, [GOOD[path][1]] * 3)
+    answer = call(standin, path, [ITEMS[path][1]] * 3)
     assert (answer.status, answer.body) == (202, b"null") and answer.headers["Request-Id"]
 
 
-
-VIOLATIONS = {  # path -> (member, value or ... for absent, pointer, message key)
-    "spare-parts": [
-        *[(name, ..., f"/{name}", "required") for name in ("externalReference", "name", "unitPrice", "stock")],
-        ("externalReference", 1, "/externalReference", "type"),
-        ("name", "ab", "/name", "min_length"), ("name", "x" * 256, "/name", "max_length"), ("name", 1, "/name", "type"),
-        ("description", "ab", "/description", "min_length"),
-        ("description", "x" * 3001, "/description", "max_length"), ("description", None, "/description", "type"),
-        ("unitPrice", 35, "/unitPrice", "type"),
-        ("unitPrice", {"amount": 35.5, "currency": "EUR"}, "/unitPrice/amount", "type"),  # MW-C13
-        ("unitPrice", {"currency": "EUR"}, "/unitPrice/amount", "required"),
-        ("unitPrice", {"amount": 1}, "/unitPrice/currency", "required"),
-        ("unitPrice", {"amount": 1, "currency": "eur"}, "/unitPrice/currency", "currency"),
-        ("stock", 4, "/stock", "type"),
-        ("minimumStock", -1, "/minimumStock", "minimum"), ("minimumStock", 1.5, "/minimumStock", "type"),
-        ("maximumStock", -1, "/maximumStock", "minimum"), ("maximumStock", "1", "/maximumStock", "type"),
-        ("gtin", "1234567", "/gtin", "pattern"), ("gtin", "1" * 19, "/gtin", "pattern"),
-        ("gtin", "1234567x", "/gtin", "pattern"), ("gtin", 12345678, "/gtin", "type"),
-        ("costCenter", 1, "/costCenter", "type")],
-    "spare-parts/stock": [
-        ("id", ..., "/id", "required"), ("id", 7, "/id", "type"), ("id", "", "/id", "identifier.type_unknown"),
-        ("id", {"type": "external", "value": "A"}, "/id", "identifier"),
-        ("id", {"type": "externalReference", "value": 7}, "/id", "identifier.value"),
-        ("quantity", ..., "/quantity", "required"), ("quantity", -1, "/quantity", "minimum"),
-        ("quantity", 1.5, "/quantity", "type"), ("quantity", True, "/quantity", "type")],
-    "spare-parts/attributes": [
-        ("id", ..., "/id", "required"), ("id", None, "/id", "type"),
-        ("name", "ab", "/name", "min_length"), ("name", "x" * 256, "/name", "max_length"), ("name", None, "/name", "type"),
-        ("description", "ab", "/description", "min_length"), ("description", "x" * 3001, "/description", "max_length"),
-        ("externalReference", None, "/externalReference", "type"),
-        ("unitPrice", {"amount": "1", "currency": "EUR"}, "/unitPrice/amount", "type"),
-        *[(name, value, f"/{name}", key) for name in ("minimumStock", "maximumStock", "replenishmentLot")
-          for value, key in ((-0.5, "minimum"), ("1", "type"))],
-        ("gtin", "x", "/gtin", "pattern"), ("costCenter", 1, "/costCenter", "type"),
-        ("customFields", {}, "/customFields", "type"), ("tags", ["hot"], "/tags/0", "type")],
-    "equipments": [
-        ("name", ..., "/name", "required"), ("name", "", "/name", "min_length"), ("name", "x" * 256, "/name", "max_length"),
-        *[(name, 1, f"/{name}", "type") for name in
-          ("description", "globalTradeItemNumber", "costCenter", "itemCode", "private", "tags", "customFields")],
-        ("tags", ["hot", 1], "/tags/1", "type"), ("customFields", ["x"], "/customFields/0", "type")],
-    "equipment/attributes": [
-        ("id", ..., "/id", "required"), ("id", "4711", "/id", "identifier.type_unknown"),  # MW-C17
-        ("id", {"type": "itemCode", "value": "P"}, "/id", "identifier"),
-        ("id", {"type": "native", "value": "9"}, "/id", "identifier.value"),
-        ("name", "ab", "/name", "min_length"), ("name", "x" * 256, "/name", "max_length"), ("name", None, "/name", "type"),
-        ("description", "ab", "/description", "min_length"), ("description", "x" * 3001, "/description", "max_length"),
-        ("gtin", "1", "/gtin", "pattern"),
-        ("costCenter", "ab", "/costCenter", "min_length"), ("costCenter", "x" * 256, "/costCenter", "max_length"),
-        ("itemCode", "", "/itemCode", "min_length"), ("itemCode", "x" * 256, "/itemCode", "max_length"),
-        ("tags", [1], "/tags/0", "type"), ("customFields", [1], "/customFields/0", "type")],
-    "locations/create/bulk": [
-        ("name", ..., "/name", "required"), ("name", "", "/name", "min_length"), ("name", "x" * 256, "/name", "max_length"),
-        ("name", "-A", "/name", "pattern"), ("name", " A", "/name", "pattern"), ("name", 1, "/name", "type")],
-    "spare-parts/relocate/bulk": [
-        ("sparePartId", ..., "/sparePartId", "required"), ("sparePartId", 7, "/sparePartId", "type"),
-        ("target", ..., "/target", "required"), ("target", "Store B", "/target", "type"),
-        ("target", {}, "/target/locationName", "required"),
-        ("target", {"locationName": ""}, "/target/locationName", "min_length"),
-        ("target", {"locationName": "Nowhere"}, "/target/locationName", "location.unknown"),
-        ("source", {"locationName": "Nowhere"}, "/source/locationName", "location.unknown"),
-        ("source", None, "/source", "type")],
-}
-CASES = [(path, *violation) for path, violations in VIOLATIONS.items() for violation in violations]
-
-
-@pytest.mark.parametrize("path, member, value, pointer, key", CASES,
-                         ids=[f"{c[0]}-{c[1]}-{n}" for n, c in enumerate(CASES)])
-def test_sandbox_refuses(standin, path, member, value, pointer, key):  # MW-C07, MW-C20
+@pytest.mark.parametrize("path, bad, pointer, key, member", CASES,
+                         ids=[f"{c[0]}-{c[4]}-{n}" for n, c in enumerate(CASES)])
+def test_sandbox_refuses(standin, path, bad, pointer, key, member):  # MW-C07, MW-C20
     before = stores(standin)
-    good = GOOD[path][1]
-    bad = {name: given for name, given in {**good, member: value}.items() if given is not ...}
+    good = ITEMS[path][1]
     answer = call(standin, path, [good] * 17 + [bad, good])
     error = answer.json
     assert answer.status == error["http_status_code"] == 400 and error["code"] == "400044"
@@ -135,9 +61,9 @@ def test_sandbox_refuses(standin, path, member, value, pointer, key):  # MW-C07,
     assert stores(standin) == before  # U12: refused whole
 
 
-@pytest.mark.parametrize("path", GOOD)
+@pytest.mark.parametrize("path", ITEMS)
 def test_sandbox_takes_1_to_10000(standin, path):  # MW-C10
-    good = GOOD[path][1]
+    good = ITEMS[path][1]
     for items, key in ([], "min_items"), ([good] * 10001, "max_items"):
         answer = call(standin, path, items)
         assert answer.status == 400
@@ -145,9 +71,9 @@ def test_sandbox_takes_1_to_10000(standin, path):  # MW-C10
     assert call(standin, path, [good] * 10000).status == 202
 
 
-@pytest.mark.parametrize("path", GOOD)
+@pytest.mark.parametrize("path", ITEMS)
 def test_sandbox_wants_an_array_and_its_method(standin, path):
-    method, good = GOOD[path]
+    method, good = ITEMS[path]
     assert call(standin, path, good).json["extended_message"]["global_errors"][0]["parameters"] == {"expected": "array"}
     assert call(standin, path, [good], key="wrong").status == 401
     assert call(standin, path, [7]).json["extended_message"]["property_errors"]["/0"]
@@ -156,10 +82,10 @@ def test_sandbox_wants_an_array_and_its_method(standin, path):
     assert http_call(standin.port, method, f"/partners/v1/{path}/", [good], {"Api-Key": KEY}).status == 404
 
 
-@pytest.mark.parametrize("path", GOOD)
+@pytest.mark.parametrize("path", ITEMS)
 def test_sandbox_knows_plans(standin, path):  # MW-C07: E02, E05, E06, E07 are Premium and Ultimate
     standin.configure(plan="starter")
-    assert call(standin, path, [GOOD[path][1]]).status == (403 if path in PAID else 202)
+    assert call(standin, path, [ITEMS[path][1]]).status == (403 if path in PAID else 202)
 
 
 def test_sandbox_counts_code_points(standin):  # U19
@@ -168,7 +94,7 @@ def test_sandbox_counts_code_points(standin):  # U19
 
 
 def test_sandbox_keeps_parts(standin):  # MW-E01, MW-E03, MW-C14
-    good = GOOD["spare-parts"][1]
+    good = ITEMS["spare-parts"][1]
     call(standin, "spare-parts", [{**good, "description": "deep groove", "gtin": "12345678"}])
     call(standin, "spare-parts/attributes", [{"id": "BRG-1", "description": None, "name": "Bearing 6204"}])
     call(standin, "spare-parts/attributes", [{"id": PART_ID, "externalReference": "BRG-2", "unitPrice": None}])
@@ -210,7 +136,7 @@ def test_sandbox_knows_parts_when_told(standin):
 
 def test_sandbox_names_of_the_lost_objects_are_settings(standin):  # U9
     standin.configure(part_price_member="price", part_stock_member="initialStock")
-    good = GOOD["spare-parts"][1]
+    good = ITEMS["spare-parts"][1]
     assert set(call(standin, "spare-parts", [good]).json["extended_message"]["property_errors"]) \
         == {"/0/price", "/0/initialStock"}
     item = json.loads(json.dumps(good).replace("unitPrice", "price").replace('"stock"', '"initialStock"'))
