@@ -243,6 +243,19 @@ class AsseticSandbox(Sandbox):
         return self.control("POST", "status", {"order": order, "status": status})
 
 
+class FactVerseSandbox(Sandbox):
+    """The stand-in for FactVerse (see tests/sandbox/factverse.py)."""
+
+    name = "factverse"
+    program = "factverse.py"
+
+    def orders(self):
+        return self.items("orders")
+
+    def change(self, order, **fields):
+        return self.control("POST", "change", {"order": order, **fields})
+
+
 class Proxy(Process):
     """A TCP proxy before `to_port` that delays, stalls, drops, resets and refuses (see tests/sandbox/proxy.py)."""
 
