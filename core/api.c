@@ -346,6 +346,7 @@ static void map_again(void *context, const struct delivery *delivery)
         delivery->user != NULL ? json_parse(span_of(delivery->user), NULL, NULL) : NULL;
     const struct message message = {.topic = span_of(delivery->topic),
                                     .payload = delivery->payload,
+                                    .one_reading = delivery->one_reading,
                                     .qos = 1,
                                     .user = user,
                                     .user_count = message_read_user(object, user),

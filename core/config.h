@@ -117,6 +117,7 @@ struct config_target {
 struct config_input {                    /* what a route says about its payloads */
     struct format format;                /* kind 0: as it comes: JSON, a bare number, text */
     const struct yaml_node *format_node; /* NULL: not given */
+    const struct yaml_node *each;        /* NULL: a payload is one reading */
     char *separator;
     int format_kind, decimal;
 };

@@ -45,6 +45,7 @@ static const struct setting route_rows[] = {
     {.key = "from", .kind = SETTING_RAW, .offset = AT(from), .flags = SETTING_REQUIRED},
     {.key = "retained", .kind = SETTING_BOOL, .offset = AT(retained), .fallback = "false"},
     {.key = "format", .kind = SETTING_CUSTOM, .read = config_read_format, .print = config_print_format},
+    {.key = "each", .kind = SETTING_NODE, .offset = AT(input.each)},
     {.key = "trigger",
      .kind = SETTING_CUSTOM,
      .section = &config_trigger_section,
@@ -56,7 +57,6 @@ static const struct setting route_rows[] = {
     {.key = "body_jq", .kind = SETTING_NODE, .offset = AT(body_jq)},
     {.key = "on_uncertain", .kind = SETTING_CHOICE, .offset = AT(on_uncertain), .choices = config_uncertain_words},
     {.key = "batch", .kind = SETTING_LATER},
-    {.key = "each", .kind = SETTING_LATER},
     {.key = "unit", .kind = SETTING_LATER},
 };
 #undef AT

@@ -257,7 +257,8 @@ struct delivery intake_delivery(const struct intake *intake, const struct route_
                              .accepted_ms = message->received_ms,
                              .body = decision->body,
                              .topic = topic,
-                             .payload = message->payload};
+                             .payload = decision->payload,
+                             .one_reading = decision->one_reading};
 }
 
 static int store_decision(struct intake *intake, const struct route_decision *decision)
@@ -340,8 +341,12 @@ static void bury(struct intake *intake, const struct message *message, const cha
     for (size_t i = 0; i < count; i++) {
         char id[UUID_TEXT_MAX];
         uuid_v7(message->received_ms, id);
-        const struct route_decision decision = {
-            .route = routes[i], .outcome = OUTCOME_INVALID, .reason = reason, .lane = message->topic, .id = id};
+        const struct route_decision decision = {.route = routes[i],
+                                                .outcome = OUTCOME_INVALID,
+                                                .reason = reason,
+                                                .lane = message->topic,
+                                                .payload = message->payload,
+                                                .id = id};
         decide(intake, &decision);
     }
     log_error("a message became a dead letter unevaluated", "reason", reason, NULL);

@@ -121,12 +121,14 @@ int intake_fire(struct intake *intake, struct store_session *session, const char
         buf_puts(reason, "the payload is larger than bus.max_payload");
         return -1;
     }
+    message.one_reading = intake->options.config->routes[route].input.each != NULL; /* not of its several */
     map(intake, route, &message, &mapping);
     if (!mapping.accepted) {
         buf_append(reason, mapping.reason.data, mapping.reason.len);
         return -1;
     }
-    const struct route_decision decision = {.route = route, .id = mapping.id, .body = buf_span(&mapping.body)};
+    const struct route_decision decision = {.route = route, .id = mapping.id, .body = buf_span(&mapping.body),
+        .payload = message.payload, .one_reading = message.one_reading};
     cleanup_text char *topic = span_dup(message.topic), *lane = span_dup(buf_span(&mapping.lane));
     cleanup_text char *user = intake_user_properties(&message);
     struct delivery delivery = intake_delivery(intake, &decision, &message, lane, topic);

@@ -13,6 +13,7 @@ struct message_property { /* MQTT 5 user property */
 struct message {
     struct span topic, payload;
     bool retained, duplicate;
+    bool one_reading; /* the payload is one reading of a message, as JSON: it was taken apart before */
     int qos, packet_id;
     int subscription_id; /* MQTT 5: index+1 of the filter that this copy is for; 0: unknown, match them all */
     const struct message_property *user;

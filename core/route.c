@@ -41,7 +41,7 @@ struct route_set {
     /* scratch, kept between messages */
     uint32_t *matches;
     size_t match_cap;
-    struct buf key, lane, body, reason, state;
+    struct buf key, lane, body, reason, state, part;
 };
 
 /* ---- the set --------------------------------------------------------------*/
@@ -127,7 +127,7 @@ void route_set_destroy(struct route_set *set)
     expr_destroy(set->exprs);
     route_keys_destroy(set->keys);
     free(set->matches);
-    struct buf *scratch[] = {&set->key, &set->lane, &set->body, &set->reason, &set->state};
+    struct buf *scratch[] = {&set->key, &set->lane, &set->body, &set->reason, &set->state, &set->part};
     for (size_t i = 0; i < sizeof(scratch) / sizeof(scratch[0]); i++)
         buf_finish(scratch[i]);
     free(set);
@@ -268,6 +268,8 @@ static struct expr_scope expr_scope(struct reading *r, int n)
                                .now_ms = r->scope.now_ms};
     if (r->value == NULL && !r->scope.value_null)
         scope.value = scope.payload;
+    if (uses & EXPR_USES_ROOT)
+        scope.root = r->in_part ? r->whole : r->message->one_reading ? NULL : scope.payload;
     if (uses & EXPR_USES_CAPTURES)
         scope.captures = captures_object(&r->captures);
     return scope;
@@ -296,8 +298,16 @@ static bool ask_condition(struct reading *r, const struct rule *rule, const stru
 
 static void decide(struct reading *r, enum outcome outcome, const char *reason)
 {
+    bool kept = outcome == OUTCOME_ACCEPTED || outcome == OUTCOME_INVALID;
     r->decision.outcome = outcome;
     r->decision.reason = reason;
+    r->decision.payload = r->message->payload;
+    r->decision.one_reading = r->in_part || r->message->one_reading;
+    if (kept && r->in_part) {
+        buf_clear(&r->set->part);
+        json_print(r->payload, &r->set->part);
+        r->decision.payload = buf_span(&r->set->part);
+    }
     r->decide(r->context, &r->decision);
 }
 
@@ -396,21 +406,21 @@ static void step_trigger(struct reading *r, struct rule *rule, uint32_t number, 
         decide(r, result.outcome, result.reason);
 }
 
-/* A payload that is not what the route says it is: for a trigger a reading without a value, for a command a
- * dead letter. */
+/* What cannot be read is, for a trigger, a reading without a value; for a command it is a dead letter. */
+static void fail(struct reading *r, struct rule *rule)
+{
+    if (rule->has_trigger)
+        ignore(r, rule, "no_value");
+    else
+        refuse(r);
+}
+
 static void judge(struct reading *r, struct rule *rule, uint32_t number, int64_t steady_ms)
 {
-    buf_clear(r->reason);
-    if (!reading_fits_format(r)) {
-        if (rule->has_trigger)
-            ignore(r, rule, "no_value");
-        else
-            refuse(r);
-    } else if (rule->has_trigger) {
+    if (rule->has_trigger)
         step_trigger(r, rule, number, steady_ms);
-    } else {
+    else
         map(r, rule, "command");
-    }
 }
 
 /* ---- a message's way -------------------------------------------------------*/
@@ -422,21 +432,58 @@ static void begin(struct reading *r, struct route_set *set, const struct message
     reading_begin(r, message);
 }
 
-static void begin_rule(struct reading *r, const struct rule *rule, uint32_t number)
+static void begin_reading(struct reading *r, uint32_t number)
 {
     r->decision = (struct route_decision){.route = number, .key = SPAN(""), .lane = r->message->topic};
     r->decision.state = r->decision.body = SPAN("");
     r->scope.id = NULL;
     r->scope.key = SPAN("");
+}
+
+static void begin_rule(struct reading *r, const struct rule *rule, uint32_t number)
+{
+    begin_reading(r, number);
     topic_filter_capture(&rule->filter, r->message->topic, &r->captures);
     reading_use_format(r, rule->format);
 }
 
-static void end_rule(struct reading *r)
+static void end_reading(struct reading *r)
 {
     json_object_put(r->value);
     r->value = r->scope.value = NULL;
     r->scope.value_null = false;
+}
+
+/* Each reading of the message on its own, in their order; a message without any is one that is ignored. */
+static void judge_parts(struct reading *r, struct rule *rule, uint32_t number, int64_t steady_ms)
+{
+    cleanup_json struct json_object *parts = reading_parts(r, rule->each);
+    size_t count = parts != NULL ? json_object_array_length(parts) : 0;
+    if (parts == NULL)
+        fail(r, rule);
+    else if (count == 0)
+        decide(r, OUTCOME_IGNORED, "no_reading");
+    for (size_t i = 0; i < count; i++) {
+        begin_reading(r, number);
+        reading_see_part(r, json_object_array_get_idx(parts, i));
+        judge(r, rule, number, steady_ms);
+        end_reading(r);
+    }
+    reading_see_whole(r);
+}
+
+static void judge_message(struct reading *r, struct rule *rule, uint32_t number, int64_t steady_ms)
+{
+    buf_clear(r->reason);
+    if (r->message->retained && !rule->retained)
+        decide(r, OUTCOME_IGNORED, "retained");
+    else if (!reading_fits_format(r))
+        fail(r, rule);
+    else if (rule->each != NULL)
+        judge_parts(r, rule, number, steady_ms);
+    else
+        judge(r, rule, number, steady_ms);
+    end_reading(r);
 }
 
 /* The rules of a copy that came for one subscription, else all that match. An identifier that does not
@@ -477,11 +524,7 @@ size_t route_set_evaluate(struct route_set *set, const struct message *message, 
     for (size_t i = 0; i < count; i++) {
         struct rule *rule = &set->rules[rules[i]];
         begin_rule(&r, rule, rules[i]);
-        if (message->retained && !rule->retained)
-            decide(&r, OUTCOME_IGNORED, "retained");
-        else
-            judge(&r, rule, rules[i], steady_ms);
-        end_rule(&r);
+        judge_message(&r, rule, rules[i], steady_ms);
     }
     reading_end(&r);
     return count;
@@ -495,10 +538,15 @@ void route_set_map(struct route_set *set, size_t route, const struct message *me
     double unused;
     begin(&r, set, message, each, context);
     begin_rule(&r, rule, (uint32_t)route);
+    if (message->one_reading)
+        reading_use_format(&r, NULL);
+    r.scope.root_lost = message->one_reading;
     buf_clear(&set->reason);
     if (rule->filter.capture_count > 0 && !topic_filter_matches(rule->filter.mqtt, message->topic)) {
         buf_printf(&set->reason, "the topic does not fit the route's filter %s", rule->filter.mqtt);
         r.captures.count = 0;
+    } else if (rule->each != NULL && !message->one_reading) {
+        buf_puts(&set->reason, "a message of several readings cannot be mapped as one: give a body");
     } else if (reading_fits_format(&r)) {
         if (rule->has_trigger)
             find_value(&r, rule, &unused); /* if it is missed, ${value} will say so */
@@ -511,6 +559,6 @@ void route_set_map(struct route_set *set, size_t route, const struct message *me
     } else {
         refuse(&r);
     }
-    end_rule(&r);
+    end_reading(&r);
     reading_end(&r);
 }

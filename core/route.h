@@ -20,9 +20,11 @@ struct route_decision { /* borrowed for the call of decide */
     const char *reason;    /* for ACCEPTED "fired" or "command"; for INVALID a sentence */
     struct span key, lane; /* key empty when the route has no trigger */
     bool state_changed;
-    struct span state; /* to store for (route, key); empty: forget it */
-    struct span body;  /* ACCEPTED: minified JSON */
-    const char *id;    /* ACCEPTED, INVALID: the delivery's id (UUID v7) */
+    struct span state;   /* to store for (route, key); empty: forget it */
+    struct span body;    /* ACCEPTED: minified JSON */
+    struct span payload; /* ACCEPTED, INVALID: what to keep: the message's payload, or its one reading as JSON */
+    bool one_reading;
+    const char *id; /* ACCEPTED, INVALID: the delivery's id (UUID v7) */
 };
 typedef void route_decide(void *context, const struct route_decision *decision);
 

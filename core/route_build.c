@@ -165,11 +165,13 @@ void rule_build(struct rule *rule, const struct config *config, const struct con
     if (route->body != NULL)
         rule->body = body_compile(route->body, b.captures, &rule->body_uses, problems);
     rule->body_jq = build_jq(&b, route->body_jq);
+    rule->each = build_template(&b, route->input.each, TEMPLATE_USES_VALUE | TEMPLATE_USES_KEY | TEMPLATE_USES_ID);
 }
 
 void rule_finish(struct rule *rule)
 {
     topic_filter_finish(&rule->filter);
+    template_destroy(rule->each);
     template_destroy(rule->value);
     template_destroy(rule->key);
     template_destroy(rule->lane);

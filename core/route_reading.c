@@ -7,6 +7,8 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#define PARTS_MAX 10000 /* readings of one message */
+
 void reading_begin(struct reading *r, const struct message *message)
 {
     r->message = message;
@@ -20,6 +22,7 @@ void reading_begin(struct reading *r, const struct message *message)
 
 static void forget_payload(struct reading *r)
 {
+    reading_see_whole(r);
     json_object_put(r->jq_payload);
     json_object_put(r->payload);
     r->jq_payload = r->payload = r->scope.payload = NULL;
@@ -69,6 +72,54 @@ struct json_object *reading_jq_payload(struct reading *r)
     return r->jq_payload;
 }
 
+struct json_object *reading_parts(struct reading *r, const struct template *each)
+{
+    struct json_object *parts = NULL;
+    reading_parse(r);
+    if (template_render(each, &r->scope, &parts, r->reason) != 0)
+        return NULL;
+    if (!json_object_is_type(parts, json_type_array)) {
+        buf_printf(r->reason, "what `each` names is no array but %s", json_type_to_name(json_object_get_type(parts)));
+    } else if (json_object_array_length(parts) > PARTS_MAX) {
+        buf_printf(r->reason, "%zu readings in one message, at most %d are taken", json_object_array_length(parts),
+                   PARTS_MAX);
+    } else {
+        return parts;
+    }
+    json_object_put(parts);
+    return NULL;
+}
+
+static void see(struct reading *r, struct json_object *payload, bool is_null)
+{
+    json_object_put(r->jq_payload);
+    r->jq_payload = NULL;
+    r->payload = r->scope.payload = payload;
+    r->scope.payload_null = is_null;
+}
+
+void reading_see_part(struct reading *r, struct json_object *part)
+{
+    if (r->in_part) {
+        json_object_put(r->payload);
+    } else {
+        r->whole = r->scope.root = r->payload;
+        r->whole_null = r->scope.payload_null;
+        r->in_part = true;
+    }
+    see(r, json_object_get(part), part == NULL);
+}
+
+void reading_see_whole(struct reading *r)
+{
+    if (!r->in_part)
+        return;
+    json_object_put(r->payload);
+    see(r, r->whole, r->whole_null);
+    r->whole = r->scope.root = NULL;
+    r->in_part = false;
+}
+
 static struct span trim(struct span text)
 {
     while (text.len > 0 && strchr(" \t\r\n", text.data[0]) != NULL && text.data[0] != '\0')
@@ -81,7 +132,7 @@ static struct span trim(struct span text)
 /* Without a format no JSON is parsed for it. */
 bool reading_number(struct reading *r, double *number)
 {
-    if (r->format == NULL)
+    if (r->format == NULL && !r->in_part)
         return number_parse_double(trim(r->message->payload), number);
     reading_parse(r);
     return json_to_double(r->payload, number);

@@ -16,7 +16,9 @@ struct reading {
     const struct format *format; /* what the payload was read as; NULL: as it comes */
     bool parsed;
     struct buf format_error;
-    struct json_object *payload;    /* held */
+    struct json_object *payload; /* held: what the rule at hand sees */
+    struct json_object *whole;   /* held: the payload, while one reading of it is seen */
+    bool whole_null, in_part;
     struct json_object *jq_payload; /* held: the payload, or its text */
     struct json_object *value;      /* held: of the rule at hand */
     struct route_decision decision;
@@ -33,6 +35,10 @@ void reading_use_format(struct reading *r, const struct format *format);
 void reading_parse(struct reading *r);
 /* What jq sees: a payload that is no JSON is text. NULL is JSON null, or neither. borrowed */
 struct json_object *reading_jq_payload(struct reading *r);
+/* The readings in the payload, an array. NULL: why there are none. gives */
+struct json_object *reading_parts(struct reading *r, const struct template *each);
+void reading_see_part(struct reading *r, struct json_object *part); /* borrowed by then */
+void reading_see_whole(struct reading *r);
 /* The payload's own text as a number, or with a format its value. */
 bool reading_number(struct reading *r, double *number);
 /* It is what the rule's format says; else why not. True where none is said. */

@@ -13,6 +13,7 @@ struct rule {
     struct topic_filter filter;
     bool retained, has_trigger;
     const struct format *format; /* NULL: as it comes */
+    struct template *each;       /* where in the payload its readings stand; NULL: it is one */
     struct trigger_rule trigger;
     struct template *value; /* NULL: the payload as a number */
     struct template *key;   /* of the trigger; NULL: the topic */

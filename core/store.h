@@ -91,6 +91,7 @@ struct delivery {
     struct span body;    /* what the plugin gets; DELIVERY_BUS: the payload; DELIVERY_IN: raw bytes */
     const char *topic;   /* OUT: came from; BUS: goes to; IN: the event's name */
     struct span payload; /* OUT: the message as it came (for editing and mapping again) */
+    bool one_reading;    /* payload is one reading of that message, as JSON */
     const char *user;    /* JSON object of user properties, or NULL */
     bool retained;       /* BUS */
     int packet_id;

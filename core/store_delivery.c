@@ -97,6 +97,7 @@ static int add_content(struct store_session *session, const struct delivery *del
     else
         sql_put_null(&sql);
     sql_put_text(&sql, delivery->user);
+    sql_put_int(&sql, delivery->one_reading);
     return sql_run(&sql);
 }
 
@@ -177,6 +178,7 @@ static struct delivery take_delivery(struct sql *sql)
     delivery.body = sql_take_bytes(sql);
     delivery.payload = sql_take_bytes(sql);
     delivery.user = sql_take_text(sql);
+    delivery.one_reading = sql_take_int(sql) != 0;
     delivery.request = sql_take_text(sql);
     delivery.response = sql_take_text(sql);
     return delivery;

@@ -44,7 +44,8 @@ const char *const sql_migrations[] = {
     "CREATE INDEX deliveries_open ON deliveries(target, kind) WHERE " OPEN ";"
     "CREATE INDEX deliveries_waiting ON deliveries(state) WHERE " WAITING ";"
     "CREATE INDEX deliveries_ended ON deliveries(ended_ms) WHERE " OVER ";"
-    "CREATE TABLE contents (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, payload BLOB, user TEXT);"
+    "CREATE TABLE contents (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, payload BLOB, user TEXT,"
+    " one_reading INTEGER NOT NULL);"
     "CREATE TABLE exchanges (seq INTEGER PRIMARY KEY, request TEXT, response TEXT);"
 
     "CREATE TABLE audit ("
@@ -80,10 +81,10 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
     " d.uncertain, d.unconfirmed, d.retained, d.packet_id, d.packet_hash, d.target, d.route, d.operation, d.lane," \
     " d.order_id, d.topic, d.error_class, d.error_code, d.error_message, d.http_status, d.request_id,"             \
     " d.rejected_fields, d.owner_action, d.merged_into"
-#define WHOLE_DELIVERY                                                                        \
-    "SELECT " DELIVERY ", c.body, c.payload, c.user, e.request, e.response FROM deliveries d" \
+#define WHOLE_DELIVERY                                                                                       \
+    "SELECT " DELIVERY ", c.body, c.payload, c.user, c.one_reading, e.request, e.response FROM deliveries d" \
     " LEFT JOIN contents c ON c.seq = d.seq LEFT JOIN exchanges e ON e.seq = d.seq"
-#define LISTED_DELIVERY "SELECT " DELIVERY ", NULL, NULL, NULL, NULL, NULL FROM deliveries d"
+#define LISTED_DELIVERY "SELECT " DELIVERY ", NULL, NULL, NULL, NULL, NULL, NULL FROM deliveries d"
 /* A viewer's targets are a JSON array; NULL: all. */
 #define IN_SCOPE(column, parameter) \
     "(" parameter " IS NULL OR " #column " IN (SELECT value FROM json_each(" parameter ")))"
@@ -117,7 +118,7 @@ const char *const sql_texts[SQL_STATEMENTS] = {
         " order_id, topic, error_class, error_code, error_message, http_status, request_id, rejected_fields,"
         " owner_action)"
         " VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [SQL_ADD_CONTENT] = "INSERT INTO contents (seq, body, payload, user) VALUES (?, ?, ?, ?)",
+    [SQL_ADD_CONTENT] = "INSERT INTO contents (seq, body, payload, user, one_reading) VALUES (?, ?, ?, ?, ?)",
     [SQL_SCAN_OPEN] = "SELECT seq, due_ms, accepted_ms, operation, lane, route, attempts, kind, state, in_flight"
                       " FROM deliveries INDEXED BY deliveries_open"
                       " WHERE " OPEN " AND target = ? AND kind = ? AND seq > ? ORDER BY seq LIMIT ?",

@@ -18,6 +18,7 @@ enum part_kind {
     PART_TEXT,
     PART_CAPTURE,
     PART_PATH,
+    PART_ROOT,
     PART_VALUE,
     PART_KEY,
     PART_TOPIC,
@@ -66,6 +67,7 @@ static const struct {
     {"id", PART_ID, TEMPLATE_USES_ID, false, false},
     {"now", PART_NOW, 0, false, true},
     {"received", PART_RECEIVED, 0, false, true},
+    {"root", PART_ROOT, TEMPLATE_USES_PAYLOAD, true, false},
 };
 #define WORD_COUNT (sizeof(words) / sizeof(words[0]))
 
@@ -276,6 +278,12 @@ static bool parse_word(struct compiler *c, struct part *part)
         c->at = start + name.len;
         if (words[i].offset && c->at < c->end && (*c->at == '+' || *c->at == '-'))
             return parse_offset(c, part);
+        if (part->kind == PART_ROOT) {
+            if (!parse_path(c, part))
+                return false;
+            part->source = (struct span){start, (size_t)(c->at - start)};
+            return true;
+        }
         if (c->at < c->end && *c->at == '?' && !words[i].optional)
             return fail(c, mem_printf("${%s} is always there: leave the ? out", words[i].name));
         return true;
@@ -419,7 +427,12 @@ static int no_json(const struct template_scope *scope, struct buf *reason)
 static int find_path(const struct part *part, const struct template_scope *scope, struct found *found,
                      struct buf *reason)
 {
-    struct json_object *at = scope->payload;
+    bool of_whole = part->kind == PART_ROOT && scope->root != NULL;
+    struct json_object *at = of_whole ? scope->root : scope->payload;
+    if (part->kind == PART_ROOT && scope->root_lost) {
+        buf_puts(reason, "of a message with several readings only this one is kept: ${root} is not known any more");
+        return -1;
+    }
     if (at == NULL && !scope->payload_null)
         return no_json(scope, reason);
     for (size_t i = 0; i < part->step_count; i++) {
@@ -522,6 +535,7 @@ static int find(const struct part *part, const struct template_scope *scope, str
         found->text = format_time(scope->received_ms + part->offset_ms, found->time);
         return 0;
     case PART_PATH:
+    case PART_ROOT:
         found->is_text = false;
         return find_path(part, scope, found, reason);
     case PART_VALUE:
@@ -542,9 +556,7 @@ static int append_found(const struct part *part, const struct found *found, stru
     }
     if (found->json != NULL && json_to_text(found->json, out))
         return 0;
-    struct span source = part->kind == PART_PATH    ? part->source
-                         : part->kind == PART_VALUE ? SPAN("value")
-                                                    : SPAN("user");
+    struct span source = part->source.len > 0 ? part->source : part->kind == PART_VALUE ? SPAN("value") : SPAN("user");
     buf_printf(reason, "%.*s is %s, which cannot stand inside text", (int)source.len, source.data,
                found->json == NULL                                 ? "null"
                : json_object_is_type(found->json, json_type_array) ? "an array"

@@ -2,6 +2,7 @@
  *
  *   ${capture} ${.json.path[0]} ${.path?} ${.path?default} ${value} ${key} ${topic} ${id}
  *   ${now} ${now+2h} ${now-15m} ${received} ${user.<v5 user property>}     $${ is a literal ${
+ *   ${root.path}: of the whole payload, where the payload is one reading of several (`each:`)
  *
  * A text that is one placeholder keeps the value's JSON type, numbers keep their text. A default stands
  * for what is absent or null; it is JSON (0, true, "text") or else text as it stands. Without a trigger,
@@ -18,6 +19,8 @@ struct template;
 struct template_scope {          /* all borrowed */
     struct json_object *payload; /* NULL: no JSON; payload_null: it is JSON null */
     bool payload_null;
+    struct json_object *root;  /* the whole payload when `payload` is one reading of it; NULL: payload is the whole */
+    bool root_lost;            /* it is one reading, and the whole is not known any more */
     struct span payload_text;  /* the raw bytes */
     const char *payload_error; /* why it is no JSON, or NULL */
     const struct topic_captures *captures;

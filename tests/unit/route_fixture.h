@@ -25,7 +25,8 @@ struct bench { /* a configuration and what its routes decided */
     struct route_set *set;
     struct buf log; /* one line a decision */
     int version;    /* of MQTT, 0: as configured */
-    char id[UUID_TEXT_MAX];
+    char id[UUID_TEXT_MAX], first_id[UUID_TEXT_MAX];
+    int id_count;
 };
 
 static inline void load(struct bench *b, const char *head, const char *routes)
@@ -90,9 +91,13 @@ static inline void note(void *context, const struct route_decision *d)
         buf_printf(&b->log, " key=%.*s", (int)d->key.len, d->key.data);
     if (d->outcome == OUTCOME_ACCEPTED)
         buf_printf(&b->log, " lane=%.*s %.*s", (int)d->lane.len, d->lane.data, (int)d->body.len, d->body.data);
+    if (d->one_reading && d->id != NULL)
+        buf_printf(&b->log, " kept=%.*s", (int)d->payload.len, d->payload.data);
     if (d->state_changed)
         buf_printf(&b->log, " state=%s", d->state.len == 0 ? "-" : "yes");
     buf_putc(&b->log, '\n');
+    if (d->id != NULL && b->id_count++ == 0)
+        snprintf(b->first_id, sizeof(b->first_id), "%s", d->id);
     if (d->id != NULL)
         snprintf(b->id, sizeof(b->id), "%s", d->id);
     assert_int_equal(d->id != NULL, d->outcome == OUTCOME_ACCEPTED || d->outcome == OUTCOME_INVALID);
