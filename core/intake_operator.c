@@ -127,8 +127,11 @@ int intake_fire(struct intake *intake, struct store_session *session, const char
         buf_append(reason, mapping.reason.data, mapping.reason.len);
         return -1;
     }
-    const struct route_decision decision = {.route = route, .id = mapping.id, .body = buf_span(&mapping.body),
-        .payload = message.payload, .one_reading = message.one_reading};
+    const struct route_decision decision = {.route = route,
+                                            .id = mapping.id,
+                                            .body = buf_span(&mapping.body),
+                                            .payload = message.payload,
+                                            .one_reading = message.one_reading};
     cleanup_text char *topic = span_dup(message.topic), *lane = span_dup(buf_span(&mapping.lane));
     cleanup_text char *user = intake_user_properties(&message);
     struct delivery delivery = intake_delivery(intake, &decision, &message, lane, topic);
