@@ -7,7 +7,7 @@ A further system is one more entry in TARGETS; the stand-in's faults are the sam
 import pytest
 
 from assetic_orders import full_order
-from busbar_harness import KEY, AsseticSandbox, Sandbox, configuration, mw_target, wait_until
+from busbar_harness import KEY, AsseticSandbox, FactVerseSandbox, Sandbox, configuration, mw_target, wait_until
 
 RETRY = {"first": "200ms", "max": "200ms", "attempts": 50, "max_age": "7d"}
 
@@ -49,7 +49,25 @@ class Assetic:
         return standin.orders()
 
 
-TARGETS = {"mobility_work": MobilityWork, "assetic": Assetic}
+class FactVerse:
+    stand_in, operation, path = FactVerseSandbox, "work_order.create", "/work-orders"
+    body = {"asset_ref": "P-101", "title": "Bearing hot", "priority": "high"}
+    refusal = {"class": "validation", "code": "http_400", "message": "The title is too long.", "rejected_fields": [
+        {"pointer": "/title", "key": "max_length", "parameters": {"max": 5}}]}
+    pointer = "/title"
+    codes = {401: "token", 403: "scope"}
+
+    @staticmethod
+    def settings(standin):
+        return {"plugin": "factverse", "url": standin.url, "provider_id": "fv", "tenant": "north", "token": KEY,
+                "mode": "write_back"}
+
+    @staticmethod
+    def made(standin):
+        return standin.orders()
+
+
+TARGETS = {"mobility_work": MobilityWork, "assetic": Assetic, "factverse": FactVerse}
 
 
 class Rig:
