@@ -134,6 +134,7 @@ struct json_object *handoff_document(const struct app *app, int64_t now_ms)
     json_object_object_add(document, "scope", handoff_scope(app));
     json_object_object_add(document, "payloads", payloads);
     json_object_object_add(document, "mapping", handoff_mapping(app));
+    json_object_object_add(document, "transitions", handoff_transitions());
     json_object_object_add(document, "inbound", handoff_inbound(app));
     json_object_object_add(document, "errors", handoff_errors(app));
     json_object_object_add(document, "acceptance", handoff_acceptance(app, payloads));

@@ -32,13 +32,11 @@ static void add_routes(struct json_object *items, struct json_object *payloads)
         cleanup_buf struct buf command = {0}, message = {0};
         cleanup_text char *criterion =
             mem_printf("Route %s: the request is the one of section 3", json_get_text(payload, "route"));
-        json_print(json_get(example, "payload"), &message);
         buf_printf(&command, "busbar routes fire %s --dry-run --topic ", json_get_text(payload, "route"));
         put_quoted(&command, json_get_text(example, "topic"));
         buf_puts(&command, " --payload ");
-        put_quoted(&command, message.data);
+        put_quoted(&command, json_get_text(example, "text"));
         if (json_object_object_length(json_get(example, "user")) > 0) {
-            buf_clear(&message);
             json_print(json_get(example, "user"), &message);
             buf_puts(&command, " --user ");
             put_quoted(&command, message.data);

@@ -150,6 +150,13 @@ static void put_request(struct buf *out, struct json_object *request)
     buf_printf(out, "```http\n%s```\n\n", text.data);
 }
 
+static void put_example_payload(struct buf *out, struct json_object *example)
+{
+    struct json_object *payload = json_get(example, "payload");
+    bool structured = json_object_is_type(payload, json_type_object) || json_object_is_type(payload, json_type_array);
+    put_block(out, structured ? "json" : "text", structured ? payload : json_get(example, "text"));
+}
+
 static void put_payload(struct buf *out, struct json_object *payload)
 {
     static const struct column fields[] = {{"member of the payload", "/pointer"}, {"example", "/example"}};
@@ -170,7 +177,7 @@ static void put_payload(struct buf *out, struct json_object *payload)
         buf_puts(out, "The body is the payload itself.\n\n");
     }
     buf_printf(out, "Example, values made up, on `%s`:\n\n", json_get_text(example, "topic"));
-    put_block(out, "json", json_get(example, "payload"));
+    put_example_payload(out, example);
     if (json_object_object_length(json_get(example, "user")) > 0) {
         buf_puts(out, "With the MQTT 5 user properties\n\n");
         put_members(out, json_get(example, "user"));
@@ -194,19 +201,26 @@ static void put_payloads(struct buf *out, struct json_object *document)
 
 static void put_mapping(struct buf *out, struct json_object *document)
 {
-    static const struct column words[] = {{"theirs", "/source"}, {"common", "/common"}};
+    static const struct column words[] = {{"theirs", "/source"}, {"common", "/common"}, {"by", "/from"}};
+    static const struct column transitions[] = {{"status", "/status"}, {"may be followed by", "/next"}};
     struct json_object *mapping = json_get(document, "mapping"), *target;
     buf_puts(out,
              "## 4. Status, priority and SLA mapping\n\n"
-             "The first line with a word decides. A word that no line maps gives the status `unknown` and the event "
-             "`mapping.exception`, never a guess. Source and common value travel together.\n\n");
+             "The first line with a word decides, and its first word is what is sent. A word that no line maps gives "
+             "`unknown` and the event `mapping.exception`, never a guess. Source and common value travel "
+             "together.\n\n");
     EACH(target, mapping)
     {
-        buf_printf(out, "Statuses of `%s`:\n\n", json_get_text(target, "target"));
-        TABLE(out, json_get(target, "statuses"), words);
-        buf_printf(out, "Priorities of `%s`:\n\n", json_get_text(target, "target"));
-        TABLE(out, json_get(target, "priorities"), words);
+        json_object_object_foreach(target, list, lines)
+        {
+            if (!json_object_is_type(lines, json_type_array) || json_object_array_length(lines) == 0)
+                continue;
+            buf_printf(out, "`%s`, %s:\n\n", json_get_text(target, "target"), list);
+            TABLE(out, lines, words);
+        }
     }
+    buf_puts(out, "What busbar writes keeps to these steps; what a target tells is recorded as it is.\n\n");
+    TABLE(out, json_get(document, "transitions"), transitions);
     buf_puts(out,
              "SLA: `sla_due_at` is what the target tells of the order, in UTC; null until it does. busbar computes "
              "none.\n\n");

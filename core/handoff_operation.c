@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "handoff_private.h"
 
+#include "lifecycle.h"
 #include "loader.h"
 
 #include <json-c/json.h>
@@ -9,13 +10,23 @@
 
 /* ---- status, priority and SLA mapping ------------------------------------------------*/
 
-static struct json_object *describe_table(const struct mapping_table *table)
+static bool is_the_sites(const struct config_target *target, enum word_list list, const char *source)
 {
+    for (size_t i = 0; i < target->maps[list].count; i++)
+        if (strcmp(target->maps[list].lines[i].source, source) == 0)
+            return true;
+    return false;
+}
+
+static struct json_object *describe_table(const struct target *target, enum word_list list)
+{
+    const struct mapping_table *table = &target->tables[list];
     struct json_object *lines = json_object_new_array();
     for (size_t i = 0; i < table->count; i++) {
         struct json_object *line = json_object_new_object();
         json_put_text(line, "source", table->lines[i].source);
         json_put_text(line, "common", table->lines[i].common);
+        json_put_text(line, "from", is_the_sites(target->config, list, table->lines[i].source) ? "map:" : "plugin");
         json_object_array_add(lines, line);
     }
     return lines;
@@ -25,11 +36,26 @@ struct json_object *handoff_mapping(const struct app *app)
 {
     struct json_object *items = json_object_new_array();
     for (size_t i = 0; i < app->target_count; i++) {
-        const struct target *target = app->targets[i];
         struct json_object *item = json_object_new_object();
-        json_put_text(item, "target", target->name);
-        json_object_object_add(item, "statuses", describe_table(&target->tables[BB_STATUSES - 1]));
-        json_object_object_add(item, "priorities", describe_table(&target->tables[BB_PRIORITIES - 1]));
+        json_put_text(item, "target", app->targets[i]->name);
+        for (enum word_list list = 0; list < WORD_LISTS; list++)
+            json_object_object_add(item, lifecycle_list_name(list), describe_table(app->targets[i], list));
+        json_object_array_add(items, item);
+    }
+    return items;
+}
+
+struct json_object *handoff_transitions(void)
+{
+    struct json_object *items = json_object_new_array();
+    size_t count = 0;
+    const char *const *words = lifecycle_words(WORDS_STATUS, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct json_object *item = json_object_new_object();
+        cleanup_buf struct buf next = {0};
+        lifecycle_print_next(words[i], &next);
+        json_put_text(item, "status", words[i]);
+        json_put_text(item, "next", next.data);
         json_object_array_add(items, item);
     }
     return items;

@@ -82,7 +82,8 @@ static struct json_object *describe_example(const struct app *app, size_t route,
 {
     struct json_object *example = json_object_new_object();
     json_put_text(example, "topic", sample->topic);
-    json_object_object_add(example, "payload", json_object_get(sample->payload));
+    json_object_object_add(example, "payload", sample->is_json ? json_object_get(sample->payload) : NULL);
+    json_put_text(example, "text", sample->payload_text.data);
     json_object_object_add(example, "user", json_object_get(sample->user));
     json_object_object_add(example, "body",
                            sample->body.len > 0 ? json_parse(buf_span(&sample->body), NULL, NULL) : NULL);

@@ -21,6 +21,7 @@ struct json_object *handoff_payloads(const struct app *app, int64_t now_ms);
 struct json_object *handoff_start_request(const struct target *target, const char *operation, int64_t now_ms);
 /* handoff_operation.c: what happens while it runs */
 struct json_object *handoff_mapping(const struct app *app);
+struct json_object *handoff_transitions(void);
 struct json_object *handoff_inbound(const struct app *app);
 struct json_object *handoff_errors(const struct app *app);
 struct json_object *handoff_acceptance(const struct app *app, struct json_object *payloads);

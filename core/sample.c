@@ -242,6 +242,44 @@ static struct json_object *put(struct json_object *node, const char *pointer, st
     return node;
 }
 
+/* A value in a line or alone: text as it is, a number with the format's decimal point. */
+static void print_field(const struct format *format, struct json_object *value, struct buf *out)
+{
+    size_t start = out->len;
+    if (value == NULL)
+        return;
+    json_to_text(value, out);
+    bool number = json_object_is_type(value, json_type_double) || json_object_is_type(value, json_type_int);
+    char *point = number && format->decimal != 0 ? memchr(out->data + start, '.', out->len - start) : NULL;
+    if (point != NULL)
+        *point = format->decimal;
+}
+
+/* The payload as the route's format has it; what the route does not read stays empty. */
+static void print_payload(struct maker *maker)
+{
+    struct sample *sample = maker->sample;
+    const struct format *format = &maker->route->input.format;
+    struct buf *out = &sample->payload_text;
+    bool whole = format->kind == FORMAT_NUMBER || format->kind == FORMAT_TEXT;
+    if (sample->payload == NULL)
+        sample->payload = format->kind == FORMAT_NUMBER ? make_number(maker->number)
+                          : format->kind == FORMAT_TEXT ? json_object_new_string("text")
+                                                        : json_object_new_object();
+    buf_clear(out);
+    sample->is_json = !whole && format->kind != FORMAT_CSV;
+    if (sample->is_json)
+        json_print(sample->payload, out);
+    else if (whole)
+        print_field(format, sample->payload, out);
+    for (size_t i = 0; format->kind == FORMAT_CSV && i < format->column_count; i++) {
+        if (i > 0)
+            buf_putc(out, format->separator != 0 ? format->separator : ',');
+        if (format->columns[i] != NULL)
+            print_field(format, json_get(sample->payload, format->columns[i]), out);
+    }
+}
+
 static bool is_user(const char *pointer)
 {
     return pointer[0] != '\0' && pointer[0] != '/';
@@ -261,10 +299,7 @@ static void fill(struct maker *maker)
         else
             sample->payload = put(sample->payload, maker->paths[i].pointer, value);
     }
-    if (sample->payload == NULL)
-        sample->payload = json_object_new_object();
-    buf_clear(&sample->payload_text);
-    json_print(sample->payload, &sample->payload_text);
+    print_payload(maker);
 }
 
 /* ---- how good it is ---------------------------------------------------------------------*/

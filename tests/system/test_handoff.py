@@ -238,6 +238,50 @@ def test_readings_have_a_value_that_fires(busbar):
         assert "accepted (fired)" in shown and example["request"]["url"] in shown
 
 
+FORMATS = {  # format, trigger's value, the payload's text
+    "csv": ({"type": "csv", "columns": ["time", None, "celsius", "note"], "separator": ";", "decimal": ","},
+            {"value": "${.celsius}", "above": 85.5}, "time;;86,5;"),
+    "number": ("number", {"above": 7}, "8"),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_example_is_in_the_routes_format(busbar, name):
+    kind, trigger, text = FORMATS[name]
+    body = {**hot_route()["body"], "description": "at ${value}" + (" ${.time}" if name == "csv" else "")}
+    daemon = busbar([{**hot_route(), "format": kind, "trigger": trigger, "body": body}], start=False)
+    (payload,) = document(daemon)["payloads"]
+    example = payload["example"]
+    assert (example["payload"], example["text"]) == (None, text) and example["request"] is not None
+    assert "accepted (fired)" in daemon.cli("try", "-t", example["topic"], "-p", example["text"]).stdout
+    assert f"```text\n{text}\n```" in markdown(daemon)
+
+
+# ---- mapping
+
+def test_the_mapping_is_the_one_in_force(busbar):  # FV-15
+    daemon = busbar(target={"map": {"status": {"TaskWasScheduled": "approved", "Parked": "blocked"},
+                                    "priority": {"P1": "critical"},
+                                    "event": {"ActivityWasAddedOnTask": "attachment.added"}}}, start=False)
+    told = document(daemon)
+    (mapping,) = told["mapping"]
+    status = {line["source"]: (line["common"], line["from"]) for line in mapping["status"]}
+    assert status["TaskWasScheduled"] == ("approved", "map:") and status["Parked"] == ("blocked", "map:")
+    assert status["TaskWasCompleted"] == ("completed", "plugin")
+    assert [(line["source"], line["common"]) for line in mapping["priority"]] == [("P1", "critical")]
+    assert ("ActivityWasAddedOnTask", "attachment.added", "map:") in [
+        (line["source"], line["common"], line["from"]) for line in mapping["event"]]
+    shown = rows(section(markdown(daemon), SECTIONS[3]))
+    assert ["P1", "critical", "map:"] in shown and ["Parked", "blocked", "map:"] in shown
+
+
+def test_the_steps_of_the_lifecycle_are_told(busbar):  # FV-09c: approved transition rules
+    steps = {step["status"]: step["next"] for step in document(busbar(start=False))["transitions"]}
+    assert steps["completed"] == "closed or reopened" and steps["closed"] == "reopened"
+    assert set(steps) >= {"requested", "triaged", "approved", "assigned", "in_progress", "blocked", "completed", "closed",
+                          "canceled", "reopened"}
+
+
 # ---- acceptance
 
 def test_the_commands_of_the_acceptance_run(site, assetic):  # FV-09
