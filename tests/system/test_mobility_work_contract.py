@@ -68,7 +68,7 @@ def verdicts(tmp_path_factory):
             process.kill()
 
 
-# MW-E01..E08, MW-C07, MW-C10, MW-C13, MW-C15, MW-C17 and MW-C20: each constraint of the documentation
+# MW-E01..E08, MW-C07, MW-C13, MW-C15, MW-C17 and MW-C20: each constraint of the documentation
 @pytest.mark.parametrize("operation, n, member, value, pointer, key, ours", [(*case, None)[:7] for case in CASES], ids=IDS)
 def test_a_violation_is_refused_where_it_is(verdicts, operation, n, member, value, pointer, key, ours):
     shown = verdicts[f"contract/{operation}/{n}"]
@@ -260,3 +260,33 @@ def test_absent_null_and_a_value_are_three_things(daemon, sandbox, publisher):  
     stores = sandbox.control("GET", "stores")
     assert stores["parts"] == [{"externalReference": "A", "gtin": "87654321", "costCenter": "CC"}]
     assert stores["equipments"] == [{"itemCode": "P-7", "gtin": "87654321", "costCenter": "CC-1"}]
+
+
+def test_parts_of_one_code_are_all_hit(daemon, sandbox, publisher):  # MW-C16
+    for n, name in enumerate(("Bearing, left", "Bearing, right")):
+        publisher.publish(f"contract/spare_part.create/{n}", {**GOOD["spare_part.create"][2], "name": name})
+    wait_until(lambda: len(sandbox.control("GET", "stores")["parts"]) == 2, 10, "two parts of one code")
+    publisher.publish("contract/spare_part.update/1", {"id": "BRG-1", "costCenter": "CC"})
+    publisher.publish("contract/spare_part.set_stock/1", {"id": "BRG-1", "quantity": 7})
+    wait_until(lambda: len(daemon.deliveries(state="delivered")) == 4, 10, "both updates")
+    stores = sandbox.control("GET", "stores")
+    assert [(part["name"], part["costCenter"]) for part in stores["parts"]] == [
+        ("Bearing, left", "CC"), ("Bearing, right", "CC")]
+    assert stores["stock"] == {"BRG-1": 7}
+    assert len([path for _, path, _, _ in written(sandbox) if path == "spare-parts/stock"]) == 1, "one item for both"
+
+
+def test_what_a_202_accepted_is_pending_until_a_webhook_confirms_it(busbar, sandbox, publisher):  # MW-C06, MW-C05, FV-05b
+    daemon = busbar()
+    sandbox.fail("status", status=202, after=True, times=1, path="/partners/v1/tasks")
+    publisher.publish("plant/l1/m1/job", {"celsius": 90})
+    (delivery,) = wait_until(lambda: daemon.deliveries(state="delivered", route="job"), 10, "the delivery")
+    assert delivery["unconfirmed"] is True
+
+    def sync_state():
+        (order,) = daemon.json("orders", "list")["items"]
+        return order["sync_state"]
+
+    assert sync_state() == "pending"
+    sandbox.tell(sandbox.tasks()[0]["id"], "TaskWasScheduled")
+    wait_until(lambda: sync_state() == "synchronized", 10, "the confirmation")
