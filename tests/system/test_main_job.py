@@ -292,6 +292,8 @@ def test_a_lost_session_is_told(busbar, broker, sandbox, publisher, subscribe): 
     broker.forget()
     alerts = subscribe("busbar/alerts")
     daemon.start()
-    alert = json.loads(alerts.wait("busbar/alerts")[0].payload)
+    (message,) = alerts.wait("busbar/alerts")
+    alert = json.loads(message.payload)
     assert alert["alert"] == "bus_session_lost" and alert["reason"]
+    assert message.properties.ContentType == "application/json", "no CloudEvent"
     assert daemon.metrics().sum("busbar_bus_session_lost_total") == 1
