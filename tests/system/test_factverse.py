@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FactVerse through the real daemon: its work orders, the work on them, documents, and what its webhooks tell."""
+
+import json
+
+import pytest
+
+from busbar_harness import KEY, SECRET, FactVerseSandbox, configuration, http_call, wait_until
+from mobility_work import sign
+
+ORDERS = "/work-orders"
+SENSOR = {"name": "bearing-hot", "from": "plant/{asset}/temperature", "trigger": {"above": 85, "clear": 80},
+          "to": "fv.work_order.create",
+          "body": {"asset_ref": "${asset}", "priority": "high", "title": "Bearing at ${value} °C on ${asset}"}}
+
+
+def command(operation):
+    """Whoever publishes on do/<operation> gives its body."""
+    return {"name": operation.replace(".", "-").replace("_", "-"), "from": f"do/{operation}", "to": f"fv.{operation}",
+            "body": "${.}"}
+
+
+READS = [command(operation) for operation in ("work_order.read", "work_order.search", "task.list")]
+WRITES = [command(f"work_order.{verb}")
+          for verb in ("update", "assign", "comment", "attach", "complete", "close", "reopen", "cancel")] + [
+    command(operation) for operation in ("attachment.add", "task.progress", "task.issue", "task.evidence", "task.closeout")]
+
+
+@pytest.fixture
+def factverse(tmp_path, logs):
+    folder = tmp_path / "factverse"
+    folder.mkdir()
+    sandbox = FactVerseSandbox(folder, logs, "--secret", SECRET)
+    sandbox.start()
+    yield sandbox
+    sandbox.kill()
+
+
+@pytest.fixture
+def daemon(tmp_path, broker, factverse, make_busbar):
+    """daemon(routes, hooks=True, **settings of the target)"""
+
+    def make(routes, hooks=True, **settings):
+        target = {"plugin": "factverse", "url": factverse.url, "provider_id": "fv", "tenant": "north", "token": KEY,
+                  "webhook_secret": SECRET, "mode": "write_back",
+                  "retry": {"first": "100ms", "max": "500ms", "attempts": 20, "max_age": "7d"}, **settings}
+        running = make_busbar(configuration(tmp_path, broker, {"fv": target}, routes))
+        if hooks:
+            factverse.configure(webhook_url=f"http://127.0.0.1:{running.hook_port}/hooks/fv")
+        return running
+
+    return make
+
+
+def one_order(factverse):
+    return wait_until(factverse.orders, 10, "an order")[0]
+
+
+def record_of(running, order):
+    """Our record of one of FactVerse's orders; None: there is none yet."""
+    records = running.api("GET", "orders?limit=500").json["items"]
+    return next((r for r in records if r["source_work_order_id"] == order["source_work_order_id"]), None)
+
+
+def rejected(running, deadline=10):
+    wait_until(lambda: running.deliveries(state="rejected"), deadline, "a refusal")
+    (delivery,) = running.deliveries(state="rejected")
+    return running.json("queue", "show", delivery["id"])
+
+
+def delivered(running, route, deadline=10):
+    return wait_until(lambda: running.deliveries(state="delivered", route=route), deadline, f"{route} delivered")
+
+
+def posted(factverse, path=None):
+    return [r for r in factverse.requests(path) if r["method"] != "GET"]
+
+
+def hook(running, envelope, secret=SECRET):
+    body = json.dumps(envelope).encode()
+    return http_call(running.hook_port, "POST", "/hooks/fv", body,
+                     {"Content-Type": "application/json", "X-FactVerse-Signature": sign(secret, body)})
+
+
+def envelope(event, event_id, **order):
+    return {"event": event, "event_id": event_id, "occurred_at": "2026-01-01T00:00:00Z", "provider_id": "fv",
+            "work_order": {"common_work_order_id": "FV/1", "provider_id": "fv", "source_work_order_id": "WO-1",
+                           "asset_ref": "P-101", "source_status": "Open", "common_status": "requested",
+                           "sync_state": "imported", **order}}
+
+
+# ---- an order of ours
+
+
+def test_a_reading_becomes_a_work_order(daemon, factverse, publisher, subscribe):  # FV-01, FV-02, FV-06a, FV-10
+    events = subscribe("busbar/events/fv/work_order/#")
+    running = daemon([SENSOR])
+    publisher.publish("plant/P-101/temperature", "91")
+    order = one_order(factverse)
+    assert (order["title"], order["asset_ref"]) == ("Bearing at 91 °C on P-101", "P-101")
+    assert (order["priority"], order["source_priority"]) == ("high", "High")
+    (delivery,) = delivered(running, "bearing-hot")
+    shown = running.json("queue", "show", delivery["id"])
+    assert shown["order"] == order["common_work_order_id"]
+    (request,) = posted(factverse)
+    assert request["headers"]["idempotency-key"] == order["common_work_order_id"]
+    assert request["headers"]["x-tenant"] == "north" and KEY not in running.tail(10000)
+    record = wait_until(lambda: record_of(running, order), 10, "the record")
+    assert record["common_work_order_id"] == order["common_work_order_id"] and record["asset_ref"] == "P-101"
+    assert record["provider_id"] == "fv" == order["provider_id"]
+    assert events.payloads("busbar/events/fv/work_order/created")[0]["subject"] == order["common_work_order_id"]
+    wait_until(lambda: record_of(running, order)["source_status"] == "Requested", 10, "what its webhook tells")
+    assert (record_of(running, order)["priority"], record_of(running, order)["source_priority"]) == ("high", "High")
+    assert len(events.payloads("busbar/events/fv/work_order/created")) == 1, "created once, whoever tells it"
+
+
+@pytest.mark.parametrize("fault", [{"action": "reset", "after": True}, {"action": "status", "status": 502, "after": True}])
+def test_a_lost_answer_makes_one_order(daemon, factverse, publisher, fault):  # F-U9, FV-07f
+    running = daemon([SENSOR], hooks=False)
+    factverse.fail(times=1, method="POST", path=ORDERS, **fault)
+    publisher.publish("plant/P-101/temperature", "91")
+    delivered(running, "bearing-hot", 15)
+    (order,) = factverse.orders()
+    assert record_of(running, order)["common_work_order_id"] == order["common_work_order_id"]
+    assert len(posted(factverse)) == 1, "it was looked for, not sent again"
+    assert factverse.requests(f"{ORDERS}/{order['common_work_order_id']}")
+
+
+def test_an_order_that_was_never_taken_is_sent_again(daemon, factverse, publisher):  # F-U9
+    running = daemon([SENSOR], hooks=False)
+    factverse.fail("reset", times=1, method="POST", path=ORDERS)
+    publisher.publish("plant/P-101/temperature", "91")
+    delivered(running, "bearing-hot", 15)
+    first, second = posted(factverse)
+    assert first["body"] == second["body"] and len(factverse.orders()) == 1
+
+
+def test_an_asset_that_nobody_knows(daemon, factverse, publisher):  # FV-07d
+    running = daemon([SENSOR])
+    factverse.configure(assets=["P-102"])
+    publisher.publish("plant/P-101/temperature", "91")
+    error = rejected(running)["error"]
+    assert (error["class"], error["code"]) == ("identity", "unknown_asset")
+    assert [field["pointer"] for field in error["rejected_fields"]] == ["/asset_ref"]
+
+
+def test_a_bad_route_is_found_before_it_runs(daemon):
+    running = daemon([SENSOR])
+    running.terminate()
+    running.config["routes"] = [{**SENSOR, "body": {"asset_ref": "${asset}", "titel": "hot"}}]
+    running.write()
+    said = running.cli("check", expect=None)
+    assert said.returncode != 0 and "did you mean title?" in said.stdout + said.stderr
+
+
+# ---- orders of others
+
+
+def test_every_event_arrives_in_its_shape(daemon, factverse, subscribe):  # FV-06a..e, FV-06g, FV-01
+    events = subscribe("busbar/events/fv/#")
+    running = daemon([SENSOR])
+    steps = [("work_order.created", "requested", "Open"), ("work_order.updated", "assigned", "Assigned"),
+             ("work_order.completed", "completed", "Completed"), ("work_order.closed", "closed", "Closed"),
+             ("attachment.added", "closed", "Closed"), ("mapping.exception", "closed", "Closed")]
+    for n, (event, common, source) in enumerate(steps):
+        assert hook(running, envelope(event, f"e-{n}", common_status=common, source_status=source)).status == 200
+        topic = "busbar/events/fv/" + event.replace(".", "/")
+        (message,) = events.wait(topic)
+        told = json.loads(message.payload)
+        assert told["specversion"] == "1.0" and told["type"] == event and told["time"].startswith("2026-01-01T00:00:00")
+        order = told["data"]["work_order"]
+        assert told["subject"] == order["common_work_order_id"]
+        assert {name: order[name] for name in ("source_work_order_id", "asset_ref", "common_status", "source_status")} == {
+            "source_work_order_id": "WO-1", "asset_ref": "P-101", "common_status": common, "source_status": source}
+        assert told["data"]["provider"]["event"] == event and told["data"]["provider"]["raw"]["event_id"] == f"e-{n}"
+    assert len(running.api("GET", "orders").json["items"]) == 1
+    assert hook(running, envelope("work_order.closed", "e-3", common_status="closed", source_status="Closed")).status == 200
+    assert hook(running, {"event": "sync.failed", "event_id": "e-8", "provider_id": "fv"}).status == 200
+    events.wait("busbar/events/fv/provider/factverse/sync/failed")
+    assert len(events.seen("busbar/events/fv/work_order/closed")) == 1, "the same event_id is the same event"
+
+
+def test_an_order_of_others_lives_as_one_record(daemon, factverse, subscribe):  # FV-01e, FV-06a, FV-06b
+    events = subscribe("busbar/events/fv/work_order/#")
+    running = daemon([SENSOR])
+    order = factverse.control("POST", "order", {"priority": "low", "source_priority": "P4"})
+    events.wait("busbar/events/fv/work_order/created")
+    factverse.change(order["common_work_order_id"], common_status="in_progress", source_status="unterwegs")
+    events.wait("busbar/events/fv/work_order/updated")
+    record = record_of(running, order)
+    assert (record["source_status"], record["common_status"]) == ("unterwegs", "in_progress"), "its word, verbatim"
+    assert (record["source_priority"], record["priority"]) == ("P4", "low")
+    assert len({e["subject"] for e in events.payloads()}) == 1
+
+
+def test_a_webhook_that_is_not_ours(daemon, factverse):  # FV-07a, FV-09a
+    running = daemon([SENSOR])
+    assert hook(running, envelope("work_order.created", "e-1"), secret="another").status == 401
+    foreign = envelope("work_order.created", "e-2")
+    foreign["provider_id"] = foreign["work_order"]["provider_id"] = "sap"
+    assert hook(running, foreign).status == 200
+    error = rejected(running)["error"]
+    assert (error["class"], error["code"]) == ("identity", "foreign_provider")
+    assert running.api("GET", "orders").json["items"] == []
+
+
+# ---- reading
+
+
+def test_a_read_shows_its_own_scope_alone(daemon, factverse, publisher, subscribe):  # FV-09a: 2 tenants x 2 providers, FV-12
+    events = subscribe("busbar/events/fv/#")
+    running = daemon(READS, hooks=False)
+    made = {(tenant, provider): factverse.control("POST", "order", {"tenant": tenant, "provider_id": provider,
+                                                                     "title": f"{tenant}-{provider}"})
+            for tenant in ("north", "south") for provider in ("fv", "sap")}
+    publisher.publish("do/work_order.search", {"common_status": "requested"})
+    delivered(running, "work-order-search")
+    publisher.publish("do/work_order.read", {"work_order": made["north", "fv"]["source_work_order_id"]})
+    delivered(running, "work-order-read")
+    told = events.payloads("busbar/events/fv/work_order/#")
+    assert {e["data"]["provider"]["raw"]["title"] for e in told} == {"north-fv"}
+    for scope in (("north", "sap"), ("south", "fv"), ("south", "sap")):
+        publisher.publish("do/work_order.read", {"work_order": made[scope]["source_work_order_id"]})
+    wait_until(lambda: len(running.deliveries(state="rejected")) == 3, 10, "three refusals")
+    for delivery in running.deliveries(state="rejected"):
+        shown = running.json("queue", "show", delivery["id"])
+        assert shown["error"]["class"] == "identity" and shown["error"]["http_status"] == 404
+        assert "south" not in json.dumps(shown["response"]) and "sap" not in json.dumps(shown["response"])
+    assert [r["source_work_order_id"] for r in running.api("GET", "orders").json["items"]] == [
+        made["north", "fv"]["source_work_order_id"]]
+
+
+def test_a_list_is_read_over_its_pages(daemon, factverse, publisher, subscribe):  # FV-11, FV-12
+    events = subscribe("busbar/events/fv/#")
+    factverse.configure(page_size=2)
+    daemon(READS, hooks=False)
+    for n in range(5):
+        factverse.control("POST", "order", {"asset_ref": f"P-{n}", "assignee": "pat"})
+    publisher.publish("do/work_order.search", {})
+    created = events.wait("busbar/events/fv/work_order/created", 5)
+    assert {json.loads(m.payload)["data"]["work_order"]["asset_ref"] for m in created} == {f"P-{n}" for n in range(5)}
+    publisher.publish("do/task.list", {"assignee": "pat"})
+    tasks = events.wait("busbar/events/fv/provider/factverse/task", 5)
+    assert {json.loads(m.payload)["data"]["provider"]["raw"]["assignee"] for m in tasks} == {"pat"}
+    assert len(events.seen("busbar/events/fv/work_order/created")) == 5
+
+
+def test_a_poll_tells_what_changed_and_goes_on_where_it_was(daemon, factverse, subscribe):  # FV-06b, FV-12
+    events = subscribe("busbar/events/fv/work_order/#")
+    running = daemon([SENSOR], hooks=False, poll_changes=True, poll="1s", poll_overlap="0s")
+    wait_until(lambda: [r for r in factverse.requests() if "updated_since" in r["path"]], 10, "a poll")
+    order = factverse.control("POST", "order", {})
+    events.wait("busbar/events/fv/work_order/created")
+    running.kill()
+    factverse.change(order["common_work_order_id"], common_status="assigned", source_status="Assigned")
+    running.start()
+    (updated,) = events.wait("busbar/events/fv/work_order/updated")
+    assert json.loads(updated.payload)["data"]["work_order"]["common_status"] == "assigned"
+    created = {event["id"] for event in events.payloads("busbar/events/fv/work_order/created")}
+    assert len(created) == 1, "a kill may publish it again, as the same event"
