@@ -100,6 +100,15 @@ static bool is_priority(struct json_object *value)
     return false;
 }
 
+/* The site's own word for a priority, where its mapping has one. gives; NULL: not known yet */
+static struct json_object *priority_word(const struct order *order, struct json_object *value)
+{
+    const struct mw_call *call = order->task->faults.call;
+    const char *theirs =
+        value ? call->host->source_word(call->job, BB_PRIORITIES, json_object_get_string(value)) : NULL;
+    return theirs ? json_object_new_string(theirs) : json_object_get(value);
+}
+
 /* takes and gives the description; null: not known yet */
 static struct json_object *add_line(const struct order *order, struct json_object *description, const char *label,
                                     struct json_object *value)
@@ -126,8 +135,9 @@ static void put_lines(const struct order *order)
     if (json_object_is_type(description, json_type_string) && (located || graded)) {
         if (located)
             description = add_line(order, description, "\n\nLocation: ", location);
+        PL_SCOPED struct json_object *word = graded ? priority_word(order, priority) : NULL;
         if (graded)
-            description = add_line(order, description, located ? "\nPriority: " : "\n\nPriority: ", priority);
+            description = add_line(order, description, located ? "\nPriority: " : "\n\nPriority: ", word);
         json_object_object_add(task->given, "description", description);
     } else {
         json_object_put(description);
