@@ -204,11 +204,12 @@ static void put_mapping(struct buf *out, struct json_object *document)
     static const struct column words[] = {{"theirs", "/source"}, {"common", "/common"}, {"by", "/from"}};
     static const struct column transitions[] = {{"status", "/status"}, {"may be followed by", "/next"}};
     struct json_object *mapping = json_get(document, "mapping"), *target;
-    buf_puts(out,
-             "## 4. Status, priority and SLA mapping\n\n"
-             "The first line with a word decides, and its first word is what is sent. A word that no line maps gives "
-             "`unknown` and the event `mapping.exception`, never a guess. Source and common value travel "
-             "together.\n\n");
+    buf_puts(
+        out,
+        "## 4. Status, priority and SLA mapping\n\n"
+        "The first line with a word decides; of several words for one common word the first is sent. A word that no "
+        "line maps gives `unknown` and the event `mapping.exception`, never a guess. Source and common value travel "
+        "together.\n\n");
     EACH(target, mapping)
     {
         json_object_object_foreach(target, list, lines)

@@ -14,10 +14,10 @@ struct sample {
     struct json_object *payload;
     struct json_object *user;   /* MQTT 5 user properties: name to text */
     struct json_object *fields; /* array of {"pointer", "example"}: what is read of the payload; "" is all of it */
-    struct buf payload_text; /* as it comes from the bus */
-    bool is_json;            /* payload_text is payload, printed */
-    struct buf body;   /* what the route makes of it; empty: it cannot be mapped */
-    struct buf reason; /* why not */
+    struct buf payload_text;    /* as it comes from the bus */
+    bool is_json;               /* payload_text is payload, printed */
+    struct buf body;            /* what the route makes of it; empty: it cannot be mapped */
+    struct buf reason;          /* why not */
     char id[40];
 };
 

@@ -28,6 +28,8 @@ static const struct bb_option options[] = {
      "Method that triggers a maintenance plan: POST, PUT, PATCH or GET"},
     {"plan_body", BB_JSON, offsetof(struct mw_config, plan_body), "{}", 0,
      "Body that triggers a maintenance plan; strings may hold {planId} {id} {orderId} {topic} {time}"},
+    {"plan_success", BB_JSON, offsetof(struct mw_config, plan_success), "[200, 201, 202, 204]", 0,
+     "HTTP statuses by which a maintenance plan was triggered; unverified like its request"},
     {"currency", BB_STRING, offsetof(struct mw_config, currency), NULL, 0,
      "Currency (ISO 4217) of a price whose message names none; when left out, the network's own"},
     {"part_price_member", BB_STRING, offsetof(struct mw_config, part_price_member), "unitPrice", 0,

@@ -23,7 +23,7 @@ struct mw_config {
     const char *equipment_type, *assignee_type, *tag_type, *spare_part_type;
     const char *defaults; /* JSON: members of every task */
     int64_t task_duration_ms;
-    const char *plan_path, *plan_method, *plan_body;
+    const char *plan_path, *plan_method, *plan_body, *plan_success;
     const char *currency; /* NULL: the network's */
     const char *part_price_member, *part_price_body, *part_stock_member, *part_stock_body;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* maintenance_plan.trigger: one call makes one task of a plan that Mobility Work holds (MW-P01 .. P09).
  *
- * How the call looks is not published: path, method and body are options, their defaults are a guess (MW-P30)
+ * How the call looks is not published: path, method, body and success are options, their defaults are a guess (MW-P30)
  * and the operation says so. Mobility Work sets no limit to what it creates, so the descriptor brings a cooldown
  * and a budget for each plan, and an uncertain outcome is parked instead of sent again. */
 #include "mobility_work.h"
@@ -126,23 +126,59 @@ static enum bb_next send_trigger(const struct mw_call *call, const char *plan_id
 
 /* ---- the answer -------------------------------------------------------------- */
 
+static bool is_success(struct json_object *codes, int status)
+{
+    for (size_t i = 0; i < json_object_array_length(codes); i++)
+        if (json_object_get_int(json_object_array_get_idx(codes, i)) == status)
+            return true;
+    return false;
+}
+
+/* The shared judgement, save that plan_success says what a success is. */
+static enum bb_next judge_status(const struct mw_call *call, int status)
+{
+    PL_SCOPED struct json_object *codes = pl_parse_text(call->config->plan_success);
+    enum bb_next next = mw_judge(call);
+    struct bb_error *error = &call->out->error;
+    if (is_success(codes, status)) {
+        *error = (struct bb_error){0};
+        call->out->hold_operation = false;
+        return BB_DONE;
+    }
+    if (next != BB_DONE)
+        return next;
+    call->out->unconfirmed = false;
+    error->error_class = BB_VALIDATION;
+    error->code = "unexpected_status";
+    error->message = call->host->format(
+        call->job, "HTTP %d is none of plan_success; the plan may have been triggered all the same", status);
+    error->owner_action = "Look in Mobility Work whether the task is there; then discard this or retry it, and add the "
+                          "status to plan_success when it means success.";
+    return BB_REJECT;
+}
+
 static enum bb_next judge_trigger(const struct mw_call *call, const char *plan_id)
 {
     int status = call->in->response->status;
-    enum bb_next next = mw_judge(call);
+    enum bb_next next = judge_status(call, status);
     if (next == BB_DONE) {
         PL_SCOPED struct json_object *body = pl_parse(call->in->response->body);
         const char *id = mw_text_at(call, body, "/taskId");
         id = id ? id : mw_text_at(call, body, "/id");
         if (id && strlen(id) <= ID_MAX)
             call->out->source_work_order_id = id;
-    } else if (status == 400 || status == 404) {
+    } else if (next == BB_REJECT && (status == 400 || status == 404)) {
         struct bb_error *error = &call->out->error;
         error->error_class = BB_IDENTITY;
         error->code = "unknown_plan";
         error->message = call->host->format(call->job, "unknown plan id %s (HTTP %d)%s%s", plan_id, status,
                                             error->message ? ": " : "", error->message ? error->message : "");
         error->owner_action = "Check the plan's id in Mobility Work, and plan_path: its default is unverified.";
+    } else if (next == BB_HOLD && status == 403) {
+        call->out->error.owner_action =
+            "Check that the key may act as an administrator and that the network's subscription "
+            "has plans triggered by API: Starter, Premium or On demand (also called "
+            "Ultimate). Then resume the operation.";
     }
     return next;
 }
@@ -168,6 +204,18 @@ const char *mw_plan_check(const struct mw_call *call, struct bb_str text)
     return faults.said.text;
 }
 
+static const char *success_fault(const struct mw_config *config)
+{
+    PL_SCOPED struct json_object *codes = pl_parse_text(config->plan_success);
+    bool good = json_object_is_type(codes, json_type_array) && json_object_array_length(codes) > 0;
+    for (size_t i = 0; good && i < json_object_array_length(codes); i++) {
+        struct json_object *code = json_object_array_get_idx(codes, i);
+        good = json_object_is_type(code, json_type_int) && json_object_get_int(code) >= 200 &&
+               json_object_get_int(code) < 500;
+    }
+    return good ? NULL : "plan_success: must be a list of HTTP statuses from 200 to 499";
+}
+
 const char *mw_plan_options(const struct mw_call *call)
 {
     static const char *const methods[] = {"POST", "PUT", "PATCH", "GET"};
@@ -185,5 +233,5 @@ const char *mw_plan_options(const struct mw_call *call)
     if (!strstr(config->plan_path, PLACE) && !strstr(config->plan_body, PLACE))
         return "plan_path: must hold {planId} (or plan_body must)";
     PL_SCOPED struct json_object *body = pl_parse((struct bb_str){config->plan_body, strlen(config->plan_body)});
-    return body ? NULL : "plan_body: must be a JSON value";
+    return body ? success_fault(config) : "plan_body: must be a JSON value";
 }

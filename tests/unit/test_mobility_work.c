@@ -181,7 +181,7 @@ static void test_mobility_work_plan_sends_the_template(void **state)
     }
 }
 
-/* Section 4, statement 8. */
+/* MW-P02, MW-P30, section 4, statement 8: one safe path segment. */
 static void test_mobility_work_plan_refuses_unsafe_ids(void **state)
 {
     (void)state;
