@@ -63,9 +63,12 @@ void errand_release(struct dispatch *d, struct attempt *a)
     case FATE_EXPIRED:
     case FATE_REJECTED:
         log_warn("a target's errand failed", "target", a->slot->name, "errand", a->who_is, "code", a->out.error.code,
-                 "reason", a->out.error.message, NULL);
+                 "reason", a->out.error.message, "request", a->request_id, NULL);
         break;
-    case FATE_DELIVERED:
+    case FATE_DELIVERED: /* it leaves no delivery that would tell; a poll's news do */
+        if (errand->operation != NULL)
+            log_info("target asked at start", "target", a->slot->name, "errand", a->who_is, "request", a->request_id,
+                     NULL);
         break;
     }
     errand->tries = 0;

@@ -200,6 +200,9 @@ def test_calls_answers_and_webhooks_are_kept_without_secrets(busbar, sandbox, pu
     audit = daemon.json("audit", "--since", "1h")["items"]
     assert {(a["delivery"], a["outcome"]) for a in audit} == {
         (out["id"], "retrying"), (out["id"], "delivered"), (hook["id"], "delivered")}
+    (asked,) = sandbox.requests(SETTINGS_PATH)  # what is asked at start leaves no delivery: the log tells
+    assert [json.loads(line)["request"] for line in daemon.tail(10000).splitlines() if "network.settings" in line] \
+        == [asked["request_id"]]
     kept = json.dumps([call, came, audit]) + daemon.tail(10000)
     assert "Api-Key: ***" in call["request"] and KEY not in kept and SECRET not in kept
 
