@@ -21,9 +21,7 @@ static const char *add_members(const struct fv_call *call, const char *path, str
 {
     json_object_object_foreach(members, name, value)
     {
-        const char *text = json_object_is_type(value, json_type_object) || json_object_is_type(value, json_type_array)
-                               ? NULL
-                               : json_object_get_string(value);
+        const char *text = json_object_get_string(value); /* NULL of null */
         if (text)
             path =
                 add_query(call, path, call->host->path_segment(call->job, (struct bb_str){name, strlen(name)}), text);

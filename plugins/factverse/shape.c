@@ -193,6 +193,20 @@ static void read_word(struct fv_message *message, const struct fv_member *member
           near ? call->host->format(call->job, "%s (did you mean %s?)", list, near) : list);
 }
 
+static bool is_reserved(const char *name)
+{
+    size_t i = 0;
+    while (i < PL_COUNT(reserved) && strcmp(reserved[i], name) != 0)
+        i++;
+    return i < PL_COUNT(reserved);
+}
+
+/* Fits into a query; null: not known yet, or left out. */
+static bool is_plain(struct json_object *value)
+{
+    return !json_object_is_type(value, json_type_object) && !json_object_is_type(value, json_type_array);
+}
+
 static void read_native(struct fv_message *message, const struct fv_member *member, struct json_object *value)
 {
     if (!json_object_is_type(value, json_type_object)) {
@@ -201,14 +215,14 @@ static void read_native(struct fv_message *message, const struct fv_member *memb
     }
     json_object_object_foreach(value, name, its)
     {
-        size_t i = 0;
-        while (i < PL_COUNT(reserved) && strcmp(reserved[i], name) != 0)
-            i++;
-        if (i == PL_COUNT(reserved))
-            put(message, name, json_object_get(its));
-        else
-            pl_fault(&message->faults, pl_pointer_to(&message->faults, "/native", name), "reserved", NULL,
+        const char *pointer = pl_pointer_to(&message->faults, "/native", name);
+        if (is_reserved(name))
+            pl_fault(&message->faults, pointer, "reserved", NULL,
                      "is one of the contract's fields: it stands beside native, or is busbar's own");
+        else if ((message->shape->flags & FV_READS) && !is_plain(its))
+            pl_fault(&message->faults, pointer, "type", NULL, "must be text, a number, true or false in a question");
+        else
+            put(message, name, json_object_get(its));
     }
 }
 
@@ -252,7 +266,8 @@ static void read_member(struct fv_message *message, const struct fv_member *memb
 
 /* ---- the whole ------------------------------------------------------------------------------*/
 
-/* FV-01: the provider's word and ours travel together; what is given of the two leads to the other. */
+/* FV-01: the provider's word and ours travel together; what is given of the two leads to the other. But a step is
+ * said in the common word, by which the core holds it against the lifecycle before anything is sent (FV-09c). */
 static void pair(struct fv_message *message, enum bb_table table, const char *source, const char *common)
 {
     const struct fv_call *call = message->call;
@@ -261,6 +276,8 @@ static void pair(struct fv_message *message, enum bb_table table, const char *so
     if (!theirs && ours) {
         theirs = call->host->source_word(call->job, table, ours);
         put_text(message, source, theirs ? theirs : ours);
+    } else if (theirs && !ours && message->call->in && table == BB_STATUSES && !(message->shape->flags & FV_MAKES)) {
+        pl_fault(&message->faults, at(message, common), "required", NULL, "is required where source_status is given");
     } else if (theirs && !ours && message->call->in) {
         ours = call->host->common_word(call->job, table, theirs);
         put_text(message, common, ours);
