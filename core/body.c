@@ -20,17 +20,18 @@ struct body {
 struct compiler {
     struct body *body;
     struct buf text; /* of the piece being made */
-    const char *const *captures;
+    const struct template_names *names;
     unsigned uses;
     struct problems *problems;
     bool failed;
 };
 
-struct template *body_scalar(const struct yaml_node *node, const char *const *captures, struct problems *problems)
+struct template *body_scalar(const struct yaml_node *node, const struct template_names *names,
+                             struct problems *problems)
 {
     size_t offset = 0;
     cleanup_text char *error = NULL;
-    struct template *t = template_compile(node->text, captures, &error, &offset);
+    struct template *t = template_compile(node->text, names, &error, &offset);
     if (t != NULL)
         return t;
     struct mark mark = node->mark;
@@ -57,7 +58,7 @@ static void add_scalar(struct compiler *c, const struct yaml_node *node)
         json_print(constant, &c->text);
         return;
     }
-    struct template *t = body_scalar(node, c->captures, c->problems);
+    struct template *t = body_scalar(node, c->names, c->problems);
     if (t == NULL) {
         c->failed = true;
         return;
@@ -98,10 +99,10 @@ static void add_node(struct compiler *c, const struct yaml_node *node)
     buf_putc(&c->text, mapping ? '}' : ']');
 }
 
-struct body *body_compile(const struct yaml_node *node, const char *const *captures, unsigned *uses,
+struct body *body_compile(const struct yaml_node *node, const struct template_names *names, unsigned *uses,
                           struct problems *problems)
 {
-    struct compiler c = {.body = mem_alloc(sizeof(struct body)), .captures = captures, .problems = problems};
+    struct compiler c = {.body = mem_alloc(sizeof(struct body)), .names = names, .problems = problems};
     add_node(&c, node);
     end_piece(&c, NULL);
     *uses = c.uses;

@@ -10,9 +10,9 @@
 
 struct body;
 
-/* captures as for template_compile; uses: the union of what the templates use. Problems get the place
+/* names as for template_compile; uses: the union of what the templates use. Problems get the place
  * inside the scalar. NULL when there was one. gives */
-struct body *body_compile(const struct yaml_node *node, const char *const *captures, unsigned *uses,
+struct body *body_compile(const struct yaml_node *node, const struct template_names *names, unsigned *uses,
                           struct problems *problems);
 void body_destroy(struct body *body); /* NULL is legal */
 /* Appends minified JSON. 0, or -1 and a reason. */
@@ -21,6 +21,7 @@ int body_render(const struct body *body, const struct template_scope *scope, str
 void body_outline(const struct body *body, struct buf *out);
 
 /* A template that stands in a scalar; problems point at the placeholder. NULL when it does not compile. gives */
-struct template *body_scalar(const struct yaml_node *node, const char *const *captures, struct problems *problems);
+struct template *body_scalar(const struct yaml_node *node, const struct template_names *names,
+                             struct problems *problems);
 
 #endif

@@ -25,6 +25,12 @@ const char *format_name(enum format_kind kind); /* for sentences: "CSV" */
 
 /* ---- of the formats' own files */
 struct json_object *format_parse_csv(const struct format *format, struct span payload, struct buf *reason);
+/* The fields of one line, without its end. 1: a field, its text in *field (cleared before); 0: no more; -1: reason */
+struct csv_line {
+    struct span left; /* data NULL: all was taken */
+    char separator;
+};
+int csv_next(struct csv_line *line, struct buf *field, bool *quoted, struct buf *reason);
 /* A number as JSON, its text kept where JSON has that text; NULL when it is none. gives */
 struct json_object *format_number(struct span text, char decimal);
 

@@ -8,11 +8,6 @@
 #include <json-c/json.h>
 #include <string.h>
 
-struct line {
-    const char *at, *end;
-    char separator;
-};
-
 static struct span without_line_end(struct span text)
 {
     if (text.len > 0 && text.data[text.len - 1] == '\n')
@@ -31,71 +26,87 @@ static struct span trim(struct span text)
     return text;
 }
 
-/* After the opening quote. Leaves `at` behind the closing one; NULL when there is none, or more behind it. */
-static struct json_object *quoted_field(struct line *line, struct buf *reason)
+/* What is left of the line begins after `len` bytes: with a separator, and then a field, or not at all. */
+static void go_on(struct csv_line *line, size_t len)
 {
-    cleanup_buf struct buf text = {0};
-    while (line->at < line->end) {
-        const char *quote = memchr(line->at, '"', (size_t)(line->end - line->at));
-        if (quote == NULL)
-            break;
-        buf_append(&text, line->at, (size_t)(quote - line->at));
-        line->at = quote + 1;
-        if (line->at == line->end || *line->at == line->separator)
-            return json_text(buf_span(&text));
-        if (*line->at != '"') {
-            buf_puts(reason, "there is text behind a closing quote");
-            return NULL;
-        }
-        buf_putc(&text, '"');
-        line->at++;
-    }
-    buf_puts(reason, "a quoted field is not closed");
-    return NULL;
+    line->left.data += len;
+    line->left.len -= len;
+    if (line->left.len == 0)
+        line->left.data = NULL;
+    else
+        line->left = (struct span){line->left.data + 1, line->left.len - 1};
 }
 
-/* *text is left alone for null. */
-static bool next_field(struct line *line, char decimal, struct json_object **field, struct buf *reason)
+static int quoted_field(struct csv_line *line, struct buf *field, struct buf *reason)
 {
-    *field = NULL;
-    if (line->at < line->end && *line->at == '"') {
-        line->at++;
-        *field = quoted_field(line, reason);
-        return *field != NULL;
+    const char *at = line->left.data + 1, *end = line->left.data + line->left.len;
+    while (at < end) {
+        const char *quote = memchr(at, '"', (size_t)(end - at));
+        if (quote == NULL)
+            break;
+        buf_append(field, at, (size_t)(quote - at));
+        at = quote + 1;
+        if (at == end || *at == line->separator) {
+            go_on(line, (size_t)(at - line->left.data));
+            return 1;
+        }
+        if (*at != '"') {
+            buf_puts(reason, "there is text behind a closing quote");
+            return -1;
+        }
+        buf_putc(field, '"');
+        at++;
     }
-    const char *end = memchr(line->at, line->separator, (size_t)(line->end - line->at));
-    end = end != NULL ? end : line->end;
-    struct span text = trim((struct span){line->at, (size_t)(end - line->at)});
-    line->at = end;
+    buf_puts(reason, "a quoted field is not closed");
+    return -1;
+}
+
+int csv_next(struct csv_line *line, struct buf *field, bool *quoted, struct buf *reason)
+{
+    buf_clear(field);
+    if (line->left.data == NULL)
+        return 0;
+    *quoted = line->left.len > 0 && line->left.data[0] == '"';
+    if (*quoted)
+        return quoted_field(line, field, reason);
+    const char *end = line->left.len > 0 ? memchr(line->left.data, line->separator, line->left.len) : NULL;
+    size_t len = end != NULL ? (size_t)(end - line->left.data) : line->left.len;
+    struct span text = trim((struct span){line->left.data, len});
     if (text.len > 0 && memchr(text.data, '\n', text.len) != NULL) {
         buf_puts(reason, "it has more than one line");
-        return false;
+        return -1;
     }
-    if (text.len > 0 && (*field = format_number(text, decimal)) == NULL)
-        *field = json_text(text);
-    return true;
+    buf_append(field, text.data, text.len);
+    go_on(line, len);
+    return 1;
+}
+
+static struct json_object *value_of(struct span field, bool quoted, char decimal)
+{
+    struct json_object *number = quoted ? NULL : format_number(field, decimal);
+    if (number != NULL || (field.len == 0 && !quoted))
+        return number;
+    return json_text(field);
 }
 
 /* The fields of the line, in order. gives; NULL: reason */
 static struct json_object *read_fields(const struct format *format, struct span text, struct buf *reason)
 {
+    cleanup_buf struct buf field = {0};
     struct json_object *fields = json_object_new_array();
-    struct line line = {text.data, text.data + text.len, format->separator != 0 ? format->separator : ','};
-    for (;;) {
-        struct json_object *field;
-        bool ok = next_field(&line, format->decimal, &field, reason);
-        if (ok && json_object_array_length(fields) == FORMAT_FIELDS_MAX) {
+    struct csv_line line = {text, format->separator != 0 ? format->separator : ','};
+    bool quoted = false;
+    int next;
+    while ((next = csv_next(&line, &field, &quoted, reason)) > 0) {
+        if (json_object_array_length(fields) == FORMAT_FIELDS_MAX) {
             buf_printf(reason, "it has more than %d fields", FORMAT_FIELDS_MAX);
-            json_object_put(field);
-            ok = false;
-        }
-        if (!ok)
+            next = -1;
             break;
-        json_object_array_add(fields, field);
-        if (line.at == line.end)
-            return fields;
-        line.at++; /* the separator; a field follows, even when it is empty */
+        }
+        json_object_array_add(fields, value_of(buf_span(&field), quoted, format->decimal));
     }
+    if (next == 0)
+        return fields;
     json_object_put(fields);
     return NULL;
 }

@@ -15,6 +15,7 @@ struct builder {
     struct expr_set *exprs;
     struct problems *problems;
     const char *captures[TOPIC_CAPTURES_MAX + 1];
+    struct template_names names;
 };
 
 static bool is_reported(const struct problems *problems, struct mark mark)
@@ -61,7 +62,7 @@ static struct template *build_template(struct builder *b, const struct yaml_node
         wrong_shape(b, node->mark, "text with placeholders");
         return NULL;
     }
-    struct template *t = body_scalar(node, b->captures, b->problems);
+    struct template *t = body_scalar(node, &b->names, b->problems);
     for (size_t i = 0; t != NULL && i < sizeof(words) / sizeof(words[0]); i++)
         if (template_uses(t) & words[i].use & without)
             problems_add(b->problems, node->mark, "${%s} is not known yet where this is evaluated", words[i].word);
@@ -151,6 +152,7 @@ void rule_build(struct rule *rule, const struct config *config, const struct con
                 struct expr_set *exprs, struct problems *problems)
 {
     struct builder b = {.rule = rule, .route = route, .exprs = exprs, .problems = problems};
+    b.names.captures = b.captures;
     *rule = (struct rule){.name = route->name, .retained = route->retained, .when = -1, .clear = -1, .body_jq = -1};
     rule->format = route->input.format.kind != 0 ? &route->input.format : NULL;
     build_filter(&b, config->bus.prefix);
@@ -163,7 +165,7 @@ void rule_build(struct rule *rule, const struct config *config, const struct con
         rule->lane = build_template(&b, &key, TEMPLATE_USES_KEY);
     }
     if (route->body != NULL)
-        rule->body = body_compile(route->body, b.captures, &rule->body_uses, problems);
+        rule->body = body_compile(route->body, &b.names, &rule->body_uses, problems);
     rule->body_jq = build_jq(&b, route->body_jq);
     rule->each = build_template(&b, route->input.each, TEMPLATE_USES_VALUE | TEMPLATE_USES_KEY | TEMPLATE_USES_ID);
 }

@@ -2,6 +2,7 @@
  *
  *   ${capture} ${.json.path[0]} ${.path?} ${.path?default} ${value} ${key} ${topic} ${id}
  *   ${now} ${now+2h} ${now-15m} ${received} ${user.<v5 user property>}     $${ is a literal ${
+ *   ${time} ${time+2h}: when it was measured; ${asset.column}: the asset map's cell for the route's asset
  *   ${root.path}: of the whole payload, where the payload is one reading of several (`each:`)
  *
  * A text that is one placeholder keeps the value's JSON type, numbers keep their text. A default stands
@@ -16,6 +17,17 @@
 struct json_object;
 struct template;
 
+struct template_names {          /* what ${...} may name beside the fixed words; NULL-terminated, or NULL */
+    const char *const *captures; /* in the order of the scope's */
+    const char *const *assets;   /* columns, in the order of the scope's cells */
+};
+
+struct template_asset { /* the route's asset */
+    struct span tag;
+    const struct span *cells; /* NULL: the map has no such tag */
+    bool missed;              /* set when a cell was asked for that is not there */
+};
+
 struct template_scope {          /* all borrowed */
     struct json_object *payload; /* NULL: no JSON; payload_null: it is JSON null */
     bool payload_null;
@@ -28,7 +40,8 @@ struct template_scope {          /* all borrowed */
     bool value_null;
     struct span topic, key;
     const char *id;
-    int64_t now_ms, received_ms; /* wall; ${now} prints RFC 3339 with +00:00, whole seconds */
+    struct template_asset *asset;         /* NULL: none */
+    int64_t now_ms, received_ms, time_ms; /* wall; ${now} prints RFC 3339 with +00:00, whole seconds */
     const struct message_property *user;
     size_t user_count;
 };
@@ -37,11 +50,11 @@ struct template_scope {          /* all borrowed */
 #define TEMPLATE_USES_KEY 2u
 #define TEMPLATE_USES_PAYLOAD 4u
 #define TEMPLATE_USES_ID 8u
+#define TEMPLATE_USES_ASSET 16u
 
-/* captures: the names that ${name} may use (NULL-terminated, in the order of the scope's captures), with them
- * the fixed words. NULL and *error (gives; names the nearest known word, *offset is its place in text) when it
+/* NULL and *error (gives; names the nearest known word, *offset is its place in text) when it
  * does not parse. */
-struct template *template_compile(struct span text, const char *const *captures, char **error, size_t *offset);
+struct template *template_compile(struct span text, const struct template_names *names, char **error, size_t *offset);
 void template_destroy(struct template *t); /* NULL is legal */
 bool template_is_literal(const struct template *t);
 unsigned template_uses(const struct template *t);

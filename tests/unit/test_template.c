@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"line", "asset", NULL};
+static const char *const names_of_captures[] = {"line", "asset", NULL}, *const columns[] = {"mw", "sap id", NULL};
+static const struct template_names names = {names_of_captures, columns};
 static const struct topic_captures captures = {
     .names = {"line", "asset"}, .values = {{"l1", 2}, {"pump \"7\"", 8}}, .count = 2};
 static const struct message_property user[] = {{{"batch no", 8}, {"b-9", 3}}};
@@ -23,7 +24,7 @@ static char *render_scope(const char *text, const struct template_scope *scope)
 {
     char *error = NULL;
     size_t offset = 0;
-    struct template *t = template_compile(span_of(text), names, &error, &offset);
+    struct template *t = template_compile(span_of(text), &names, &error, &offset);
     if (t == NULL)
         fail_msg("%s: %s", text, error);
     struct buf out = {0};
@@ -195,10 +196,10 @@ static void test_template_literals(void **state)
     RENDERS("a $${now} b", "", "\"a ${now} b\"");
     RENDERS("$${a}$${b}${line}", "", "\"${a}${b}l1\"");
     char *error;
-    struct template *t = template_compile(SPAN("$${x}"), names, &error, NULL);
+    struct template *t = template_compile(SPAN("$${x}"), &names, &error, NULL);
     assert_true(template_is_literal(t));
     template_destroy(t);
-    t = template_compile(SPAN("${line}"), names, &error, NULL);
+    t = template_compile(SPAN("${line}"), &names, &error, NULL);
     assert_false(template_is_literal(t));
     template_destroy(t);
 }
@@ -207,11 +208,11 @@ static void test_template_says_what_it_uses(void **state)
 {
     (void)state;
     char *error;
-    struct template *t = template_compile(SPAN("${value}${key}${.a}${id}"), names, &error, NULL);
+    struct template *t = template_compile(SPAN("${value}${key}${.a}${id}"), &names, &error, NULL);
     assert_int_equal(template_uses(t),
                      TEMPLATE_USES_VALUE | TEMPLATE_USES_KEY | TEMPLATE_USES_PAYLOAD | TEMPLATE_USES_ID);
     template_destroy(t);
-    t = template_compile(SPAN("${line}${now}"), names, &error, NULL);
+    t = template_compile(SPAN("${line}${now}"), &names, &error, NULL);
     assert_int_equal(template_uses(t), 0);
     template_destroy(t);
 }
@@ -244,15 +245,82 @@ static void test_template_names_the_error_and_its_place(void **state)
         {"${ line}", "unknown placeholder", 0},
         {"${user.}", "needs the name", 0},
         {"${.\"a}", "no JSON string", 0},
+        {"x ${asset.mv}", "no column 'mv'; did you mean ${asset.mw}?", 2},
+        {"${asset.zzzz}", "no column 'zzzz'", 0},
+        {"${root.a b}", "no path", 0},
+        {"${time?}", "always there", 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char *error = NULL;
         size_t offset = 99;
-        if (template_compile(span_of(cases[i].text), names, &error, &offset) != NULL)
+        if (template_compile(span_of(cases[i].text), &names, &error, &offset) != NULL)
             fail_msg("%s compiles", cases[i].text);
         if (strstr(error, cases[i].says) == NULL || offset != cases[i].offset)
             fail_msg("%s: %s at %zu", cases[i].text, error, offset);
         free(error);
+    }
+}
+
+/* The route's asset in the map; a cell that is not there is the asset's fault, and said to be. */
+static void test_template_asset_cells(void **state)
+{
+    (void)state;
+    const struct span cells[] = {SPAN("eq-7"), SPAN("")};
+    struct template_asset asset = {.tag = SPAN("P-7"), .cells = cells};
+    struct template_scope scope = {.asset = &asset};
+    static const struct {
+        const char *text, *known, *unknown;
+        bool missed;
+    } cases[] = {
+        {"${asset.mw}", "\"eq-7\"", "!asset 'P-7' is not in the asset map", false},
+        {"no. ${asset.mw}", "\"no. eq-7\"", "!asset 'P-7' is not in the asset map", false},
+        {"${asset.sap id}", "!asset 'P-7' has no sap id in the asset map", "!asset 'P-7' is not in the asset map",
+         true},
+        {"${asset.sap id?}", "null", "null", false},
+        {"${asset.sap id?none}", "\"none\"", "\"none\"", false},
+        {"${asset.mw?none}", "\"eq-7\"", "\"none\"", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        asset.cells = cells;
+        asset.missed = false;
+        cleanup_text char *known = render_scope(cases[i].text, &scope);
+        assert_string_equal(known, cases[i].known);
+        assert_int_equal(asset.missed, cases[i].missed);
+        asset.cells = NULL;
+        cleanup_text char *unknown = render_scope(cases[i].text, &scope);
+        assert_string_equal(unknown, cases[i].unknown);
+        assert_int_equal(asset.missed, unknown[0] == '!' || cases[i].missed);
+    }
+    scope.asset = NULL;
+    cleanup_text char *none = render_scope("${asset.mw}", &scope);
+    assert_string_equal(none, "!the route names no asset");
+    const struct template_names no_map = {names_of_captures, NULL};
+    char *error = NULL;
+    assert_null(template_compile(SPAN("${asset.mw}"), &no_map, &error, NULL));
+    assert_non_null(strstr(error, "needs an asset map"));
+    free(error);
+}
+
+static void test_template_time_and_root(void **state)
+{
+    (void)state;
+    cleanup_json struct json_object *whole = json_parse(SPAN("{\"unit\":\"C\",\"a\":[{\"c\":5}]}"), NULL, NULL);
+    cleanup_json struct json_object *part = json_parse(SPAN("{\"c\":5}"), NULL, NULL);
+    struct template_scope scope = {.payload = part, .root = whole, .time_ms = 1700000000999};
+    static const char *const cases[][2] = {
+        {"${time}", "\"2023-11-14T22:13:20+00:00\""},
+        {"${time+1h}", "\"2023-11-14T23:13:20+00:00\""},
+        {"${root.unit}", "\"C\""},
+        {"${root.a[0].c}", "5"},
+        {"${root.none?-}", "\"-\""},
+        {"${root.none}", "!no root.none in the payload"},
+        {"in ${root.a}", "!root.a is an array, which cannot stand inside text"},
+        {"${.}", "{\"c\":5}"},
+        {"${root}", "{\"unit\":\"C\",\"a\":[{\"c\":5}]}"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cleanup_text char *got = render_scope(cases[i][0], &scope);
+        assert_string_equal(got, cases[i][1]);
     }
 }
 
@@ -267,6 +335,8 @@ int main(void)
         cmocka_unit_test(test_template_optional_paths_and_defaults),
         cmocka_unit_test(test_template_text_of_several_parts),
         cmocka_unit_test(test_template_times),
+        cmocka_unit_test(test_template_time_and_root),
+        cmocka_unit_test(test_template_asset_cells),
         cmocka_unit_test(test_template_words),
         cmocka_unit_test(test_template_value_is_the_payload_without_a_trigger),
         cmocka_unit_test(test_template_says_that_the_payload_is_no_json),
