@@ -258,3 +258,149 @@ def test_a_poll_tells_what_changed_and_goes_on_where_it_was(daemon, factverse, s
     assert json.loads(updated.payload)["data"]["work_order"]["common_status"] == "assigned"
     created = {event["id"] for event in events.payloads("busbar/events/fv/work_order/created")}
     assert len(created) == 1, "a kill may publish it again, as the same event"
+
+
+# ---- what changes an order
+
+
+@pytest.fixture
+def known(daemon, factverse, publisher):
+    """known(hooks=True): a daemon with all routes, and an order that it made, requested and confirmed"""
+
+    def make(hooks=True, **settings):
+        running = daemon([SENSOR, *WRITES], hooks, **settings)
+        publisher.publish("plant/P-101/temperature", "91")
+        delivered(running, "bearing-hot")
+        return running, one_order(factverse)
+
+    return make
+
+
+def tell(running, publisher, operation, order, **body):
+    """A command about our order, named by busbar's id; answers when it is delivered."""
+    route = operation.replace(".", "-").replace("_", "-")
+    before = len(running.deliveries(state="delivered", route=route))
+    publisher.publish(f"do/{operation}", {"work_order": order["common_work_order_id"], **body})
+    wait_until(lambda: len(running.deliveries(state="delivered", route=route)) > before, 10, f"{operation} delivered")
+
+
+def test_an_order_goes_its_whole_way(known, factverse, publisher, subscribe):  # FV-04, FV-08d, FV-10
+    orders = subscribe("busbar/orders/fv/#")
+    running, order = known()
+    steps = [("assign", "assigned", {"assignee": "pat"}), ("complete", "completed", {"note": "new bearing"}),
+             ("close", "closed", {}), ("reopen", "reopened", {"note": "hot again"}), ("cancel", "canceled", {})]
+    for verb, status, body in steps:
+        tell(running, publisher, f"work_order.{verb}", order, **body)
+        (theirs,) = factverse.orders()
+        assert theirs["common_status"] == status and theirs["source_status"] == status.capitalize()
+        record = wait_until(lambda s=status: [r for r in [record_of(running, order)] if r["common_status"] == s], 10, status)[0]
+        assert record["sync_state"] == "synchronized" and record["common_work_order_id"] == order["common_work_order_id"]
+    assert (theirs["assignee"], theirs["revision"]) == ("pat", 6)
+    assert all(r["path"].startswith(f"{ORDERS}/{order['source_work_order_id']}/") for r in posted(factverse)[1:])
+    seen = list(dict.fromkeys(record["common_status"] for record in orders.payloads()))
+    assert seen == ["requested", *(status for _, status, _ in steps)]
+    assert running.deliveries(state="rejected") == []
+
+
+def test_a_change_goes_against_the_revision_that_was_seen(known, factverse, publisher):  # F-U8, FV-10
+    running, order = known(hooks=False)
+    tell(running, publisher, "work_order.update", order, title="Bearing very hot", priority="critical")
+    tell(running, publisher, "work_order.comment", order, text="seen on camera 4")
+    (theirs,) = factverse.orders()
+    assert (theirs["title"], theirs["priority"], theirs["source_priority"]) == ("Bearing very hot", "critical", "Critical")
+    assert [r["headers"].get("if-match") for r in posted(factverse)] == [None, '"1"', '"2"']
+    assert [note["text"] for note in factverse.items("notes")] == ["seen on camera 4"]
+
+
+def test_what_somebody_else_changed_is_not_overwritten(known, factverse, publisher):  # FV-07e, FV-09e, F-U8
+    running, order = known(hooks=False)
+    factverse.change(order["common_work_order_id"], title="Not the bearing", common_status="triaged")
+    publisher.publish("do/work_order.update", {"work_order": order["common_work_order_id"], "title": "Bearing very hot"})
+    dead = rejected(running)
+    assert (dead["error"]["class"], dead["error"]["code"], dead["attempts"]) == ("conflict", "revision", 1)
+    assert '(412); the work order is now triaged, revision "2"' in dead["error"]["message"]
+    assert factverse.orders()[0]["title"] == "Not the bearing"
+    running.cli("queue", "retry", dead["id"])  # somebody looked, and wants it all the same
+    wait_until(lambda: factverse.orders()[0]["title"] == "Bearing very hot", 10, "the change")
+    assert factverse.orders()[0]["common_status"] == "triaged"
+
+
+def test_a_webhook_is_how_a_change_is_seen(known, factverse, publisher):  # F-U8
+    running, order = known()
+    factverse.change(order["common_work_order_id"], common_status="triaged", source_status="Triaged")
+    wait_until(lambda: record_of(running, order)["common_status"] == "triaged", 10, "the webhook")
+    tell(running, publisher, "work_order.update", order, title="Bearing very hot")
+    assert posted(factverse)[-1]["headers"]["if-match"] == '"2"'
+
+
+def test_an_order_that_nobody_knows_is_not_asked_for(known, factverse, publisher):  # FV-07d, FV-09d
+    running, _ = known()
+    publisher.publish("do/attachment.add", {"work_order": "no-such-order", "document_ref": "ecm:4711"})
+    assert rejected(running)["error"]["class"] == "identity"
+    assert len(posted(factverse)) == 1 and factverse.items("attachments") == []
+
+
+@pytest.mark.parametrize("verb", ["close", "reopen"])
+def test_a_step_that_the_lifecycle_does_not_allow_is_not_sent(known, factverse, publisher, verb):  # FV-04, FV-07e, FV-08d, FV-09c
+    running, order = known()
+    publisher.publish(f"do/work_order.{verb}", {"work_order": order["common_work_order_id"]})
+    assert rejected(running)["error"]["class"] == "conflict"
+    assert len(posted(factverse)) == 1 and factverse.orders()[0]["common_status"] == "requested"
+
+
+def test_a_document_waits_for_its_upload_and_is_never_lost(known, factverse, publisher, subscribe):  # FV-06e, FV-09d, FV-13
+    events = subscribe("busbar/events/fv/attachment/added")
+    running, order = known(hooks=False)
+    factverse.fail("status", status=503, method="POST", path=f"{ORDERS}/{order['source_work_order_id']}/attachments")
+    publisher.publish("do/attachment.add", {"work_order": order["common_work_order_id"], "document_ref": "ecm:4711",
+                                            "document_type": "photo"})
+    waiting = wait_until(lambda: running.deliveries(state="retrying", route="attachment-add"), 10, "the link waits")[0]
+    assert waiting["error"]["class"] == "provider_unavailable" and factverse.items("attachments") == []
+    running.kill()
+    running.start()
+    factverse.forgive()
+    delivered(running, "attachment-add", 15)
+    (record,) = factverse.items("attachments")
+    assert (record["document_ref"], record["common_work_order_id"]) == ("ecm:4711", order["common_work_order_id"])
+    assert record["source_work_order_id"] == order["source_work_order_id"]
+    (added,) = events.wait("busbar/events/fv/attachment/added")
+    added = json.loads(added.payload)
+    assert added["subject"] == order["common_work_order_id"]
+    assert added["data"]["provider"]["raw"]["document_ref"] == "ecm:4711"
+    assert len(factverse.orders()) == 1 and running.deliveries(state="rejected") == []
+
+
+def test_the_work_on_an_order_is_told(known, factverse, publisher):  # FV-11, FV-13
+    running, order = known()
+    tell(running, publisher, "work_order.assign", order, assignee="pat")
+    tell(running, publisher, "task.progress", order, percent=40, common_status="in_progress", note="bearing out")
+    tell(running, publisher, "task.issue", order, title="shaft worn", priority="medium")
+    tell(running, publisher, "task.evidence", order, document_ref="ecm:4712", document_type="photo")
+    assert factverse.orders()[0]["common_status"] == "in_progress"
+    tell(running, publisher, "task.closeout", order, resolution_note="new bearing", root_cause="no grease")
+    (theirs,) = factverse.orders()
+    assert (theirs["common_status"], theirs["resolution_note"]) == ("completed", "new bearing")
+    assert [(n["kind"], n.get("percent"), n.get("title")) for n in factverse.items("notes")] == [
+        ("assign", None, None), ("progress", 40, None), ("issues", None, "shaft worn"), ("closeout", None, None)]
+    assert [(a["kind"], a["document_ref"]) for a in factverse.items("attachments")] == [("evidence", "ecm:4712")]
+    wait_until(lambda: record_of(running, order)["common_status"] == "completed", 10, "the record")
+
+
+def test_an_order_of_others_is_changed_by_either_id(known, factverse, publisher):  # FV-01c, FV-10
+    running, _ = known()
+    theirs = factverse.control("POST", "order", {"common_status": "assigned", "source_status": "Assigned"})
+    record = wait_until(lambda: record_of(running, theirs), 10, "the record")
+    tell(running, publisher, "work_order.complete", record)
+    publisher.publish("do/work_order.close", {"work_order": theirs["source_work_order_id"]})
+    wait_until(lambda: factverse.orders()[1]["common_status"] == "closed", 10, "closed by its own id")
+    assert record["common_work_order_id"] != theirs["common_work_order_id"], "busbar's own id of it"
+    assert json.loads(posted(factverse)[-1]["body"])["common_work_order_id"] == theirs["common_work_order_id"]
+
+
+def test_a_command_whose_answer_was_lost_is_done_once(known, factverse, publisher):  # F-U9
+    running, order = known(hooks=False)
+    factverse.fail("reset", after=True, times=1, method="POST", path=f"{ORDERS}/{order['source_work_order_id']}/comments")
+    tell(running, publisher, "work_order.comment", order, text="seen on camera 4")
+    assert len(factverse.items("notes")) == 1
+    first, second = posted(factverse)[1:]
+    assert first["headers"]["idempotency-key"] == second["headers"]["idempotency-key"]
