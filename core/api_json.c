@@ -59,6 +59,7 @@ struct json_object *api_delivery(const struct delivery *delivery, const char *he
     json_put_text(object, "topic", delivery->topic);
     json_put_text(object, "order", delivery->order_id);
     json_put_text(object, "merged_into", delivery->merged_into);
+    json_put_text(object, "batch", delivery->batch);
     json_object_object_add(object, "error", error_json(&delivery->error));
     return object;
 }

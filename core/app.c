@@ -90,6 +90,18 @@ static void check_body(struct app *app, size_t i, const struct target *target)
     job_finish(&job);
 }
 
+static void check_batch(struct app *app, const struct config_route *route, const struct bb_operation *operation)
+{
+    if (route->batch.mark.line == 0)
+        return;
+    if (operation->max_batch <= 1)
+        problems_add(&app->problems, route->batch.mark, "%s takes no batches: one message is one request",
+                     operation->name);
+    else if (route->batch.max > (int64_t)operation->max_batch)
+        problems_add(&app->problems, route->batch.max_mark, "%s takes %u in one request at most, not %lld",
+                     operation->name, operation->max_batch, (long long)route->batch.max);
+}
+
 static void check_routes(struct app *app)
 {
     for (size_t i = 0; i < app->config->route_count; i++) {
@@ -102,6 +114,7 @@ static void check_routes(struct app *app)
         if (operation.name == NULL)
             continue;
         check_body(app, i, target);
+        check_batch(app, route, &operation);
         enum config_mode mode = config_mode_of(target->config, operation.name);
         if (target->config->mode_given && (operation.flags & BB_WRITES) != 0 && mode == MODE_READ)
             problems_warn(&app->problems, route->to_mark,

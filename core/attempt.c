@@ -20,6 +20,7 @@
 #include <string.h>
 
 #define SLOW_PLUGIN_US 10000
+#define SLOW_PLUGIN_ITEM_US 2               /* more for each of a batch */
 #define CALLS_MAX 64                        /* requests in one attempt: a plugin that never ends */
 #define LOOKUP_BODY_MAX ((size_t)256 << 10) /* a longer answer is not remembered */
 
@@ -126,19 +127,56 @@ static int load_item(struct dispatch *d, struct attempt *a, struct item *item)
     return item->message->id != NULL ? 0 : -1;
 }
 
+/* Those of a batch that are sent. */
+static size_t count_items(const struct queue_batch *batch)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < batch->count; i++)
+        count += batch->entries[i] != NULL && batch->entries[i]->merged_into == NULL ? 1 : 0;
+    return count;
+}
+
+static int load_items(struct dispatch *d, struct attempt *a, struct queue_entry *entry)
+{
+    struct queue_entry *const *entries = entry->batch != NULL ? entry->batch->entries : &entry;
+    size_t count = entry->batch != NULL ? entry->batch->count : 1, loaded = 0;
+    struct bb_message *messages = &a->message;
+    a->items = &a->item;
+    if (a->count > 1) {
+        a->items = arena_alloc(a->job.arena, a->count * sizeof(*a->items));
+        messages = arena_alloc(a->job.arena, a->count * sizeof(*messages));
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (entries[i] == NULL || entries[i]->merged_into != NULL)
+            continue;
+        struct item *item = &a->items[loaded];
+        *item = (struct item){.entry = entries[i], .message = &messages[loaded]};
+        entries[i]->item = item;
+        if (load_item(d, a, item) != 0)
+            return -1;
+        loaded++;
+    }
+    a->in.messages = messages;
+    a->in.message_count = a->count;
+    a->message.id = a->who_is = messages[0].id;
+    return 0;
+}
+
 struct attempt *attempt_create(struct dispatch *d, struct slot *slot, struct line *line, struct queue_entry *entry)
 {
-    struct attempt *a = attempt_new(d, slot, line, 1);
-    a->count = 1;
-    a->items = &a->item;
-    a->item = (struct item){.entry = entry, .message = &a->message};
-    if (load_item(d, a, &a->item) != 0) {
+    struct queue_batch *batch = entry->batch;
+    size_t count = batch != NULL ? count_items(batch) : 1;
+    struct attempt *a = attempt_new(d, slot, line, count);
+    a->count = count;
+    a->batch = batch;
+    if (load_items(d, a, entry) != 0) {
         attempt_destroy(a); /* the caller puts the entry back */
         return NULL;
     }
-    a->in.messages = &a->message;
-    a->in.message_count = 1;
-    a->who_is = a->message.id;
+    if (batch != NULL && !batch->frozen && count > 1)
+        uuid_v7(d->wall_ms, batch->id);
+    else if (batch != NULL && !batch->frozen) /* alone, also when it is tried again */
+        snprintf(batch->id, sizeof(batch->id), "%s", a->message.id);
     if (line->kind == DELIVERY_OUT && plugin_find_operation(slot->target->plugin, entry->operation, &a->operation))
         a->in.operation = a->operation.name;
     return a;
@@ -236,7 +274,6 @@ void attempt_examine(struct dispatch *d, struct attempt *a)
             a->items[i].parked = a->refused = true;
             a->out.error = uncertain_outcome;
         }
-    orders_examine(d, a);
 }
 
 static enum fate fate_of_retry(struct dispatch *d, const struct attempt *a, struct item *item)
@@ -347,7 +384,7 @@ static enum bb_next call_plugin(struct dispatch *d, struct attempt *a)
 {
     const struct target *target = a->slot->target;
     const struct bb_plugin *plugin = target->plugin;
-    uint64_t crumb = a->count > 0 ? (uint64_t)a->items[0].entry->seq : 0;
+    uint64_t crumb = a->count > 0 ? recover_crumb(a->items[0].entry->seq, a->calls > 0) : 0;
     memset(&a->out, 0, sizeof(a->out));
     a->out.size = sizeof(a->out);
 
@@ -373,7 +410,7 @@ static enum bb_next call_plugin(struct dispatch *d, struct attempt *a)
     if (a->out.retry_after_ms > RETRY_AFTER_MAX_MS)
         a->out.retry_after_ms = RETRY_AFTER_MAX_MS;
     metric_observe(a->slot->plugin_seconds, (double)took_us / 1e6);
-    if (took_us > SLOW_PLUGIN_US)
+    if (took_us > SLOW_PLUGIN_US + SLOW_PLUGIN_ITEM_US * (int64_t)a->count)
         log_warn("plugin was slow", "target", a->slot->name, "delivery", a->who_is, NULL);
     return next;
 }
@@ -414,7 +451,7 @@ void attempt_run(struct dispatch *d, struct attempt *a)
 {
     attempt_list_append(&d->running, a);
     if (a->refused)
-        attempt_conclude(d, a, a->postponed ? BB_RETRY : BB_REJECT);
+        attempt_conclude(d, a, BB_REJECT);
     else
         step(d, a);
 }

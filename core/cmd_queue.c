@@ -88,6 +88,8 @@ static void print_delivery(struct json_object *delivery)
                                             {"accepted", "/accepted"},
                                             {"due", "/due"},
                                             {"ended", "/ended"},
+                                            {"batch", "/batch"},
+                                            {"merged", "/merged_into"},
                                             {"topic", "/message/topic"},
                                             {"payload", "/message/payload"},
                                             {"body", "/body"},

@@ -392,11 +392,17 @@ void config_print(const struct config *config, struct buf *out)
 
 const char **config_keys(const char *section, size_t *count)
 {
-    static const struct section *const sections[] = {&root_section,          &bus_section,
-                                                     &store_section,         &config_http_section,
-                                                     &config_target_section, &config_retry_section,
-                                                     &config_route_section,  &config_trigger_section,
-                                                     &config_format_section, &config_client_tls_section,
+    static const struct section *const sections[] = {&root_section,
+                                                     &bus_section,
+                                                     &store_section,
+                                                     &config_http_section,
+                                                     &config_target_section,
+                                                     &config_retry_section,
+                                                     &config_route_section,
+                                                     &config_trigger_section,
+                                                     &config_batch_section,
+                                                     &config_format_section,
+                                                     &config_client_tls_section,
                                                      &config_viewer_section};
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
         if (strcmp(sections[i]->name, section) == 0)

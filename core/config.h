@@ -109,7 +109,6 @@ struct config_target {
     struct config_secret *webhook_secrets;
     size_t webhook_secret_count;
     bool allow_unsigned;
-    int64_t freshness_ms; /* 0: nothing turns stale */
     struct config_map maps[WORD_LISTS];
     struct config_option *options;
     size_t option_count;
@@ -140,6 +139,11 @@ struct config_route {
     char *target, *operation;               /* of `to` */
     const struct yaml_node *body, *body_jq; /* one of them, or neither: the payload itself */
     enum config_on_uncertain on_uncertain;
+    struct {
+        struct mark mark;     /* of `batch`; line 0: not given */
+        struct mark max_mark; /* of its max */
+        int64_t max, wait_ms; /* -1: not given */
+    } batch;
 };
 
 struct config {

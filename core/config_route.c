@@ -34,6 +34,16 @@ static const struct setting trigger_rows[] = {
 #undef AT
 const struct section config_trigger_section = SECTION("trigger", trigger_rows, NULL);
 
+#define AT(member) offsetof(struct config_route, batch.member)
+static const struct setting batch_rows[] = {
+    {.key = "max", .kind = SETTING_WHOLE, .offset = AT(max), .min = 1, .max = 1000000},
+    {.key = "wait", .kind = SETTING_DURATION, .offset = AT(wait_ms), .min = 0, .max = DAY_MS},
+};
+#undef AT
+const struct section config_batch_section = SECTION("batch", batch_rows, NULL);
+
+static void read_batch(struct config_reader *reader, const struct yaml_node *node, void *base);
+static void print_batch(const struct config *config, const void *base, int indent, struct buf *out);
 static void read_trigger(struct config_reader *reader, const struct yaml_node *node, void *base);
 static void read_to(struct config_reader *reader, const struct yaml_node *node, void *base);
 static void print_trigger(const struct config *config, const void *base, int indent, struct buf *out);
@@ -56,7 +66,11 @@ static const struct setting route_rows[] = {
     {.key = "body", .kind = SETTING_NODE, .offset = AT(body)},
     {.key = "body_jq", .kind = SETTING_NODE, .offset = AT(body_jq)},
     {.key = "on_uncertain", .kind = SETTING_CHOICE, .offset = AT(on_uncertain), .choices = config_uncertain_words},
-    {.key = "batch", .kind = SETTING_LATER},
+    {.key = "batch",
+     .kind = SETTING_CUSTOM,
+     .section = &config_batch_section,
+     .read = read_batch,
+     .print = print_batch},
     {.key = "unit", .kind = SETTING_LATER},
 };
 #undef AT
@@ -175,6 +189,27 @@ static void print_trigger(const struct config *config, const void *base, int ind
     table_print(config, &config_trigger_section, route, indent + 2, out);
 }
 
+/* ---- batch: how many go together. The operation's own limit is known once the plugins are loaded ------*/
+
+static void read_batch(struct config_reader *reader, const struct yaml_node *node, void *base)
+{
+    struct config_route *route = base;
+    const struct yaml_node *max = yaml_get(node, "max");
+    route->batch.mark = node->mark;
+    route->batch.max_mark = max != NULL ? max->mark : node->mark;
+    table_read(reader, &config_batch_section, node, node->mark, route);
+}
+
+static void print_batch(const struct config *config, const void *base, int indent, struct buf *out)
+{
+    const struct config_route *route = base;
+    if (route->batch.mark.line == 0)
+        return;
+    table_indent(out, indent);
+    buf_puts(out, "batch:\n");
+    table_print(config, &config_batch_section, route, indent + 2, out);
+}
+
 /* ---- to: target.operation ----------------------------------------------------------------*/
 
 static void read_to(struct config_reader *reader, const struct yaml_node *node, void *base)
@@ -226,7 +261,7 @@ static void add_route(struct config_reader *reader, const struct yaml_node *node
 {
     struct config *config = reader->config;
     struct config_route route = {.mark = node->mark, .to_mark = node->mark};
-    route.trigger.cooldown_ms = -1;
+    route.trigger.cooldown_ms = route.batch.max = route.batch.wait_ms = -1;
     const struct yaml_node *from = yaml_get(node, "from"), *key = yaml_get(node, "key");
     route.from_mark = from != NULL ? from->mark : node->mark;
     route.key_mark = key != NULL ? key->mark : node->mark;

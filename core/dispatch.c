@@ -25,85 +25,6 @@
 #define BREAKER_MAX_MS 60000
 #define STORE_PAUSE_MS 1000
 #define LOOKUPS_MAX 1024
-#define POISON_DEATHS 2
-
-/* ---- numbers */
-
-/* How many of each state there are. What is over and goes with the retention is not kept count of. */
-static _Atomic int64_t totals[DELIVERY_DISCARDED + 1];
-
-static void count_state(const char *route, const char *target, enum delivery_state state, int64_t n)
-{
-    if (!delivery_state_is_open(state) && state != DELIVERY_REJECTED)
-        return;
-    atomic_fetch_add(&totals[state], n);
-    metric_add(metric_get(metric_family(METRIC_GAUGE, "busbar_deliveries",
-                                        "Deliveries that are open or dead letters, by state.", "route,target,state"),
-                          route, target, delivery_state_name(state)),
-               n);
-}
-
-int64_t dispatch_total(enum delivery_state state)
-{
-    return atomic_load(&totals[state]);
-}
-
-static void count_begun(const char *route, const char *target)
-{
-    metric_add(metric_get(metric_family(METRIC_COUNTER, "busbar_deliveries_accepted_total",
-                                        "Deliveries that began here: the outbox ledger's left side.", "route,target"),
-                          route, target),
-               1);
-}
-
-void dispatch_count_added(const char *route, const char *target, enum delivery_state state)
-{
-    count_state(route, target, state, 1);
-    count_begun(route, target);
-    if (!delivery_state_is_open(state))
-        count_moved(route, target, 0, state);
-}
-
-static void count_verdict(const char *route, const char *target, const char *verdict)
-{
-    static const char help[] = "Deliveries that ended, by verdict; reopened ones count on the other side.";
-    metric_add(metric_get(metric_family(METRIC_COUNTER, "busbar_deliveries_total", help, "route,target,verdict"), route,
-                          target, verdict),
-               1);
-}
-
-void dispatch_count_merged(const char *route, const char *target)
-{
-    count_begun(route, target);
-    count_verdict(route, target, "merged");
-}
-
-void count_moved(const char *route, const char *target, enum delivery_state from, enum delivery_state to)
-{
-    if (from == to)
-        return;
-    if (from != 0) {
-        count_state(route, target, from, -1);
-        count_state(route, target, to, 1);
-    }
-    bool was_open = from != 0 && delivery_state_is_open(from), open = delivery_state_is_open(to);
-    if (from != 0 && was_open == open && open)
-        return;
-    if (from != 0 && !was_open && !open)
-        count_verdict(route, target, "reopened"); /* a dead letter that is discarded ended twice */
-    count_verdict(route, target, open ? "reopened" : delivery_state_name(to));
-}
-
-static void count_at_start(void *context, const struct delivery_count *count)
-{
-    (void)context;
-    count_state(count->route, count->target, count->state, count->count);
-    if (delivery_state_is_open(count->state))
-        metric_add(metric_get(metric_family(METRIC_GAUGE, "busbar_deliveries_carried",
-                                            "Open deliveries that this process found at its start.", "route,target"),
-                              count->route, count->target),
-                   count->count);
-}
 
 /* ---- slots and holds */
 
@@ -186,7 +107,7 @@ void slot_note_answer(struct dispatch *d, struct slot *slot, struct attempt *att
 
 /* ---- creation */
 
-static void init_slot(struct slot *slot, const char *name, struct target *target)
+static void init_slot(const struct dispatch *d, struct slot *slot, const char *name, struct target *target)
 {
     slot->name = name;
     slot->target = target;
@@ -210,55 +131,14 @@ static void init_slot(struct slot *slot, const char *name, struct target *target
     slot->tokens = target->config->rate_per_s;
     slot->lookups = lookup_create(LOOKUPS_MAX);
     errand_init(slot);
+    batch_init(d, slot);
 }
 
-static void note_open(void *context, const struct delivery *delivery)
+static int load_batches(struct dispatch *d)
 {
-    *(bool *)context = delivery_state_is_open(delivery->state);
-}
-
-/* The breadcrumb lies beside the store: it may speak of what is over, or of another store's delivery. */
-static int bury(struct dispatch *d, int64_t seq)
-{
-    bool open = false;
-    if (store_get_work(d->options.session, seq, note_open, &open) != 0)
-        return -1;
-    if (!open)
-        return 0;
-
-    const struct settlement settlement = {
-        .state = DELIVERY_REJECTED,
-        .error = {.error_class = "validation",
-                  .code = "plugin_crashed",
-                  .message = "the process died twice inside the plugin with this delivery",
-                  .owner_action = "report it to the plugin's author; `busbar queue retry` tries again"},
-        .who = "busbar",
-        .what = "crash",
-        .now_ms = clock_wall_ms()};
-    return store_settle(d->options.session, seq, &settlement);
-}
-
-/* What the last process was doing when it died. */
-static int recover(struct dispatch *d)
-{
-    struct store_session *session = d->options.session;
-    int deaths = 0;
-    int64_t seq = (int64_t)store_crumb_found(d->options.store, CRUMB_PLUGIN, &deaths);
-    bool poison = seq > 0 && deaths >= POISON_DEATHS;
-    if (store_begin(session) != 0)
-        return -1;
-    if (store_recover(session, clock_wall_ms()) < 0 || (poison && bury(d, seq) != 0)) {
-        store_rollback(session);
-        return -1;
-    }
-    if (store_commit(session) != 0)
-        return -1;
-    if (seq > 0)
-        log_warn("the last process died inside a plugin", "delivery", poison ? "dead letter" : "tried again", NULL);
-    if (poison) { /* dealt with: forget it */
-        store_crumb_set(d->options.store, CRUMB_PLUGIN, (uint64_t)seq);
-        store_crumb_clear(d->options.store, CRUMB_PLUGIN);
-    }
+    for (size_t i = 0; i + 1 < d->slot_count; i++)
+        if (batch_load(d, &d->slots[i], clock_steady_ms()) != 0)
+            return -1;
     return 0;
 }
 
@@ -269,10 +149,10 @@ struct dispatch *dispatch_create(const struct dispatch_options *options, char **
     d->slot_count = options->target_count + 1;
     d->slots = mem_alloc(d->slot_count * sizeof(d->slots[0]));
     for (size_t i = 0; i < options->target_count; i++)
-        init_slot(&d->slots[i], options->targets[i]->name, options->targets[i]);
+        init_slot(d, &d->slots[i], options->targets[i]->name, options->targets[i]);
     d->bus = &d->slots[options->target_count];
-    init_slot(d->bus, "bus", NULL);
-    if (recover(d) != 0 || store_load_holds(options->session, load_hold, d) != 0 ||
+    init_slot(d, d->bus, "bus", NULL);
+    if (recover_deliveries(d) != 0 || load_batches(d) != 0 || store_load_holds(options->session, load_hold, d) != 0 ||
         store_count_deliveries(options->session, count_at_start, NULL) != 0) {
         *error = mem_printf("the store could not be read: %s", store_error(options->session));
         dispatch_destroy(d);
@@ -302,6 +182,7 @@ void dispatch_destroy(struct dispatch *d)
         queue_destroy(slot->out.queue);
         queue_destroy(slot->in.queue);
         lookup_destroy(slot->lookups);
+        free(slot->rules);
         for (size_t k = 0; k < slot->hold_count; k++) {
             free(slot->holds[k].operation);
             free(slot->holds[k].reason);
@@ -324,6 +205,8 @@ void dispatch_set_bus(struct dispatch *d, struct mqtt *mqtt)
 /* ---- filling the lines */
 
 struct filling {
+    const struct dispatch *d;
+    struct slot *slot;
     struct line *line;
     int64_t now_ms, longest_wait_ms;
     size_t rows;
@@ -337,26 +220,44 @@ static int64_t believable_due(const struct filling *filling, const struct delive
     return head->due_ms < latest_ms ? head->due_ms : latest_ms;
 }
 
+void line_add(const struct dispatch *d, struct slot *slot, struct line *line, const struct delivery_head *head,
+              int64_t due_ms)
+{
+    cleanup_buf struct buf key = {0};
+    struct queue_delivery delivery = {.seq = head->seq,
+                                      .due_ms = due_ms,
+                                      .accepted_ms = head->accepted_ms,
+                                      .lane = head->lane,
+                                      .operation = head->operation,
+                                      .route = head->route,
+                                      .attempts = head->attempts};
+    if (line == &slot->out && slot->target != NULL)
+        batch_admit(d, slot, head, &delivery, &key);
+    queue_add(line->queue, &delivery);
+}
+
 static void add_head(void *context, const struct delivery_head *head)
 {
     struct filling *filling = context;
     filling->rows++;
-    queue_add(filling->line->queue, head->seq, head->lane, head->operation, head->route, believable_due(filling, head),
-              head->accepted_ms, head->attempts, false);
+    line_add(filling->d, filling->slot, filling->line, head, believable_due(filling, head));
 }
 
 static bool wants_refill(const struct line *line)
 {
-    return (line->rescan || queue_wants_rewind(line->queue)) && queue_room(line->queue) >= QUEUE_WINDOW / 4;
+    return (line->rescan || queue_wants_rewind(line->queue)) && !queue_is_tight(line->queue);
 }
 
-/* As many rows as there is room for; not all of them need be taken in. */
+/* As many rows as there is room for, in steps that hold nobody up; not all of them need be taken in. */
 static void refill(struct dispatch *d, struct slot *slot, struct line *line)
 {
-    struct filling filling = {line, d->now_ms, RETRY_AFTER_MAX_MS, 0};
+    struct filling filling = {d, slot, line, d->now_ms, RETRY_AFTER_MAX_MS, 0};
     size_t room = queue_room(line->queue);
+    queue_expect(line->queue, false);
     if (!wants_refill(line))
         return;
+    if (room > QUEUE_WINDOW)
+        room = QUEUE_WINDOW;
     if (slot->target != NULL && slot->target->config->retry.max_ms > RETRY_AFTER_MAX_MS)
         filling.longest_wait_ms = slot->target->config->retry.max_ms;
     queue_rewind(line->queue);
@@ -368,6 +269,7 @@ static void refill(struct dispatch *d, struct slot *slot, struct line *line)
         return;
     }
     line->rescan = filling.rows == room;
+    queue_expect(line->queue, wants_refill(line));
 }
 
 void dispatch_notice(struct dispatch *d)
@@ -419,11 +321,21 @@ static bool operation_not_held(void *context, const struct queue_entry *entry)
     return slot_hold(context, entry->operation) == NULL;
 }
 
+/* As if it had not been taken. */
+static void give_back(struct queue *queue, struct queue_entry *entry, int64_t due_ms)
+{
+    if (entry->batch != NULL && !entry->batch->frozen)
+        queue_disband(queue, entry->batch);
+    else
+        queue_return(queue, entry, due_ms);
+}
+
 static bool start_one(struct dispatch *d, struct slot *slot, struct line *line, struct queue_entry *entry)
 {
     struct attempt *a = attempt_create(d, slot, line, entry);
     if (a == NULL) {
-        queue_return(line->queue, entry, d->now_ms + STORE_PAUSE_MS);
+        give_back(line->queue, entry, d->now_ms + STORE_PAUSE_MS);
+        d->store_pause_until_ms = d->now_ms + STORE_PAUSE_MS;
         return false;
     }
     attempt_examine(d, a);
@@ -454,6 +366,7 @@ bool dispatch_pick(struct dispatch *d, int64_t now_ms, int64_t wall_ms)
 {
     d->now_ms = now_ms;
     d->wall_ms = wall_ms;
+    d->stamp_ms = wall_ms > d->stamp_ms ? wall_ms : d->stamp_ms + 1;
     if (now_ms < d->store_pause_until_ms)
         return false;
     store_begin_read(d->options.session);
@@ -464,7 +377,7 @@ bool dispatch_pick(struct dispatch *d, int64_t now_ms, int64_t wall_ms)
         d->next_slot = (d->next_slot + 1) % (d->slot_count - 1);
     bool acks = publish_pick(d);
     store_end_read(d->options.session);
-    return acks || orders_stale_due(d) || d->alert_count > 0 || d->starting.first != NULL || d->finished.first != NULL;
+    return acks || d->alert_count > 0 || d->starting.first != NULL || d->finished.first != NULL;
 }
 
 /* ---- storing and going on */
@@ -482,27 +395,23 @@ int dispatch_store(struct dispatch *d)
         if (settle_published(d, d->publishing[d->acked[i]].entry) != 0)
             return -1;
     for (struct attempt *a = d->starting.first; a != NULL; a = a->next)
-        for (size_t i = 0; i < a->count; i++)
-            if (store_start_attempt(d->options.session, a->items[i].entry->seq, d->wall_ms) != 0 ||
-                orders_begin(d, a, &a->items[i]) != 0)
-                return -1;
-    return orders_stale_due(d) ? orders_turn_stale(d) : 0;
+        if (batch_start(d, a) != 0)
+            return -1;
+    return 0;
 }
 
-static void release_item(struct dispatch *d, const struct attempt *a, const struct item *item)
+/* Answers whether it goes again. */
+static bool release_item(struct dispatch *d, const struct attempt *a, const struct item *item)
 {
     struct slot *slot = a->slot;
-    struct queue *queue = a->line->queue;
     const char *route = item->entry->route;
     switch (item->fate) {
     case FATE_HELD:
-        queue_return(queue, item->entry, d->now_ms);
-        break;
+        return true;
     case FATE_RETRY:
         item->entry->attempts++;
-        queue_return(queue, item->entry, d->now_ms + a->delay_ms);
         count_moved(route, slot->name, item->was, DELIVERY_RETRYING);
-        break;
+        return true;
     case FATE_NONE:
     case FATE_DELIVERED:
     case FATE_REJECTED:
@@ -512,9 +421,10 @@ static void release_item(struct dispatch *d, const struct attempt *a, const stru
                     item->fate == FATE_DELIVERED ? DELIVERY_DELIVERED
                     : item->fate == FATE_EXPIRED ? DELIVERY_EXPIRED
                                                  : DELIVERY_REJECTED);
-        queue_remove(queue, item->entry);
+        queue_remove(a->line->queue, item->entry);
         break;
     }
+    return false;
 }
 
 /* The queue's and the gauges' part of a verdict, once it is stored. */
@@ -533,8 +443,12 @@ static void release(struct dispatch *d, struct attempt *a)
         errand_release(d, a);
         return;
     }
+    struct queue_entry *again = NULL;
     for (size_t i = 0; i < a->count; i++)
-        release_item(d, a, &a->items[i]);
+        if (release_item(d, a, &a->items[i]))
+            again = a->items[i].entry;
+    if (again != NULL)
+        queue_return(a->line->queue, again, d->now_ms + a->delay_ms);
 }
 
 static void release_confirmed(struct dispatch *d, bool stored)
@@ -557,14 +471,13 @@ void dispatch_go(struct dispatch *d, bool stored)
     if (!stored) {
         log_error("the store refused a commit: waiting", "reason", store_error(d->options.session), NULL);
         d->store_pause_until_ms = d->now_ms + STORE_PAUSE_MS;
-        d->stale_at_ms = 0;
         while (d->starting.first != NULL) {
             struct attempt *a = d->starting.first;
             attempt_list_remove(&d->starting, a);
-            for (size_t i = 0; i < a->count; i++)
-                queue_return(a->line->queue, a->items[i].entry, d->now_ms);
             if (a->errand != NULL)
                 errand_take_back(d, a);
+            else
+                give_back(a->line->queue, a->items[0].entry, d->now_ms);
             if (a->probe)
                 a->slot->probing = false;
             attempt_destroy(a);
@@ -579,18 +492,22 @@ void dispatch_go(struct dispatch *d, bool stored)
         release(d, a);
         attempt_destroy(a);
     }
-    announce_release(d);
+    for (; d->added > 0; d->added--) {
+        dispatch_count_added(NULL, d->bus->name, DELIVERY_PENDING);
+        d->bus->out.rescan = true;
+    }
     publish_go(d, true);
     while (d->starting.first != NULL) {
         struct attempt *a = d->starting.first;
         attempt_list_remove(&d->starting, a);
+        batch_started(a);
         attempt_run(d, a);
     }
 }
 
 int64_t dispatch_next_due(const struct dispatch *d)
 {
-    int64_t next = orders_next_stale(d);
+    int64_t next = INT64_MAX;
     if (d->finished.first != NULL || d->alert_count > 0 || atomic_load(&d->noticed))
         return d->store_pause_until_ms > d->now_ms ? d->store_pause_until_ms : INT64_MIN;
     for (size_t i = 0; i + 1 < d->slot_count; i++) {

@@ -1,6 +1,6 @@
-/* Shared by dispatch.c (who runs next), attempt.c (one attempt), settle.c (its verdict in the store), orders*.c
- * (the work-order records), announce.c (what of it goes to the bus), publish.c (the bus as a target) and operate.c
- * (what people ask for). */
+/* Shared by dispatch.c (who runs next), attempt.c (one attempt), settle.c (its verdict in the store), orders.c (the
+ * work-order records), announce.c (what of it goes to the bus), publish.c (the bus as a target) and operate.c (what
+ * people ask for). */
 #ifndef BUSBAR_DISPATCH_PRIVATE_H
 #define BUSBAR_DISPATCH_PRIVATE_H
 
@@ -45,6 +45,8 @@ struct slot {
     struct target *target; /* NULL: the bus */
     const char *name;
     struct line out, in;
+    struct batch_rule *rules; /* by operation and route */
+    size_t rule_count;
     size_t running;  /* out, and errands: what concurrency limits */
     size_t decoding; /* in */
     double tokens;
@@ -74,19 +76,15 @@ struct item {
     bool own;       /* the plugin gave it a verdict of its own */
     enum fate fate;
     struct bb_error error;
-    /* Of an operation on work orders: */
-    bool known_order;       /* it names a record of this target's; message->order_id is its id */
-    const char *moves_to;   /* the common status that it leads to, or NULL. static */
-    const char *order_id;   /* with the verdict: the record that it changed, or NULL */
-    const char *sync_state; /* and how that stands now */
 };
 
 /* One conversation with the plugin, about one delivery or a batch of them; an errand has none. */
 struct attempt {
     struct attempt *prev, *next; /* in one of the dispatcher's lists */
     struct slot *slot;
-    struct line *line;     /* NULL: an errand */
-    struct errand *errand; /* NULL: deliveries */
+    struct line *line;         /* NULL: an errand */
+    struct errand *errand;     /* NULL: deliveries */
+    struct queue_batch *batch; /* NULL: none */
     struct item *items;
     size_t count;                  /* of items, each with its message */
     struct item item;              /* what items points to when it is one, */
@@ -101,7 +99,6 @@ struct attempt {
     const char *lookup_path; /* job's arena */
     bool harmless;           /* the request on its way only reads */
     bool refused;            /* by mode or policy: the plugin is not asked */
-    bool postponed;          /* refused for now: to be tried again */
     bool transport_failed, sent_uncertain, probe;
     bool holds;            /* its verdict: nothing more until someone resumes */
     bool place_given_back; /* no longer counted in slot->running */
@@ -146,6 +143,7 @@ struct dispatch {
     size_t acked_count, acked_cap;
     int64_t acked_since_ms; /* the first of them */
     int64_t now_ms, wall_ms;
+    int64_t stamp_ms; /* of this turn's attempts: the wall time, and no other turn's */
     _Atomic bool noticed;
     size_t added;         /* deliveries to the bus in this turn's transaction */
     struct alert *alerts; /* to be told with the next turn */
@@ -155,7 +153,6 @@ struct dispatch {
     size_t publishing_hint;
     bool draining;
     int64_t store_pause_until_ms; /* the store failed: wait */
-    int64_t stale_at_ms;          /* wall: an order may have turned stale */
 };
 
 /* attempt.c */
@@ -171,35 +168,38 @@ const char *attempt_owner_action(const struct bb_error *error);    /* what its e
 void attempt_list_append(struct attempt_list *list, struct attempt *attempt);
 void attempt_list_remove(struct attempt_list *list, struct attempt *attempt);
 
+/* batch.c */
+void batch_init(const struct dispatch *d, struct slot *slot);
+int batch_load(const struct dispatch *d, struct slot *slot, int64_t now_ms); /* what the last process had begun */
+/* Fills in what it may share a request with. key: memory for it */
+void batch_admit(const struct dispatch *d, const struct slot *slot, const struct delivery_head *head,
+                 struct queue_delivery *delivery, struct buf *key);
+int batch_start(struct dispatch *d, const struct attempt *attempt); /* inside the transaction: counts and freezes */
+void batch_started(struct attempt *attempt);                        /* it is committed */
+
+/* recover.c: at start */
+int recover_deliveries(struct dispatch *d);
+uint64_t recover_crumb(int64_t seq, bool sent); /* sent: something was, in this attempt */
+
+/* ledger.c */
+void count_at_start(void *context, const struct delivery_count *count);
+void count_moved(const char *route, const char *target, enum delivery_state from, enum delivery_state to);
+void count_coalesced(const char *route, const char *target); /* a pending one into a newer */
+
 /* settle.c: inside the transaction, as orders.c and announce.c */
 int settle_attempt(struct dispatch *d, struct attempt *attempt);
 int settle_published(struct dispatch *d, const struct queue_entry *entry);
 
 /* orders.c: the common record, kept and announced */
 int orders_note_event(struct dispatch *d, struct attempt *attempt, const struct job_event *emitted,
-                      struct event_facts *facts); /* what a target says */
-/* By its common id; record->order.common_work_order_id NULL: there is none. order_record_finish() it. */
-int orders_find(struct dispatch *d, const char *common_id, struct order_record *record);
-int orders_find_by_source(struct dispatch *d, const char *target, const char *source_id, struct order_record *record);
-int orders_put(struct dispatch *d, struct work_order *order); /* says itself until when it is fresh */
-
-/* orders_own.c: what our writes make of a record */
-void orders_examine(struct dispatch *d, struct attempt *attempt); /* may refuse it, as attempt_examine */
-int orders_begin(struct dispatch *d, struct attempt *attempt, const struct item *item);
-int orders_note_own(struct dispatch *d, struct attempt *attempt, struct item *item); /* what it came to */
-int orders_note_operator(struct dispatch *d, const char *order_id, enum delivery_state to);
-
-/* orders_stale.c: what nobody confirmed in time */
-bool orders_stale_due(const struct dispatch *d);
-int orders_turn_stale(struct dispatch *d);
-int64_t orders_next_stale(const struct dispatch *d); /* steady */
+                      struct event_facts *facts);                                          /* what a target says */
+int orders_note_own(struct dispatch *d, struct attempt *attempt, const struct item *item); /* what our write came to */
 
 /* announce.c: deliveries to the bus */
 int announce_order(struct dispatch *d, const struct work_order *order);
 int announce_event(struct dispatch *d, struct event_facts *facts, const char *lane);
 int announce_alert(struct dispatch *d, const char *kind, const char *target, const char *operation, const char *reason);
 int announce_failure(struct dispatch *d, struct attempt *attempt, const struct item *item);
-void announce_release(struct dispatch *d); /* what was added is stored: it is counted and stands in line */
 /* A word of the target's that no line of its tables maps: told once, with the first order that brought it. */
 int announce_unmapped(struct dispatch *d, const struct event_facts *event, enum word_list list, const char *source);
 
@@ -216,12 +216,13 @@ void errand_take_back(struct dispatch *d, struct attempt *attempt); /* the turn 
 int64_t errand_next_due(const struct slot *slot);
 
 /* dispatch.c */
+void line_add(const struct dispatch *d, struct slot *slot, struct line *line, const struct delivery_head *head,
+              int64_t due_ms);
 bool slot_may_send(const struct dispatch *d, const struct slot *slot);
 struct slot *dispatch_slot(const struct dispatch *d, const char *name);
 const struct op_hold *slot_hold(const struct slot *slot, const char *operation); /* its own or the whole target's */
 void slot_set_hold(struct slot *slot, const char *operation, const char *reason,
                    int64_t since_ms); /* reason NULL: off */
 void slot_note_answer(struct dispatch *d, struct slot *slot, struct attempt *attempt, bool healthy);
-void count_moved(const char *route, const char *target, enum delivery_state from, enum delivery_state to);
 
 #endif

@@ -18,6 +18,8 @@
 static const double bucket_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
                                        1,     2.5,    5,     10,   30,    60,   300, 900,  3600};
 #define BUCKETS (sizeof(bucket_bounds) / sizeof(bucket_bounds[0]))
+static const double size_bounds[BUCKETS] = {1,    2,    5,    10,    20,    50,    100,    200,    500,
+                                            1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000, 500000};
 
 struct metric {
     struct metric *next;     /* by labels, once sorted */
@@ -136,7 +138,7 @@ static struct metric *add(struct metric_family *family, const char *const *value
     metric->labels = buf_steal(&labels);
     metric->hash = hash;
     metric->kind = family->kind;
-    if (family->kind == METRIC_HISTOGRAM)
+    if (family->kind >= METRIC_HISTOGRAM)
         metric->buckets = mem_alloc(sizeof(metric->buckets[0]) * BUCKETS);
     metric->next = family->metrics;
     family->metrics = metric;
@@ -182,15 +184,21 @@ void metric_set(struct metric *metric, double value)
     atomic_store_explicit(&metric->value, value, memory_order_relaxed);
 }
 
-void metric_observe(struct metric *metric, double seconds)
+static const double *bounds_of(const struct metric *metric)
 {
+    return metric->kind == METRIC_SIZES ? size_bounds : bucket_bounds;
+}
+
+void metric_observe(struct metric *metric, double value)
+{
+    const double *bounds = bounds_of(metric);
     atomic_fetch_add_explicit(&metric->count, 1, memory_order_relaxed);
     double old = atomic_load_explicit(&metric->value, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(&metric->value, &old, old + seconds, memory_order_relaxed,
+    while (!atomic_compare_exchange_weak_explicit(&metric->value, &old, old + value, memory_order_relaxed,
                                                   memory_order_relaxed))
         ;
     for (size_t i = 0; i < BUCKETS; i++)
-        if (seconds <= bucket_bounds[i]) {
+        if (value <= bounds[i]) {
             atomic_fetch_add_explicit(&metric->buckets[i], 1, memory_order_relaxed);
             return;
         }
@@ -228,7 +236,7 @@ static void render_histogram(struct buf *out, const struct metric_family *family
     /* read first: observations that race with us may only make the total larger than the buckets */
     for (size_t i = 0; i < BUCKETS; i++) {
         sum += atomic_load_explicit(&metric->buckets[i], memory_order_relaxed);
-        buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %lld\n", family->name, metric->labels, comma, bucket_bounds[i],
+        buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %lld\n", family->name, metric->labels, comma, bounds_of(metric)[i],
                    (long long)sum);
     }
     int64_t count = atomic_load_explicit(&metric->count, memory_order_relaxed);
@@ -263,7 +271,7 @@ static void sort_metrics(struct metric_family *family)
 
 void metrics_render(struct buf *out)
 {
-    static const char *const kinds[] = {"", "counter", "gauge", "histogram"};
+    static const char *const kinds[] = {"", "counter", "gauge", "histogram", "histogram"};
     pthread_mutex_lock(&registry_lock);
     for (struct metric_family *family = families; family != NULL; family = family->next) {
         if (family->metrics == NULL)
@@ -272,7 +280,7 @@ void metrics_render(struct buf *out)
             sort_metrics(family);
         buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help, family->name, kinds[family->kind]);
         for (const struct metric *metric = family->metrics; metric != NULL; metric = metric->next) {
-            if (family->kind == METRIC_HISTOGRAM) {
+            if (family->kind >= METRIC_HISTOGRAM) {
                 render_histogram(out, family, metric);
                 continue;
             }

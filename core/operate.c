@@ -104,7 +104,7 @@ struct found {
     enum delivery_state state;
     enum delivery_kind kind;
     int attempts;
-    char *route, *target, *operation, *lane, *order_id;
+    char *route, *target, *operation, *lane;
 };
 
 static void note_found(void *context, const struct delivery *delivery)
@@ -121,8 +121,7 @@ static void note_found(void *context, const struct delivery *delivery)
                                               .route = mem_strdup(delivery->route),
                                               .target = mem_strdup(delivery->target),
                                               .operation = mem_strdup(delivery->operation),
-                                              .lane = mem_strdup(delivery->lane),
-                                              .order_id = mem_strdup(delivery->order_id)};
+                                              .lane = mem_strdup(delivery->lane)};
 }
 
 static void found_finish(struct found *found)
@@ -131,7 +130,6 @@ static void found_finish(struct found *found)
     free(found->target);
     free(found->operation);
     free(found->lane);
-    free(found->order_id);
 }
 #define cleanup_found __attribute__((cleanup(found_finish)))
 
@@ -169,22 +167,22 @@ static void stand_in_line(struct dispatch *d, const struct found *found)
     struct line *line = line_of(d, found);
     if (line == NULL)
         return;
+    const struct delivery_head head = {.seq = found->seq,
+                                       .accepted_ms = found->accepted_ms,
+                                       .operation = found->operation,
+                                       .lane = found->lane,
+                                       .route = found->route,
+                                       .attempts = delivery_state_is_open(found->state) ? found->attempts : 0,
+                                       .kind = found->kind,
+                                       .state = DELIVERY_PENDING,
+                                       .uncertain = found->uncertain};
     struct queue_entry *waiting = queue_find(line->queue, found->seq);
     if (waiting != NULL)
         queue_hasten(line->queue, waiting, d->now_ms);
     else if (found->seq <= queue_last_seq(line->queue))
-        queue_add(line->queue, found->seq, found->lane, found->operation, found->route, d->now_ms, found->accepted_ms,
-                  delivery_state_is_open(found->state) ? found->attempts : 0, false);
+        line_add(d, dispatch_slot(d, found->target), line, &head, d->now_ms);
     else
         line->rescan = true;
-}
-
-/* NULL: its target is gone. */
-static const char *mode_of(const struct dispatch *d, const struct found *found)
-{
-    const struct slot *slot = dispatch_slot(d, found->target);
-    bool writes = slot != NULL && slot->target != NULL && found->kind == DELIVERY_OUT && found->operation != NULL;
-    return writes ? config_mode_name(config_mode_of(slot->target->config, found->operation)) : NULL;
 }
 
 static int change(struct dispatch *d, const struct found *found, enum delivery_state to, const char *what,
@@ -195,18 +193,13 @@ static int change(struct dispatch *d, const struct found *found, enum delivery_s
                                  .due_ms = d->now_ms,
                                  .uncertain =
                                      found->uncertain, /* still to be looked up, whoever asks for the next attempt */
-                                 .order_id = found->order_id,
-                                 .mode = mode_of(d, found),
                                  .who = "operator",
                                  .what = what,
                                  .now_ms = clock_wall_ms()};
     int rc = store_begin(session);
-    d->added = 0;
     if (rc == 0)
-        rc = body != NULL ? store_edit_delivery(session, found->seq, *body, NULL, &s)
+        rc = body != NULL ? store_edit_delivery(session, found->seq, *body, NULL, s.now_ms)
                           : store_settle(session, found->seq, &s);
-    if (rc == 0)
-        rc = orders_note_operator(d, found->order_id, to);
     if (rc == 0)
         rc = store_commit(session);
     if (rc != 0) {
@@ -215,7 +208,6 @@ static int change(struct dispatch *d, const struct found *found, enum delivery_s
         return -1;
     }
     count_moved(found->route, found->target, found->state, to);
-    announce_release(d);
     return 0;
 }
 

@@ -93,14 +93,18 @@ static bool is_uncertain(const struct attempt *a, const struct item *item)
     return (lost || item->uncertain) && item->fate != FATE_DELIVERED && !item->parked;
 }
 
-/* Under which mode it was done; reading needs none. */
-static const char *mode_of(const struct attempt *a)
+/* Request and response are kept once for a batch: with a dead letter, which stays longest, else with what goes again.
+ */
+static const struct item *keeper(const struct attempt *a)
 {
-    bool writes = a->operation.name != NULL && (a->operation.flags & BB_WRITES) != 0;
-    return writes ? config_mode_name(config_mode_of(a->slot->target->config, a->operation.name)) : NULL;
+    const struct item *best = &a->items[0];
+    for (size_t i = 0; i < a->count && best->fate != FATE_REJECTED; i++)
+        if (a->items[i].fate == FATE_REJECTED || best->fate == FATE_DELIVERED)
+            best = &a->items[i];
+    return best;
 }
 
-static int write_verdict(struct dispatch *d, const struct attempt *a, const struct item *item)
+static int write_verdict(struct dispatch *d, const struct attempt *a, const struct item *item, const struct item *keeps)
 {
     const struct bb_error *error = &item->error;
     struct settlement s = {.state = state_of(item),
@@ -108,12 +112,9 @@ static int write_verdict(struct dispatch *d, const struct attempt *a, const stru
                            .keep_attempts = item->fate == FATE_HELD,
                            .uncertain = is_uncertain(a, item),
                            .unconfirmed = item->fate == FATE_DELIVERED && a->out.unconfirmed,
-                           .request = a->request_text,
-                           .response = a->response_text,
-                           .order_id = item->order_id,
-                           .sync_state = item->sync_state,
-                           .mode = mode_of(a),
-                           .attempt = item->attempt,
+                           .request = item == keeps ? a->request_text : NULL,
+                           .response = item == keeps ? a->response_text : NULL,
+                           .exchange_of = item != keeps && a->request_text != NULL ? keeps->entry->seq : 0,
                            .who = "busbar",
                            .what = a->line->kind == DELIVERY_IN ? "import" : "attempt",
                            .now_ms = d->wall_ms};
@@ -129,10 +130,19 @@ static int write_verdict(struct dispatch *d, const struct attempt *a, const stru
     return store_settle(d->options.session, item->entry->seq, &s);
 }
 
-static int settle_item(struct dispatch *d, struct attempt *a, struct item *item)
+static bool makes_order(const struct attempt *a)
+{
+    unsigned both = BB_CREATES | BB_WORK_ORDER;
+    return (a->operation.flags & both) == both;
+}
+
+static int settle_item(struct dispatch *d, struct attempt *a, const struct item *item, const struct item *keeps)
 {
     bool failed = item->fate == FATE_REJECTED || item->fate == FATE_EXPIRED;
-    if (orders_note_own(d, a, item) != 0 || write_verdict(d, a, item) != 0)
+    bool final = failed || item->fate == FATE_DELIVERED;
+    if (write_verdict(d, a, item, keeps) != 0)
+        return -1;
+    if (final && makes_order(a) && !a->refused && orders_note_own(d, a, item) != 0)
         return -1;
     return failed ? announce_failure(d, a, item) : 0;
 }
@@ -149,6 +159,7 @@ int settle_attempt(struct dispatch *d, struct attempt *a)
 {
     bool polled = a->errand != NULL; /* its cursor moves with its events or not at all */
     bool delivered = any(a, FATE_DELIVERED);
+    const struct item *keeps = a->count > 0 ? keeper(a) : NULL;
     for (size_t i = 0; i < a->job.note_count && (!polled || delivered); i++)
         if (store_note_put(d->options.session, a->slot->name, a->job.notes[i].key, a->job.notes[i].value) != 0)
             return -1;
@@ -159,7 +170,7 @@ int settle_attempt(struct dispatch *d, struct attempt *a)
         if (emit(d, a, i) != 0)
             return -1;
     for (size_t i = 0; i < a->count; i++)
-        if (settle_item(d, a, &a->items[i]) != 0)
+        if (settle_item(d, a, &a->items[i], keeps) != 0)
             return -1;
     return 0;
 }

@@ -112,6 +112,27 @@ int store_add_delivery(struct store_session *session, struct delivery *delivery)
 
 /* ---- reading -----------------------------------------------------------------*/
 
+static int each_head(struct sql *sql, void (*each)(void *context, const struct delivery_head *head), void *context)
+{
+    int row;
+    while ((row = sql_row(sql)) > 0) {
+        struct delivery_head head = {.seq = sql_take_int(sql)};
+        head.due_ms = sql_take_int(sql);
+        head.accepted_ms = sql_take_int(sql);
+        head.operation = sql_take_text(sql);
+        head.lane = sql_take_text(sql);
+        head.route = sql_take_text(sql);
+        head.attempts = (int)sql_take_int(sql);
+        head.kind = (enum delivery_kind)sql_take_int(sql);
+        head.state = (enum delivery_state)sql_take_int(sql);
+        head.in_flight = sql_take_int(sql) != 0;
+        head.uncertain = sql_take_int(sql) != 0;
+        head.batch = sql_take_text(sql);
+        each(context, &head);
+    }
+    return row;
+}
+
 int store_scan_open(struct store_session *session, const char *target, enum delivery_kind kind, int64_t after_seq,
                     size_t limit, void (*each)(void *context, const struct delivery_head *head), void *context)
 {
@@ -122,21 +143,26 @@ int store_scan_open(struct store_session *session, const char *target, enum deli
     sql_put_int(&sql, kind);
     sql_put_int(&sql, after_seq);
     sql_put_int(&sql, (int64_t)limit);
-    int row;
-    while ((row = sql_row(&sql)) > 0) {
-        struct delivery_head head = {.seq = sql_take_int(&sql)};
-        head.due_ms = sql_take_int(&sql);
-        head.accepted_ms = sql_take_int(&sql);
-        head.operation = sql_take_text(&sql);
-        head.lane = sql_take_text(&sql);
-        head.route = sql_take_text(&sql);
-        head.attempts = (int)sql_take_int(&sql);
-        head.kind = (enum delivery_kind)sql_take_int(&sql);
-        head.state = (enum delivery_state)sql_take_int(&sql);
-        head.in_flight = sql_take_int(&sql) != 0;
-        each(context, &head);
-    }
-    return row;
+    return each_head(&sql, each, context);
+}
+
+int store_scan_batches(struct store_session *session, const char *target,
+                       void (*each)(void *context, const struct delivery_head *head), void *context)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_SCAN_BATCHES) != 0)
+        return -1;
+    sql_put_text(&sql, target);
+    return each_head(&sql, each, context);
+}
+
+int64_t store_dissolve_batch(struct store_session *session, int64_t seq)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_DISSOLVE_BATCH) != 0)
+        return -1;
+    sql_put_int(&sql, seq);
+    return sql_run(&sql) != 0 ? -1 : sql_changed(&sql);
 }
 
 static void take_error(struct sql *sql, struct delivery_error *error)
@@ -175,6 +201,7 @@ static struct delivery take_delivery(struct sql *sql)
     delivery.topic = sql_take_text(sql);
     take_error(sql, &delivery.error);
     delivery.merged_into = sql_take_text(sql);
+    delivery.batch = sql_take_text(sql);
     delivery.body = sql_take_bytes(sql);
     delivery.payload = sql_take_bytes(sql);
     delivery.user = sql_take_text(sql);
@@ -341,13 +368,14 @@ int store_repeat_delivery(struct store_session *session, int64_t seq, bool *coun
     return 0;
 }
 
-int store_start_attempt(struct store_session *session, int64_t seq, int64_t now_ms)
+int store_start_attempt(struct store_session *session, int64_t seq, const char *batch, int64_t stamp_ms)
 {
     struct sql sql;
     if (sql_start(&sql, session, SQL_START_ATTEMPT) != 0)
         return -1;
     sql_put_int(&sql, seq);
-    sql_put_int(&sql, now_ms);
+    sql_put_int(&sql, stamp_ms);
+    sql_put_text(&sql, batch);
     return run_on_one(&sql, seq, "pending delivery");
 }
 
@@ -384,16 +412,8 @@ static int audit_delivery(struct store_session *session, int64_t seq, const stru
     sql_put_int(&sql, settlement->now_ms);
     sql_put_text(&sql, settlement->who);
     sql_put_text(&sql, settlement->what);
-    sql_put_text(&sql, settlement->mode);
     sql_put_text(&sql, delivery_state_name(settlement->state));
     sql_put_text(&sql, detail.data);
-    sql_put_text(&sql, settlement->order_id);
-    sql_put_text(&sql, settlement->sync_state);
-    sql_put_text(&sql, settlement->error.error_class);
-    sql_put_text(&sql, settlement->error.code);
-    sql_put_text(&sql, settlement->error.owner_action);
-    sql_put_int(&sql, settlement->attempt);
-    sql_put_int(&sql, settlement->state == DELIVERY_RETRYING ? settlement->due_ms : 0);
     return run_on_one(&sql, seq, "delivery");
 }
 
@@ -428,37 +448,47 @@ int store_settle(struct store_session *session, int64_t seq, const struct settle
     sql_put_int(&sql, settlement->unconfirmed);
     put_error(&sql, &settlement->error);
     sql_put_text(&sql, settlement->merged_into);
-    sql_put_text(&sql, settlement->order_id);
+    if (settlement->exchange_of != 0)
+        sql_put_int(&sql, settlement->exchange_of);
+    else if (settlement->request || settlement->response)
+        sql_put_int(&sql, seq);
+    else
+        sql_put_null(&sql);
     if (run_on_one(&sql, seq, "delivery") != 0)
         return -1;
     return put_exchange(session, seq, settlement) != 0 ? -1 : audit_delivery(session, seq, settlement);
 }
 
 int store_edit_delivery(struct store_session *session, int64_t seq, struct span body, const char *operation,
-                        const struct settlement *settlement)
+                        int64_t now_ms)
 {
     struct sql sql;
     if (sql_start(&sql, session, SQL_EDIT_DELIVERY) != 0)
         return -1;
     sql_put_int(&sql, seq);
     sql_put_text(&sql, operation);
-    sql_put_int(&sql, settlement->due_ms);
+    sql_put_int(&sql, now_ms);
     if (run_on_one(&sql, seq, "dead letter") != 0 || sql_start(&sql, session, SQL_EDIT_CONTENT) != 0)
         return -1;
     sql_put_int(&sql, seq);
     sql_put_bytes(&sql, body);
     if (run_on_one(&sql, seq, "dead letter") != 0)
         return -1;
-    return audit_delivery(session, seq, settlement);
+    struct settlement edit = {.state = DELIVERY_PENDING, .who = "operator", .what = "edit", .now_ms = now_ms};
+    return audit_delivery(session, seq, &edit);
 }
 
-int64_t store_recover(struct store_session *session, int64_t now_ms)
+int64_t store_recover(struct store_session *session, int64_t unsent_seq, int64_t now_ms)
 {
     struct sql sql;
     if (sql_start(&sql, session, SQL_AUDIT_RECOVERED) != 0)
         return -1;
+    sql_put_int(&sql, unsent_seq);
     sql_put_int(&sql, now_ms);
-    if (sql_run(&sql) != 0 || sql_start(&sql, session, SQL_RECOVER) != 0 || sql_run(&sql) != 0)
+    if (sql_run(&sql) != 0 || sql_start(&sql, session, SQL_RECOVER) != 0)
+        return -1;
+    sql_put_int(&sql, unsent_seq);
+    if (sql_run(&sql) != 0)
         return -1;
     return sql_changed(&sql);
 }

@@ -13,9 +13,6 @@
  *   deliveries_open     (target, kind, seq) of what is due to be sent: dispatch's scan
  *   deliveries_waiting  (state, seq) of all that is not over, dead letters included: lists for people
  *   deliveries_ended    what retention removes: written when a delivery ends, not at intake
- *   audit_delivery      one delivery's whole story
- *   audit_order         one work order's: only what is about one has an entry
- *   orders_fresh        whose time is up next: written when an order is
  * Their WHERE terms stand in the queries word for word: only so does SQLite know that they serve. They are
  * comparisons because an IN of more than two is a temporary table, which each insert and update would fill:
  * a third of a delivery's CPU time.
@@ -43,7 +40,7 @@ const char *const sql_migrations[] = {
     " packet_id INTEGER NOT NULL, packet_hash INTEGER NOT NULL,"
     " target TEXT NOT NULL, route TEXT, operation TEXT, lane TEXT, order_id TEXT, topic TEXT,"
     " error_class TEXT, error_code TEXT, error_message TEXT, http_status INTEGER NOT NULL, request_id TEXT,"
-    " rejected_fields TEXT, owner_action TEXT, merged_into TEXT);"
+    " rejected_fields TEXT, owner_action TEXT, merged_into TEXT, batch TEXT, exchange_of INTEGER);"
     "CREATE INDEX deliveries_open ON deliveries(target, kind) WHERE " OPEN ";"
     "CREATE INDEX deliveries_waiting ON deliveries(state) WHERE " WAITING ";"
     "CREATE INDEX deliveries_ended ON deliveries(ended_ms) WHERE " OVER ";"
@@ -53,20 +50,14 @@ const char *const sql_migrations[] = {
 
     "CREATE TABLE audit ("
     " seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,"
-    " delivery_id TEXT, route TEXT, target TEXT, operation TEXT, mode TEXT, outcome TEXT, detail TEXT,"
-    " order_id TEXT, sync_state TEXT, error_class TEXT, error_code TEXT, owner_action TEXT, attempt INTEGER,"
-    " next_ms INTEGER);"
+    " delivery_id TEXT, route TEXT, target TEXT, operation TEXT, mode TEXT, outcome TEXT, detail TEXT);"
     "CREATE INDEX audit_delivery ON audit(delivery_id) WHERE delivery_id IS NOT NULL;"
-    "CREATE INDEX audit_order ON audit(order_id) WHERE order_id IS NOT NULL;"
 
     "CREATE TABLE orders ("
     " id TEXT PRIMARY KEY, provider_id TEXT, source_id TEXT, asset_ref TEXT, source_status TEXT, status TEXT,"
     " priority TEXT, source_priority TEXT, sla_due_ms INTEGER NOT NULL, sync_state TEXT,"
-    " last_synced_ms INTEGER NOT NULL, delivery_id TEXT, updated_ms INTEGER NOT NULL, fresh_until_ms INTEGER NOT NULL)"
-    " WITHOUT ROWID;"
+    " last_synced_ms INTEGER NOT NULL, delivery_id TEXT, updated_ms INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX orders_source ON orders(provider_id, source_id) WHERE source_id IS NOT NULL;"
-
-    "CREATE INDEX orders_fresh ON orders(fresh_until_ms) WHERE fresh_until_ms > 0;"
 
     "CREATE TABLE triggers (route TEXT NOT NULL, key BLOB NOT NULL, state BLOB NOT NULL,"
     " PRIMARY KEY (route, key)) WITHOUT ROWID;"
@@ -89,10 +80,10 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
     "d.seq, d.id, d.kind, d.state, d.accepted_ms, d.due_ms, d.ended_ms, d.attempts, d.repeats, d.in_flight,"       \
     " d.uncertain, d.unconfirmed, d.retained, d.packet_id, d.packet_hash, d.target, d.route, d.operation, d.lane," \
     " d.order_id, d.topic, d.error_class, d.error_code, d.error_message, d.http_status, d.request_id,"             \
-    " d.rejected_fields, d.owner_action, d.merged_into"
+    " d.rejected_fields, d.owner_action, d.merged_into, d.batch"
 #define WHOLE_DELIVERY                                                                                       \
     "SELECT " DELIVERY ", c.body, c.payload, c.user, c.one_reading, e.request, e.response FROM deliveries d" \
-    " LEFT JOIN contents c ON c.seq = d.seq LEFT JOIN exchanges e ON e.seq = d.seq"
+    " LEFT JOIN contents c ON c.seq = d.seq LEFT JOIN exchanges e ON e.seq = coalesce(d.exchange_of, d.seq)"
 #define LISTED_DELIVERY "SELECT " DELIVERY ", NULL, NULL, NULL, NULL, NULL, NULL FROM deliveries d"
 /* A viewer's targets are a JSON array; NULL: all. */
 #define IN_SCOPE(column, parameter) \
@@ -102,17 +93,18 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
     "error_code = ?4)"                                                                                                 \
     " AND (?5 IS NULL OR lane = ?5) AND seq < ?6 AND " IN_SCOPE(target, "?8") " ORDER BY seq DESC LIMIT ?7"
 
+#define HEAD                                                                                                \
+    "SELECT seq, due_ms, accepted_ms, operation, lane, route, attempts, kind, state, in_flight, uncertain," \
+    " batch FROM deliveries INDEXED BY deliveries_open"
+
+/* Of what was in flight when the process ended: it may have been sent. */
+#define MAYBE_SENT "(kind = 1 AND attempted_ms <> coalesce((SELECT attempted_ms FROM deliveries WHERE seq = ?1), -1))"
+
 #define ORDER                                                                                                     \
     "SELECT id, provider_id, source_id, asset_ref, source_status, status, priority, source_priority, sla_due_ms," \
-    " sync_state, last_synced_ms, delivery_id, updated_ms, fresh_until_ms FROM orders"
+    " sync_state, last_synced_ms, delivery_id, updated_ms FROM orders"
 
-#define AUDIT                                                                                               \
-    "SELECT seq, at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail, order_id," \
-    " sync_state, error_class, error_code, owner_action, attempt, next_ms FROM audit"
-#define AUDIT_FILTER                                                                       \
-    " AND seq < ?1 AND (?3 IS NULL OR delivery_id = ?3) AND (?4 IS NULL OR order_id = ?4)" \
-    " AND (?5 IS NULL OR target = ?5) AND (?6 IS NULL OR error_class = ?6)"                \
-    " AND (?7 = 0 OR (?7 > 0) = (error_class IS NULL)) ORDER BY seq DESC LIMIT ?2"
+#define AUDIT "SELECT seq, at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail FROM audit"
 
 /* What one step of retention removes. The same rows for all three tables, deliveries itself last. */
 #define OVER_LONG_AGO                                                       \
@@ -134,9 +126,12 @@ const char *const sql_texts[SQL_STATEMENTS] = {
         " owner_action)"
         " VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_ADD_CONTENT] = "INSERT INTO contents (seq, body, payload, user, one_reading) VALUES (?, ?, ?, ?, ?)",
-    [SQL_SCAN_OPEN] = "SELECT seq, due_ms, accepted_ms, operation, lane, route, attempts, kind, state, in_flight"
-                      " FROM deliveries INDEXED BY deliveries_open"
-                      " WHERE " OPEN " AND target = ? AND kind = ? AND seq > ? ORDER BY seq LIMIT ?",
+    [SQL_SCAN_OPEN] = HEAD " WHERE " OPEN " AND target = ? AND kind = ? AND seq > ? ORDER BY seq LIMIT ?",
+    /* At start only: they are few, and an index would be written with each attempt. */
+    [SQL_SCAN_BATCHES] = HEAD " WHERE " OPEN " AND target = ? AND kind = 1 AND batch IS NOT NULL AND batch <> id"
+                              " ORDER BY batch, seq",
+    [SQL_DISSOLVE_BATCH] = "UPDATE deliveries INDEXED BY deliveries_waiting SET batch = id WHERE " WAITING " AND " OPEN
+                           " AND batch = (SELECT batch FROM deliveries WHERE seq = ? AND batch <> id)",
     [SQL_GET_DELIVERY] = WHOLE_DELIVERY " WHERE d.seq = ?",
     [SQL_GET_WORK] = "SELECT d.seq, d.id, d.kind, d.state, d.accepted_ms, d.uncertain, d.retained, d.order_id, d.topic,"
                      " c.body FROM deliveries d LEFT JOIN contents c ON c.seq = d.seq WHERE d.seq = ?",
@@ -156,30 +151,32 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_PUT_PACKETS] = "INSERT OR REPLACE INTO marks (name, value) VALUES ('packets', ?)",
     [SQL_GET_PACKETS] = "SELECT value FROM marks WHERE name = 'packets'",
     [SQL_REPEAT] = "UPDATE deliveries SET repeats = repeats + 1 WHERE seq = ? AND state = 5",
-    [SQL_START_ATTEMPT] = "UPDATE deliveries SET attempts = attempts + 1, in_flight = 1, attempted_ms = ?2"
-                          " WHERE seq = ?1 AND " OPEN,
+    [SQL_START_ATTEMPT] = "UPDATE deliveries SET attempts = attempts + 1, in_flight = 1, attempted_ms = ?2,"
+                          " batch = coalesce(?3, batch) WHERE seq = ?1 AND " OPEN,
     /* What was over and is open again starts anew: an operator's retry is worth all its attempts. */
     [SQL_SETTLE] = "UPDATE deliveries SET state = ?2, in_flight = 0,"
                    " attempts = CASE WHEN state > 3 AND ?2 <= 3 THEN 0 ELSE max(attempts - (in_flight AND ?3), 0) END,"
                    " due_ms = coalesce(?4, due_ms), ended_ms = ?5, uncertain = ?6, unconfirmed = ?7,"
                    " error_class = ?8, error_code = ?9, error_message = ?10, http_status = ?11, request_id = ?12,"
-                   " rejected_fields = ?13, owner_action = ?14, merged_into = ?15, order_id = coalesce(?16, order_id)"
+                   " rejected_fields = ?13, owner_action = ?14, merged_into = ?15,"
+                   " exchange_of = iif(?16 IS NULL, exchange_of, nullif(?16, seq)),"
+                   " batch = iif(state > 3 AND ?2 <= 3, NULL, batch)"
                    " WHERE seq = ?1",
     [SQL_PUT_EXCHANGE] = "INSERT OR REPLACE INTO exchanges (seq, request, response) VALUES (?, ?, ?)",
     [SQL_EDIT_DELIVERY] = "UPDATE deliveries SET state = 2, operation = coalesce(?2, operation), due_ms = ?3,"
                           " ended_ms = 0, attempts = 0, error_class = NULL, error_code = NULL,"
                           " error_message = NULL, http_status = 0, request_id = NULL, rejected_fields = NULL,"
-                          " owner_action = NULL, merged_into = NULL"
+                          " owner_action = NULL, merged_into = NULL, batch = NULL"
                           " WHERE seq = ?1 AND state = 5",
     [SQL_EDIT_CONTENT] = "UPDATE contents SET body = ?2 WHERE seq = ?1",
     [SQL_AUDIT_RECOVERED] =
         "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, outcome, detail)"
-        " SELECT ?, 'busbar', 'recover', id, route, target, operation, iif(kind = 1, 'uncertain', 'pending'),"
+        " SELECT ?2, 'busbar', 'recover', id, route, target, operation, iif(" MAYBE_SENT ", 'uncertain', 'pending'),"
         " 'the process ended during attempt ' || attempts"
         " FROM deliveries INDEXED BY deliveries_waiting WHERE " WAITING " AND " OPEN " AND in_flight"
         " ORDER BY seq",
     [SQL_RECOVER] =
-        "UPDATE deliveries INDEXED BY deliveries_waiting SET in_flight = 0, uncertain = uncertain OR kind = 1"
+        "UPDATE deliveries INDEXED BY deliveries_waiting SET in_flight = 0, uncertain = uncertain OR " MAYBE_SENT
         " WHERE " WAITING " AND " OPEN " AND in_flight",
 
     [SQL_PUT_TRIGGER] = "INSERT OR REPLACE INTO triggers (route, key, state) VALUES (?, ?, ?)",
@@ -198,29 +195,23 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_LOAD_SUBSCRIPTIONS] = "SELECT filter FROM subscriptions WHERE client_id = ?",
 
     [SQL_PUT_ORDER] = "INSERT OR REPLACE INTO orders (id, provider_id, source_id, asset_ref, source_status, status,"
-                      " priority, source_priority, sla_due_ms, sync_state, last_synced_ms, delivery_id, updated_ms,"
-                      " fresh_until_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      " priority, source_priority, sla_due_ms, sync_state, last_synced_ms, delivery_id, updated_ms)"
+                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_FIND_ORDER] = ORDER " WHERE id = ?",
     [SQL_FIND_ORDER_BY_SOURCE] = ORDER " WHERE source_id IS NOT NULL AND provider_id = ? AND source_id = ?"
                                        " ORDER BY updated_ms DESC LIMIT 1",
     [SQL_LIST_ORDERS] = ORDER
     " WHERE (?1 IS NULL OR provider_id = ?1) AND id > ?2 AND " IN_SCOPE(provider_id, "?4") " ORDER BY id LIMIT ?3",
 
-    [SQL_SCAN_STALE] = ORDER " WHERE fresh_until_ms > 0 AND fresh_until_ms <= ?1 ORDER BY fresh_until_ms LIMIT ?2",
-    [SQL_NEXT_STALE] = "SELECT fresh_until_ms FROM orders WHERE fresh_until_ms > 0 ORDER BY fresh_until_ms LIMIT 1",
-
     [SQL_ADD_AUDIT] =
-        "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail, order_id,"
-        " sync_state, error_class, error_code, owner_action, attempt, next_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_AUDIT_DELIVERY] =
-        "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail, order_id,"
-        " sync_state, error_class, error_code, owner_action, attempt, next_ms)"
-        " SELECT ?2, ?3, ?4, id, route, target, operation, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14"
-        " FROM deliveries WHERE seq = ?1",
-    [SQL_LIST_AUDIT] = AUDIT " WHERE true" AUDIT_FILTER,
-    [SQL_LIST_AUDIT_OF_DELIVERY] = AUDIT " INDEXED BY audit_delivery WHERE delivery_id = ?3" AUDIT_FILTER,
-    [SQL_LIST_AUDIT_OF_ORDER] = AUDIT " INDEXED BY audit_order WHERE order_id = ?4" AUDIT_FILTER,
+        "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, outcome, detail)"
+        " SELECT ?2, ?3, ?4, id, route, target, operation, ?5, ?6 FROM deliveries WHERE seq = ?1",
+    [SQL_LIST_AUDIT] = AUDIT " WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
+    [SQL_LIST_AUDIT_OF_DELIVERY] =
+        AUDIT " INDEXED BY audit_delivery WHERE seq < ?1 AND delivery_id = ?3 ORDER BY seq DESC LIMIT ?2",
 
     [SQL_RETAIN_CONTENTS] = "DELETE FROM contents" OVER_LONG_AGO,
     [SQL_RETAIN_EXCHANGES] = "DELETE FROM exchanges" OVER_LONG_AGO,

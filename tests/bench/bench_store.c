@@ -61,7 +61,7 @@ static void add(struct store_session *session, int64_t i)
 
 static void start(struct store_session *session, int64_t i)
 {
-    need(session, store_start_attempt(session, i + 1, WALL_MS) == 0);
+    need(session, store_start_attempt(session, i + 1, NULL, WALL_MS) == 0);
 }
 
 static void settle(struct store_session *session, int64_t i)

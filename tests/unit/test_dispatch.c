@@ -515,7 +515,7 @@ static void make_uncertain(struct house *house, int64_t seq)
                                           .who = "busbar",
                                           .what = "attempt",
                                           .now_ms = house->now_ms};
-    WRITE(house->store->session, store_start_attempt(house->store->session, seq, house->now_ms));
+    WRITE(house->store->session, store_start_attempt(house->store->session, seq, NULL, house->now_ms));
     WRITE(house->store->session, store_settle(house->store->session, seq, &settlement));
 }
 
@@ -579,7 +579,7 @@ static void test_dispatch_announces_an_order_that_was_refused_before(void **stat
 
 static void die_in(struct house *house, int64_t seq)
 {
-    store_crumb_set(house->store->store, CRUMB_PLUGIN, (uint64_t)seq);
+    store_crumb_set(house->store->store, CRUMB_PLUGIN, (uint64_t)seq * 2);
     fixture_reopen(house->store);
 }
 

@@ -53,7 +53,7 @@ static void test_store_begin_read_sees_one_state(void **state)
     assert_false(has_delivery(reader, "a"));
     put_delivery(fixture->session, "a", "mw");
     assert_false(has_delivery(reader, "a"));
-    assert_int_equal(store_start_attempt(reader, 1, NOW), -1);
+    assert_int_equal(store_start_attempt(reader, 1, NULL, NOW), -1);
     store_end_read(reader);
     assert_true(has_delivery(reader, "a"));
     put_delivery(reader, "b", "mw");

@@ -111,8 +111,8 @@ static void begin_an_attempt(struct fixture *fixture)
     store_begin(fixture->session);
     store_add_delivery(fixture->session, &out);
     store_add_delivery(fixture->session, &in);
-    store_start_attempt(fixture->session, out.seq, NOW);
-    store_start_attempt(fixture->session, in.seq, NOW);
+    store_start_attempt(fixture->session, out.seq, NULL, NOW);
+    store_start_attempt(fixture->session, in.seq, NULL, NOW);
     store_commit(fixture->session);
 }
 
@@ -130,14 +130,14 @@ static void test_store_recover_finds_the_attempts_of_a_killed_process(void **sta
     in_a_killed_process(fixture, begin_an_attempt);
     fixture_open(fixture);
     assert_int_equal(store_begin(fixture->session), 0);
-    assert_int_equal(store_recover(fixture->session, NOW), 2);
+    assert_int_equal(store_recover(fixture->session, 0, NOW), 2);
     assert_int_equal(store_commit(fixture->session), 0);
     int count = 0;
     assert_int_equal(store_find_delivery(fixture->session, "out", see_recovered, &count), 0);
     assert_int_equal(store_find_delivery(fixture->session, "in", see_recovered, &count), 0);
     assert_int_equal(count, 2);
     assert_int_equal(store_begin(fixture->session), 0);
-    assert_int_equal(store_recover(fixture->session, NOW), 0);
+    assert_int_equal(store_recover(fixture->session, 0, NOW), 0);
     store_rollback(fixture->session);
 }
 

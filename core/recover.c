@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the last process was doing when it died.
+ *
+ * The breadcrumb names the delivery that a plugin was called for (the first of a batch), and whether its attempt had
+ * sent something before. Where it had not, it was called in the turn that counted the attempt, and nothing that began
+ * in that turn was sent yet: the network is looked at between turns. So none of it is uncertain.
+ *
+ * Two deaths in a row with the same breadcrumb are no accident: a delivery becomes a dead letter; a batch goes on in
+ * pieces, each delivery alone, and the guilty one, alone, is found by two more. */
+#include "clock.h"
+#include "dispatch_private.h"
+#include "log.h"
+
+#define POISON_DEATHS 2
+
+uint64_t recover_crumb(int64_t seq, bool sent)
+{
+    return (uint64_t)seq * 2 + (sent ? 1 : 0);
+}
+
+static void note_open(void *context, const struct delivery *delivery)
+{
+    *(bool *)context = delivery_state_is_open(delivery->state);
+}
+
+/* The breadcrumb lies beside the store: it may speak of what is over, or of another store's delivery. */
+static int bury(struct dispatch *d, int64_t seq)
+{
+    bool open = false;
+    if (store_get_work(d->options.session, seq, note_open, &open) != 0)
+        return -1;
+    if (!open)
+        return 0;
+
+    const struct settlement settlement = {
+        .state = DELIVERY_REJECTED,
+        .error = {.error_class = "validation",
+                  .code = "plugin_crashed",
+                  .message = "the process died twice inside the plugin with this delivery",
+                  .owner_action = "report it to the plugin's author; `busbar queue retry` tries again"},
+        .who = "busbar",
+        .what = "crash",
+        .now_ms = clock_wall_ms()};
+    return store_settle(d->options.session, seq, &settlement);
+}
+
+static int isolate(struct dispatch *d, int64_t seq)
+{
+    int64_t pieces = store_dissolve_batch(d->options.session, seq);
+    if (pieces < 0)
+        return -1;
+    if (pieces > 0)
+        log_warn("the process died twice inside a plugin with a batch: its deliveries go on alone", NULL);
+    return pieces > 0 ? 0 : bury(d, seq);
+}
+
+int recover_deliveries(struct dispatch *d)
+{
+    struct store_session *session = d->options.session;
+    int deaths = 0;
+    uint64_t crumb = store_crumb_found(d->options.store, CRUMB_PLUGIN, &deaths);
+    int64_t seq = (int64_t)(crumb / 2), unsent_seq = crumb % 2 == 0 ? seq : 0;
+    bool poison = seq > 0 && deaths >= POISON_DEATHS;
+    if (store_begin(session) != 0)
+        return -1;
+    if (store_recover(session, unsent_seq, clock_wall_ms()) < 0 || (poison && isolate(d, seq) != 0)) {
+        store_rollback(session);
+        return -1;
+    }
+    if (store_commit(session) != 0)
+        return -1;
+    if (seq > 0)
+        log_warn("the last process died inside a plugin", "delivery", poison ? "taken aside" : "tried again", NULL);
+    if (poison) { /* dealt with: forget it */
+        store_crumb_set(d->options.store, CRUMB_PLUGIN, crumb);
+        store_crumb_clear(d->options.store, CRUMB_PLUGIN);
+    }
+    return 0;
+}
