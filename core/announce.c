@@ -32,6 +32,14 @@ static int add_to_bus(struct dispatch *d, const char *id, const char *topic, con
     return 0;
 }
 
+void announce_release(struct dispatch *d)
+{
+    for (; d->added > 0; d->added--) {
+        dispatch_count_added(NULL, d->bus->name, DELIVERY_PENDING);
+        d->bus->out.rescan = true;
+    }
+}
+
 int announce_order(struct dispatch *d, const struct work_order *order)
 {
     char id[UUID_TEXT_MAX];
@@ -139,6 +147,7 @@ static struct json_object *error_record(const struct dispatch *d, const struct a
     json_object_object_add(retry, "final", json_object_new_boolean(1));
     json_object_object_add(record, "retry_state", retry);
     json_put_text(record, "owner_action", attempt_owner_action(error));
+    json_put_text(record, "work_order", item->order_id);
     json_put_text(record, "delivery", item->message->id);
     json_put_text(record, "route", item->entry->route);
     json_put_text(record, "operation", a->in.operation);
@@ -146,28 +155,42 @@ static struct json_object *error_record(const struct dispatch *d, const struct a
     return record;
 }
 
-int announce_failure(struct dispatch *d, struct attempt *a, const struct item *item)
+/* The event of a failure: about the work order when there is one. */
+static int tell_failure(struct dispatch *d, struct attempt *a, const struct item *item, const char *type,
+                        const struct buf *extra, const struct work_order *order)
 {
     const struct bb_message *message = item->message;
     char id[UUID_TEXT_MAX];
-    cleanup_buf struct buf extra = {0};
-    cleanup_json struct json_object *record = error_record(d, a, item);
     uuid_v7(d->wall_ms, id); /* stored with the verdict, so made once; attempts begin anew when someone retries */
-    buf_puts(&extra, "\"error\":");
-    json_print(record, &extra);
-    bool mapping = item->error.error_class == BB_IDENTITY;
     struct event_facts facts = {.target = a->slot->name,
                                 .plugin = a->slot->target->plugin->name,
                                 .id = id,
-                                .type = mapping ? "mapping.exception" : "sync.failed",
+                                .type = type,
                                 .time_ms = d->wall_ms,
+                                .order = order->common_work_order_id != NULL ? order : NULL,
                                 .received_ms = message->received_ms,
-                                .extra = buf_span(&extra)};
+                                .extra = buf_span(extra)};
     if (a->line->kind == DELIVERY_IN) { /* the webhook that could not be read, as it came */
         facts.provider_event = arena_dup(a->job.arena, message->event.data, message->event.len);
         facts.raw = (struct span){message->body.data, message->body.len};
     }
-    log_warn("dead letter", "delivery", message->id, "target", a->slot->name, "route", item->entry->route, "class",
-             host_class_name(item->error.error_class), "code", item->error.code, NULL);
     return announce_event(d, &facts, message->order_id);
+}
+
+int announce_failure(struct dispatch *d, struct attempt *a, const struct item *item)
+{
+    struct order_record known = {0};
+    cleanup_buf struct buf extra = {0};
+    cleanup_json struct json_object *record = error_record(d, a, item);
+    buf_puts(&extra, "\"error\":");
+    json_print(record, &extra);
+    log_warn("dead letter", "delivery", item->message->id, "target", a->slot->name, "route", item->entry->route,
+             "class", host_class_name(item->error.error_class), "code", item->error.code, NULL);
+    int rc = item->order_id != NULL ? orders_find(d, item->order_id, &known) : 0;
+    if (rc == 0)
+        rc = tell_failure(d, a, item, "sync.failed", &extra, &known.order);
+    if (rc == 0 && item->error.error_class == BB_IDENTITY) /* FV-07d: a name is to be mended */
+        rc = tell_failure(d, a, item, "mapping.exception", &extra, &known.order);
+    order_record_finish(&known);
+    return rc;
 }

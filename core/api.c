@@ -301,7 +301,8 @@ static void get_delivery(struct api_call *call)
         return;
     }
     history.items = json_object_new_array();
-    store_list_audit(call->api->session, call->argument, 0, 0, PAGE_MAX, add_audit, &history);
+    const struct audit_filter filter = {.delivery_id = call->argument, .limit = PAGE_MAX};
+    store_list_audit(call->api->session, &filter, add_audit, &history);
     json_object_object_add(whole.delivery, "history", history.items);
     api_reply_json(call, whole.delivery);
 }
@@ -438,8 +439,14 @@ static void get_audit(struct api_call *call)
         api_problem(call->reply, 400, "since is a duration such as 1h, or an RFC 3339 time");
         return;
     }
-    if (store_list_audit(call->api->session, api_query(call, "id"), since_ms, paging.cursor, page.limit + 1, add_audit,
-                         &page) != 0) {
+    const struct audit_filter filter = {.delivery_id = api_query(call, "id"),
+                                        .order_id = api_query(call, "order"),
+                                        .target = api_query(call, "target"),
+                                        .error_class = api_query(call, "class"),
+                                        .since_ms = since_ms,
+                                        .before_seq = paging.cursor,
+                                        .limit = page.limit + 1};
+    if (store_list_audit(call->api->session, &filter, add_audit, &page) != 0) {
         json_object_put(page.items);
         api_reply_store_failed(call);
         return;

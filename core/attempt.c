@@ -274,6 +274,7 @@ void attempt_examine(struct dispatch *d, struct attempt *a)
             a->items[i].parked = a->refused = true;
             a->out.error = uncertain_outcome;
         }
+    orders_examine(d, a);
 }
 
 static enum fate fate_of_retry(struct dispatch *d, const struct attempt *a, struct item *item)
@@ -451,7 +452,7 @@ void attempt_run(struct dispatch *d, struct attempt *a)
 {
     attempt_list_append(&d->running, a);
     if (a->refused)
-        attempt_conclude(d, a, BB_REJECT);
+        attempt_conclude(d, a, a->postponed ? BB_RETRY : BB_REJECT);
     else
         step(d, a);
 }

@@ -161,12 +161,13 @@ void batch_admit(const struct dispatch *d, const struct slot *slot, const struct
 /* ---- what the store knows */
 
 /* Inside the transaction: counts the attempt, and freezes what is tried for the first time. */
-int batch_start(struct dispatch *d, const struct attempt *a)
+int batch_start(struct dispatch *d, struct attempt *a)
 {
     const struct queue_batch *batch = a->batch;
     const char *id = batch != NULL && !batch->frozen ? batch->id : NULL;
     for (size_t i = 0; i < a->count; i++)
-        if (store_start_attempt(d->options.session, a->items[i].entry->seq, id, d->stamp_ms) != 0)
+        if (store_start_attempt(d->options.session, a->items[i].entry->seq, id, d->stamp_ms) != 0 ||
+            orders_begin(d, a, &a->items[i]) != 0)
             return -1;
     for (size_t i = 0; id != NULL && i < batch->count; i++) {
         const struct queue_entry *entry = batch->entries[i];

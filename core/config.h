@@ -109,6 +109,7 @@ struct config_target {
     struct config_secret *webhook_secrets;
     size_t webhook_secret_count;
     bool allow_unsigned;
+    int64_t freshness_ms; /* 0: nothing turns stale */
     struct config_map maps[WORD_LISTS];
     struct config_option *options;
     size_t option_count;

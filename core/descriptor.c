@@ -18,8 +18,9 @@
 
 /* Keys that a target's configuration has already. */
 static const char *const reserved_options[] = {
-    "plugin", "url",          "mode", "rate",  "concurrency",    "connect_timeout",   "timeout",        "poll",
-    "retry",  "on_uncertain", "tls",  "proxy", "webhook_secret", "webhook_tolerance", "allow_unsigned", "map"};
+    "plugin",         "url",   "mode",         "rate", "concurrency", "connect_timeout", "timeout",
+    "poll",           "retry", "on_uncertain", "tls",  "proxy",       "webhook_secret",  "webhook_tolerance",
+    "allow_unsigned", "map",   "freshness"};
 
 __attribute__((format(printf, 2, 3))) static void complain(struct buf *why, const char *format, ...)
 {
@@ -264,6 +265,8 @@ static void check_operation(const struct bb_plugin *plugin, size_t i, const stru
         complain(why, "order_pointer of operation %s is no JSON Pointer", name);
     if ((op->order_pointer || op->moves_to) && !(op->flags & BB_WORK_ORDER))
         complain(why, "operation %s has an order_pointer or moves_to: BB_WORK_ORDER is missing", name);
+    if (op->order_pointer && op->max_batch > 1)
+        complain(why, "operation %s is about one work order each: max_batch must be 1", name);
     if (op->moves_to && *op->moves_to != '/' && !lifecycle_word(WORDS_STATUS, op->moves_to))
         complain(why, "operation %s moves to %s, which is no common status", name, op->moves_to);
     if (op->coalesce && !is_pointer(op->coalesce))

@@ -1,6 +1,6 @@
-/* Shared by dispatch.c (who runs next), attempt.c (one attempt), settle.c (its verdict in the store), orders.c (the
- * work-order records), announce.c (what of it goes to the bus), publish.c (the bus as a target) and operate.c (what
- * people ask for). */
+/* Shared by dispatch.c (who runs next), attempt.c (one attempt), settle.c (its verdict in the store), orders*.c
+ * (the work-order records), announce.c (what of it goes to the bus), publish.c (the bus as a target) and operate.c
+ * (what people ask for). */
 #ifndef BUSBAR_DISPATCH_PRIVATE_H
 #define BUSBAR_DISPATCH_PRIVATE_H
 
@@ -76,6 +76,11 @@ struct item {
     bool own;       /* the plugin gave it a verdict of its own */
     enum fate fate;
     struct bb_error error;
+    /* Of an operation on work orders: */
+    bool known_order;       /* it names a record of this target's; message->order_id is its id */
+    const char *moves_to;   /* the common status that it leads to, or NULL. static */
+    const char *order_id;   /* with the verdict: the record that it changed, or NULL */
+    const char *sync_state; /* and how that stands now */
 };
 
 /* One conversation with the plugin, about one delivery or a batch of them; an errand has none. */
@@ -99,6 +104,7 @@ struct attempt {
     const char *lookup_path; /* job's arena */
     bool harmless;           /* the request on its way only reads */
     bool refused;            /* by mode or policy: the plugin is not asked */
+    bool postponed;          /* refused for now: to be tried again */
     bool transport_failed, sent_uncertain, probe;
     bool holds;            /* its verdict: nothing more until someone resumes */
     bool place_given_back; /* no longer counted in slot->running */
@@ -153,6 +159,7 @@ struct dispatch {
     size_t publishing_hint;
     bool draining;
     int64_t store_pause_until_ms; /* the store failed: wait */
+    int64_t stale_at_ms;          /* wall: an order may have turned stale */
 };
 
 /* attempt.c */
@@ -174,8 +181,8 @@ int batch_load(const struct dispatch *d, struct slot *slot, int64_t now_ms); /* 
 /* Fills in what it may share a request with. key: memory for it */
 void batch_admit(const struct dispatch *d, const struct slot *slot, const struct delivery_head *head,
                  struct queue_delivery *delivery, struct buf *key);
-int batch_start(struct dispatch *d, const struct attempt *attempt); /* inside the transaction: counts and freezes */
-void batch_started(struct attempt *attempt);                        /* it is committed */
+int batch_start(struct dispatch *d, struct attempt *attempt); /* inside the transaction: counts and freezes */
+void batch_started(struct attempt *attempt);                  /* it is committed */
 
 /* recover.c: at start */
 int recover_deliveries(struct dispatch *d);
@@ -192,14 +199,29 @@ int settle_published(struct dispatch *d, const struct queue_entry *entry);
 
 /* orders.c: the common record, kept and announced */
 int orders_note_event(struct dispatch *d, struct attempt *attempt, const struct job_event *emitted,
-                      struct event_facts *facts);                                          /* what a target says */
-int orders_note_own(struct dispatch *d, struct attempt *attempt, const struct item *item); /* what our write came to */
+                      struct event_facts *facts); /* what a target says */
+/* By its common id; record->order.common_work_order_id NULL: there is none. order_record_finish() it. */
+int orders_find(struct dispatch *d, const char *common_id, struct order_record *record);
+int orders_find_by_source(struct dispatch *d, const char *target, const char *source_id, struct order_record *record);
+int orders_put(struct dispatch *d, struct work_order *order); /* says itself until when it is fresh */
+
+/* orders_own.c: what our writes make of a record */
+void orders_examine(struct dispatch *d, struct attempt *attempt); /* may refuse it, as attempt_examine */
+int orders_begin(struct dispatch *d, struct attempt *attempt, const struct item *item);
+int orders_note_own(struct dispatch *d, struct attempt *attempt, struct item *item); /* what it came to */
+int orders_note_operator(struct dispatch *d, const char *order_id, enum delivery_state to);
+
+/* orders_stale.c: what nobody confirmed in time */
+bool orders_stale_due(const struct dispatch *d);
+int orders_turn_stale(struct dispatch *d);
+int64_t orders_next_stale(const struct dispatch *d); /* steady */
 
 /* announce.c: deliveries to the bus */
 int announce_order(struct dispatch *d, const struct work_order *order);
 int announce_event(struct dispatch *d, struct event_facts *facts, const char *lane);
 int announce_alert(struct dispatch *d, const char *kind, const char *target, const char *operation, const char *reason);
 int announce_failure(struct dispatch *d, struct attempt *attempt, const struct item *item);
+void announce_release(struct dispatch *d); /* what was added is stored: it is counted and stands in line */
 /* A word of the target's that no line of its tables maps: told once, with the first order that brought it. */
 int announce_unmapped(struct dispatch *d, const struct event_facts *event, enum word_list list, const char *source);
 

@@ -72,6 +72,19 @@ static void merge_priority(struct order_record *record, const struct bb_work_ord
     record->order.source_priority = keep(record, said->source_priority);
 }
 
+bool event_enter_sync(struct work_order *order, const char *state, int64_t now_ms)
+{
+    bool says_so_again = order->sync_state && strcmp(order->sync_state, state) == 0;
+    bool confirms = strcmp(state, "imported") == 0 || strcmp(state, "synchronized") == 0;
+    if (says_so_again ? !confirms : !sync_state_allows(order->sync_state, state))
+        return says_so_again;
+    order->sync_state = state;
+    order->fresh_until_ms = 0; /* whoever stores it says anew */
+    if (confirms)
+        order->last_synced_ms = now_ms;
+    return true;
+}
+
 void event_merge_order(struct order_record *record, const struct work_order *known, const struct bb_work_order *said,
                        const char *provider_id, const char *new_id, int64_t now_ms)
 {
@@ -97,8 +110,7 @@ void event_merge_order(struct order_record *record, const struct work_order *kno
     if (said->sla_due_at)
         clock_parse(span_of(said->sla_due_at), &order->sla_due_ms); /* unreadable: left as it was */
     /* The target spoke of it: news for a new record, and the confirmation of a known one. */
-    order->sync_state = record->fresh ? "imported" : "synchronized";
-    order->last_synced_ms = now_ms;
+    (void)event_enter_sync(order, record->fresh ? "imported" : "synchronized", now_ms);
     order->updated_ms = now_ms;
 }
 

@@ -17,10 +17,14 @@ struct order_record {
     bool status_changed;
 };
 /* known: NULL when we hold none. The rules of settled 22: from completed, closed, canceled only "reopened" (or a
- * lifecycle step completed -> closed) moves the status; an import sets sync_state imported (new) or synchronized. */
+ * lifecycle step completed -> closed) moves the status; an import sets sync_state imported (new) or synchronized,
+ * but for what was rejected: that waits for a person. */
 void event_merge_order(struct order_record *record, const struct work_order *known, const struct bb_work_order *said,
                        const char *provider_id, const char *new_id, int64_t now_ms);
 void order_record_finish(struct order_record *record);
+/* The one way into a sync state (FV-05): false, and nothing is changed, where no way leads. last_synced_at moves on
+ * entry to imported and synchronized alone; a target that says so again synchronizes again. */
+bool event_enter_sync(struct work_order *order, const char *state, int64_t now_ms);
 /* A copy that owns its text. */
 void event_copy_order(struct order_record *record, const struct work_order *order);
 /* The eleven contract fields as a JSON object. */

@@ -166,7 +166,10 @@ static void put_payload(struct buf *out, struct json_object *payload)
                json_get(payload, "trigger") == NULL ? ": each message is a command." : ", when its trigger fires:");
     if (json_get(payload, "trigger") != NULL)
         put_members(out, json_get(payload, "trigger"));
-    TABLE(out, json_get(payload, "fields"), fields);
+    if (json_object_array_length(json_get(payload, "fields")) > 0)
+        TABLE(out, json_get(payload, "fields"), fields);
+    else
+        buf_puts(out, "It reads nothing of the payload.\n\n");
     if (json_get(payload, "body") != NULL) {
         buf_puts(out, "Body, a template:\n\n");
         put_block(out, "json", json_get(payload, "body"));
@@ -222,9 +225,9 @@ static void put_mapping(struct buf *out, struct json_object *document)
     }
     buf_puts(out, "What busbar writes keeps to these steps; what a target tells is recorded as it is.\n\n");
     TABLE(out, json_get(document, "transitions"), transitions);
-    buf_puts(out,
-             "SLA: `sla_due_at` is what the target tells of the order, in UTC; null until it does. busbar computes "
-             "none.\n\n");
+    buf_puts(out, "SLA: `sla_due_at` of a message goes to the target; the record's is what the target tells of the "
+                  "order, in UTC, "
+                  "null until it does. busbar computes none.\n\n");
 }
 
 static void put_inbound(struct buf *out, struct json_object *document)

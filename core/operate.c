@@ -104,7 +104,7 @@ struct found {
     enum delivery_state state;
     enum delivery_kind kind;
     int attempts;
-    char *route, *target, *operation, *lane;
+    char *route, *target, *operation, *lane, *order_id;
 };
 
 static void note_found(void *context, const struct delivery *delivery)
@@ -121,7 +121,8 @@ static void note_found(void *context, const struct delivery *delivery)
                                               .route = mem_strdup(delivery->route),
                                               .target = mem_strdup(delivery->target),
                                               .operation = mem_strdup(delivery->operation),
-                                              .lane = mem_strdup(delivery->lane)};
+                                              .lane = mem_strdup(delivery->lane),
+                                              .order_id = mem_strdup(delivery->order_id)};
 }
 
 static void found_finish(struct found *found)
@@ -130,6 +131,7 @@ static void found_finish(struct found *found)
     free(found->target);
     free(found->operation);
     free(found->lane);
+    free(found->order_id);
 }
 #define cleanup_found __attribute__((cleanup(found_finish)))
 
@@ -185,6 +187,14 @@ static void stand_in_line(struct dispatch *d, const struct found *found)
         line->rescan = true;
 }
 
+/* NULL: its target is gone. */
+static const char *mode_of(const struct dispatch *d, const struct found *found)
+{
+    const struct slot *slot = dispatch_slot(d, found->target);
+    bool writes = slot != NULL && slot->target != NULL && found->kind == DELIVERY_OUT && found->operation != NULL;
+    return writes ? config_mode_name(config_mode_of(slot->target->config, found->operation)) : NULL;
+}
+
 static int change(struct dispatch *d, const struct found *found, enum delivery_state to, const char *what,
                   const struct span *body, const char **error)
 {
@@ -193,13 +203,18 @@ static int change(struct dispatch *d, const struct found *found, enum delivery_s
                                  .due_ms = d->now_ms,
                                  .uncertain =
                                      found->uncertain, /* still to be looked up, whoever asks for the next attempt */
+                                 .order_id = found->order_id,
+                                 .mode = mode_of(d, found),
                                  .who = "operator",
                                  .what = what,
                                  .now_ms = clock_wall_ms()};
     int rc = store_begin(session);
+    d->added = 0;
     if (rc == 0)
-        rc = body != NULL ? store_edit_delivery(session, found->seq, *body, NULL, s.now_ms)
+        rc = body != NULL ? store_edit_delivery(session, found->seq, *body, NULL, &s)
                           : store_settle(session, found->seq, &s);
+    if (rc == 0)
+        rc = orders_note_operator(d, found->order_id, to);
     if (rc == 0)
         rc = store_commit(session);
     if (rc != 0) {
@@ -208,6 +223,7 @@ static int change(struct dispatch *d, const struct found *found, enum delivery_s
         return -1;
     }
     count_moved(found->route, found->target, found->state, to);
+    announce_release(d);
     return 0;
 }
 

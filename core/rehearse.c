@@ -1,7 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rehearse.h"
 
+#include "json.h"
 #include "loader.h"
+
+/* The order that an operation is about, by the name that the body gives it: there is no store to know another. */
+static void name_order(struct bb_job *job, const struct target *target, const char *name, struct bb_message *message)
+{
+    struct bb_operation operation;
+    if (!plugin_find_operation(target->plugin, name, &operation) || operation.order_pointer == NULL)
+        return;
+    cleanup_json struct json_object *body =
+        json_parse((struct span){message->body.data, message->body.len}, NULL, NULL);
+    cleanup_buf struct buf text = {0};
+    struct json_object *order = json_pointer(body, operation.order_pointer, NULL);
+    if (order != NULL && json_to_text(order, &text) && text.len > 0)
+        message->order_id = message->source_work_order_id = arena_dup(job->arena, text.data, text.len);
+}
 
 void rehearse(struct rehearsal *rehearsal, const struct target *target, const char *operation,
               const struct bb_message *message, int64_t now_ms)
@@ -9,11 +24,14 @@ void rehearse(struct rehearsal *rehearsal, const struct target *target, const ch
     *rehearsal = (struct rehearsal){.out = {.size = sizeof(struct bb_out)}};
     struct bb_job *job = &rehearsal->job;
     target_init_job(target, job, 1, now_ms);
+    struct bb_message named = message != NULL ? *message : (struct bb_message){0};
+    if (message != NULL)
+        name_order(job, target, operation, &named);
     const struct bb_in in = {.size = sizeof(in),
                              .job = job,
                              .operation = operation,
-                             .messages = message,
-                             .message_size = sizeof(*message),
+                             .messages = message != NULL ? &named : NULL,
+                             .message_size = sizeof(named),
                              .message_count = message != NULL ? 1 : 0,
                              .state = &job->state,
                              .attempt = 1,

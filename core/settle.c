@@ -93,6 +93,13 @@ static bool is_uncertain(const struct attempt *a, const struct item *item)
     return (lost || item->uncertain) && item->fate != FATE_DELIVERED && !item->parked;
 }
 
+/* Under which mode it was done; reading needs none. */
+static const char *mode_of(const struct attempt *a)
+{
+    bool writes = a->operation.name != NULL && (a->operation.flags & BB_WRITES) != 0;
+    return writes ? config_mode_name(config_mode_of(a->slot->target->config, a->operation.name)) : NULL;
+}
+
 /* Request and response are kept once for a batch: with a dead letter, which stays longest, else with what goes again.
  */
 static const struct item *keeper(const struct attempt *a)
@@ -115,6 +122,10 @@ static int write_verdict(struct dispatch *d, const struct attempt *a, const stru
                            .request = item == keeps ? a->request_text : NULL,
                            .response = item == keeps ? a->response_text : NULL,
                            .exchange_of = item != keeps && a->request_text != NULL ? keeps->entry->seq : 0,
+                           .order_id = item->order_id,
+                           .sync_state = item->sync_state,
+                           .mode = mode_of(a),
+                           .attempt = item->attempt,
                            .who = "busbar",
                            .what = a->line->kind == DELIVERY_IN ? "import" : "attempt",
                            .now_ms = d->wall_ms};
@@ -130,19 +141,10 @@ static int write_verdict(struct dispatch *d, const struct attempt *a, const stru
     return store_settle(d->options.session, item->entry->seq, &s);
 }
 
-static bool makes_order(const struct attempt *a)
-{
-    unsigned both = BB_CREATES | BB_WORK_ORDER;
-    return (a->operation.flags & both) == both;
-}
-
-static int settle_item(struct dispatch *d, struct attempt *a, const struct item *item, const struct item *keeps)
+static int settle_item(struct dispatch *d, struct attempt *a, struct item *item, const struct item *keeps)
 {
     bool failed = item->fate == FATE_REJECTED || item->fate == FATE_EXPIRED;
-    bool final = failed || item->fate == FATE_DELIVERED;
-    if (write_verdict(d, a, item, keeps) != 0)
-        return -1;
-    if (final && makes_order(a) && !a->refused && orders_note_own(d, a, item) != 0)
+    if (orders_note_own(d, a, item) != 0 || write_verdict(d, a, item, keeps) != 0)
         return -1;
     return failed ? announce_failure(d, a, item) : 0;
 }

@@ -167,18 +167,23 @@ struct settlement {
     bool uncertain, unconfirmed;
     struct delivery_error error;
     const char *request, *response, *merged_into;
-    int64_t exchange_of; /* another delivery of the batch, which has request and response; 0: itself */
-    const char *who;     /* audit: "busbar", or "operator" */
-    const char *what;    /* audit: "attempt", "import", "retry", "discard", "approve", "edit", "crash"; NULL: no row */
+    int64_t exchange_of;    /* another delivery of the batch, which has request and response; 0: itself */
+    const char *order_id;   /* the work order that it is about, or NULL; kept with the delivery */
+    const char *mode;       /* audit, as are the next two */
+    const char *sync_state; /* of the order from now on, or NULL */
+    int attempt;            /* 0: none */
+    const char *who;        /* audit: "busbar", or "operator" */
+    const char
+        *what; /* audit: "attempt", "import", "retry", "discard", "approve", "edit", "crash", "merge"; NULL: no row */
     int64_t now_ms;
 };
 /* The verdict: state, error, one audit row. request and response NULL: those of the last attempt stay. What was
  * over and opens again (an operator's retry) starts with no attempts. */
 int store_settle(struct store_session *session, int64_t seq, const struct settlement *settlement);
-/* An edited dead letter goes back to pending with a new body (and operation when given), its attempts
- * begin anew; writes its audit row itself ("operator", "edit"). Any other state is refused. */
+/* An edited dead letter goes back to pending with a new body (and operation when given), its attempts begin anew. Of
+ * the settlement: due_ms, and what the audit row says. Any other state is refused. */
 int store_edit_delivery(struct store_session *session, int64_t seq, struct span body, const char *operation,
-                        int64_t now_ms);
+                        const struct settlement *settlement);
 /* At start: in-flight ones become uncertain (out) and not in flight, an audit row each. Of `unsent_seq` (0: none) and
  * what began in its turn it is known that nothing was sent. Answers how many, or -1. */
 int64_t store_recover(struct store_session *session, int64_t unsent_seq, int64_t now_ms);
@@ -220,6 +225,7 @@ struct work_order { /* the common record; NULL: null */
     int64_t last_synced_ms;  /* 0: null */
     const char *delivery_id; /* ours, or NULL */
     int64_t updated_ms;
+    int64_t fresh_until_ms; /* then it turns stale; 0: never */
 };
 typedef void store_order_each(void *context, const struct work_order *order);
 int store_put_order(struct store_session *session, const struct work_order *order); /* insert or replace by common id */
@@ -235,16 +241,32 @@ struct order_filter { /* NULL or 0: any */
 int store_list_orders(struct store_session *session, const struct order_filter *filter, store_order_each *each,
                       void *context);
 
+/* Those whose time is up, the longest first. */
+int store_scan_stale(struct store_session *session, int64_t now_ms, size_t limit, store_order_each *each,
+                     void *context);
+int store_next_stale(struct store_session *session, int64_t *at_ms); /* INT64_MAX: none */
+
 /* ---- audit ---------------------------------------------------------------*/
 
 struct audit {
     int64_t seq, at_ms;
     const char *who, *what, *delivery_id, *route, *target, *operation, *mode, *outcome,
         *detail; /* NULL allowed but who, what */
+    const char *order_id, *sync_state;
+    const char *error_class, *code, *owner_action; /* of what failed */
+    int attempt;                                   /* 0: none */
+    int64_t next_ms;                               /* when it is tried again; 0: it is not */
+};
+struct audit_filter { /* NULL or 0: any */
+    const char *delivery_id, *order_id, *target, *error_class;
+    int outcome; /* 1: what went well, -1: what failed */
+    int64_t since_ms, before_seq;
+    size_t limit;
 };
 int store_add_audit(struct store_session *session, const struct audit *audit);
-int store_list_audit(struct store_session *session, const char *delivery_id, int64_t since_ms, int64_t before_seq,
-                     size_t limit, void (*each)(void *context, const struct audit *audit), void *context);
+/* Newest first. */
+int store_list_audit(struct store_session *session, const struct audit_filter *filter,
+                     void (*each)(void *context, const struct audit *audit), void *context);
 
 /* ---- upkeep ----------------------------------------------------------------*/
 

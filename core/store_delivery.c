@@ -412,8 +412,16 @@ static int audit_delivery(struct store_session *session, int64_t seq, const stru
     sql_put_int(&sql, settlement->now_ms);
     sql_put_text(&sql, settlement->who);
     sql_put_text(&sql, settlement->what);
+    sql_put_text(&sql, settlement->mode);
     sql_put_text(&sql, delivery_state_name(settlement->state));
     sql_put_text(&sql, detail.data);
+    sql_put_text(&sql, settlement->order_id);
+    sql_put_text(&sql, settlement->sync_state);
+    sql_put_text(&sql, settlement->error.error_class);
+    sql_put_text(&sql, settlement->error.code);
+    sql_put_text(&sql, settlement->error.owner_action);
+    sql_put_int(&sql, settlement->attempt);
+    sql_put_int(&sql, settlement->state == DELIVERY_RETRYING ? settlement->due_ms : 0);
     return run_on_one(&sql, seq, "delivery");
 }
 
@@ -448,6 +456,7 @@ int store_settle(struct store_session *session, int64_t seq, const struct settle
     sql_put_int(&sql, settlement->unconfirmed);
     put_error(&sql, &settlement->error);
     sql_put_text(&sql, settlement->merged_into);
+    sql_put_text(&sql, settlement->order_id);
     if (settlement->exchange_of != 0)
         sql_put_int(&sql, settlement->exchange_of);
     else if (settlement->request || settlement->response)
@@ -460,22 +469,21 @@ int store_settle(struct store_session *session, int64_t seq, const struct settle
 }
 
 int store_edit_delivery(struct store_session *session, int64_t seq, struct span body, const char *operation,
-                        int64_t now_ms)
+                        const struct settlement *settlement)
 {
     struct sql sql;
     if (sql_start(&sql, session, SQL_EDIT_DELIVERY) != 0)
         return -1;
     sql_put_int(&sql, seq);
     sql_put_text(&sql, operation);
-    sql_put_int(&sql, now_ms);
+    sql_put_int(&sql, settlement->due_ms);
     if (run_on_one(&sql, seq, "dead letter") != 0 || sql_start(&sql, session, SQL_EDIT_CONTENT) != 0)
         return -1;
     sql_put_int(&sql, seq);
     sql_put_bytes(&sql, body);
     if (run_on_one(&sql, seq, "dead letter") != 0)
         return -1;
-    struct settlement edit = {.state = DELIVERY_PENDING, .who = "operator", .what = "edit", .now_ms = now_ms};
-    return audit_delivery(session, seq, &edit);
+    return audit_delivery(session, seq, settlement);
 }
 
 int64_t store_recover(struct store_session *session, int64_t unsent_seq, int64_t now_ms)

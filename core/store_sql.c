@@ -13,6 +13,9 @@
  *   deliveries_open     (target, kind, seq) of what is due to be sent: dispatch's scan
  *   deliveries_waiting  (state, seq) of all that is not over, dead letters included: lists for people
  *   deliveries_ended    what retention removes: written when a delivery ends, not at intake
+ *   audit_delivery      one delivery's whole story
+ *   audit_order         one work order's: only what is about one has an entry
+ *   orders_fresh        whose time is up next: written when an order is
  * Their WHERE terms stand in the queries word for word: only so does SQLite know that they serve. They are
  * comparisons because an IN of more than two is a temporary table, which each insert and update would fill:
  * a third of a delivery's CPU time.
@@ -50,14 +53,20 @@ const char *const sql_migrations[] = {
 
     "CREATE TABLE audit ("
     " seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL,"
-    " delivery_id TEXT, route TEXT, target TEXT, operation TEXT, mode TEXT, outcome TEXT, detail TEXT);"
+    " delivery_id TEXT, route TEXT, target TEXT, operation TEXT, mode TEXT, outcome TEXT, detail TEXT,"
+    " order_id TEXT, sync_state TEXT, error_class TEXT, error_code TEXT, owner_action TEXT, attempt INTEGER,"
+    " next_ms INTEGER);"
     "CREATE INDEX audit_delivery ON audit(delivery_id) WHERE delivery_id IS NOT NULL;"
+    "CREATE INDEX audit_order ON audit(order_id) WHERE order_id IS NOT NULL;"
 
     "CREATE TABLE orders ("
     " id TEXT PRIMARY KEY, provider_id TEXT, source_id TEXT, asset_ref TEXT, source_status TEXT, status TEXT,"
     " priority TEXT, source_priority TEXT, sla_due_ms INTEGER NOT NULL, sync_state TEXT,"
-    " last_synced_ms INTEGER NOT NULL, delivery_id TEXT, updated_ms INTEGER NOT NULL) WITHOUT ROWID;"
+    " last_synced_ms INTEGER NOT NULL, delivery_id TEXT, updated_ms INTEGER NOT NULL, fresh_until_ms INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
     "CREATE INDEX orders_source ON orders(provider_id, source_id) WHERE source_id IS NOT NULL;"
+
+    "CREATE INDEX orders_fresh ON orders(fresh_until_ms) WHERE fresh_until_ms > 0;"
 
     "CREATE TABLE triggers (route TEXT NOT NULL, key BLOB NOT NULL, state BLOB NOT NULL,"
     " PRIMARY KEY (route, key)) WITHOUT ROWID;"
@@ -102,9 +111,15 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
 
 #define ORDER                                                                                                     \
     "SELECT id, provider_id, source_id, asset_ref, source_status, status, priority, source_priority, sla_due_ms," \
-    " sync_state, last_synced_ms, delivery_id, updated_ms FROM orders"
+    " sync_state, last_synced_ms, delivery_id, updated_ms, fresh_until_ms FROM orders"
 
-#define AUDIT "SELECT seq, at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail FROM audit"
+#define AUDIT                                                                                               \
+    "SELECT seq, at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail, order_id," \
+    " sync_state, error_class, error_code, owner_action, attempt, next_ms FROM audit"
+#define AUDIT_FILTER                                                                       \
+    " AND seq < ?1 AND (?3 IS NULL OR delivery_id = ?3) AND (?4 IS NULL OR order_id = ?4)" \
+    " AND (?5 IS NULL OR target = ?5) AND (?6 IS NULL OR error_class = ?6)"                \
+    " AND (?7 = 0 OR (?7 > 0) = (error_class IS NULL)) ORDER BY seq DESC LIMIT ?2"
 
 /* What one step of retention removes. The same rows for all three tables, deliveries itself last. */
 #define OVER_LONG_AGO                                                       \
@@ -158,8 +173,8 @@ const char *const sql_texts[SQL_STATEMENTS] = {
                    " attempts = CASE WHEN state > 3 AND ?2 <= 3 THEN 0 ELSE max(attempts - (in_flight AND ?3), 0) END,"
                    " due_ms = coalesce(?4, due_ms), ended_ms = ?5, uncertain = ?6, unconfirmed = ?7,"
                    " error_class = ?8, error_code = ?9, error_message = ?10, http_status = ?11, request_id = ?12,"
-                   " rejected_fields = ?13, owner_action = ?14, merged_into = ?15,"
-                   " exchange_of = iif(?16 IS NULL, exchange_of, nullif(?16, seq)),"
+                   " rejected_fields = ?13, owner_action = ?14, merged_into = ?15, order_id = coalesce(?16, order_id),"
+                   " exchange_of = iif(?17 IS NULL, exchange_of, nullif(?17, seq)),"
                    " batch = iif(state > 3 AND ?2 <= 3, NULL, batch)"
                    " WHERE seq = ?1",
     [SQL_PUT_EXCHANGE] = "INSERT OR REPLACE INTO exchanges (seq, request, response) VALUES (?, ?, ?)",
@@ -195,23 +210,29 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_LOAD_SUBSCRIPTIONS] = "SELECT filter FROM subscriptions WHERE client_id = ?",
 
     [SQL_PUT_ORDER] = "INSERT OR REPLACE INTO orders (id, provider_id, source_id, asset_ref, source_status, status,"
-                      " priority, source_priority, sla_due_ms, sync_state, last_synced_ms, delivery_id, updated_ms)"
-                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      " priority, source_priority, sla_due_ms, sync_state, last_synced_ms, delivery_id, updated_ms,"
+                      " fresh_until_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_FIND_ORDER] = ORDER " WHERE id = ?",
     [SQL_FIND_ORDER_BY_SOURCE] = ORDER " WHERE source_id IS NOT NULL AND provider_id = ? AND source_id = ?"
                                        " ORDER BY updated_ms DESC LIMIT 1",
     [SQL_LIST_ORDERS] = ORDER
     " WHERE (?1 IS NULL OR provider_id = ?1) AND id > ?2 AND " IN_SCOPE(provider_id, "?4") " ORDER BY id LIMIT ?3",
 
+    [SQL_SCAN_STALE] = ORDER " WHERE fresh_until_ms > 0 AND fresh_until_ms <= ?1 ORDER BY fresh_until_ms LIMIT ?2",
+    [SQL_NEXT_STALE] = "SELECT fresh_until_ms FROM orders WHERE fresh_until_ms > 0 ORDER BY fresh_until_ms LIMIT 1",
+
     [SQL_ADD_AUDIT] =
-        "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail, order_id,"
+        " sync_state, error_class, error_code, owner_action, attempt, next_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_AUDIT_DELIVERY] =
-        "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, outcome, detail)"
-        " SELECT ?2, ?3, ?4, id, route, target, operation, ?5, ?6 FROM deliveries WHERE seq = ?1",
-    [SQL_LIST_AUDIT] = AUDIT " WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
-    [SQL_LIST_AUDIT_OF_DELIVERY] =
-        AUDIT " INDEXED BY audit_delivery WHERE seq < ?1 AND delivery_id = ?3 ORDER BY seq DESC LIMIT ?2",
+        "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail, order_id,"
+        " sync_state, error_class, error_code, owner_action, attempt, next_ms)"
+        " SELECT ?2, ?3, ?4, id, route, target, operation, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14"
+        " FROM deliveries WHERE seq = ?1",
+    [SQL_LIST_AUDIT] = AUDIT " WHERE true" AUDIT_FILTER,
+    [SQL_LIST_AUDIT_OF_DELIVERY] = AUDIT " INDEXED BY audit_delivery WHERE delivery_id = ?3" AUDIT_FILTER,
+    [SQL_LIST_AUDIT_OF_ORDER] = AUDIT " INDEXED BY audit_order WHERE order_id = ?4" AUDIT_FILTER,
 
     [SQL_RETAIN_CONTENTS] = "DELETE FROM contents" OVER_LONG_AGO,
     [SQL_RETAIN_EXCHANGES] = "DELETE FROM exchanges" OVER_LONG_AGO,

@@ -26,6 +26,7 @@ enum fv_stage { FV_START, FV_LOOKING, FV_SENT, FV_READING_AGAIN };
 struct fv_state {
     enum fv_stage stage;
     struct bb_error refusal; /* while the order is read again */
+    int refusal_status;      /* of HTTP */
     const char *newest;      /* poll */
     int page, noted;         /* so many pages were read, so many revisions noted */
 };
@@ -119,8 +120,10 @@ void fv_message_finish(struct fv_message *message);
 
 /* ---- paths.c: where and with which headers, by the options ------------------------------*/
 
+/* As FactVerse knows an order; NULL: the request is about none. */
 struct fv_ids {
-    const char *order_id, *source_id; /* NULL: the request is about no order */
+    const char *order_id; /* its common_work_order_id: busbar's, but for what others made */
+    const char *source_id;
 };
 
 const char *fv_method(const struct fv_call *call, const struct fv_shape *shape);
@@ -142,13 +145,15 @@ enum bb_next fv_judge(const struct fv_call *call);
 /* False when it tells no id. Words of the wrong kind are left out and logged. */
 bool fv_read_record(const struct fv_call *call, struct json_object *record, struct bb_work_order *order);
 bool fv_is_foreign(const struct fv_call *call, struct json_object *record); /* of another provider: FV-09a */
+/* Of the message's order. */
+struct fv_ids fv_ids_of(const struct fv_call *call, const struct fv_shape *shape);
 /* F-U8: the last seen revision of an order, as it goes into If-Match; NULL: none was seen. */
 const char *fv_revision(const struct fv_call *call, const char *id);
 void fv_note_revision(const struct fv_call *call, const char *id, const char *revision); /* NULL: unknown now */
 /* Of the answer that the call holds: its ETag, else what its body tells. */
 const char *fv_answered_revision(const struct fv_call *call, struct json_object *body);
-/* What news tells of it: not a lower number than is known. */
-void fv_note_told_revision(const struct fv_call *call, struct json_object *record, const struct bb_work_order *order);
+/* What news tells of it: not a lower number than is known. And FactVerse's own reference of what others made. */
+void fv_note_told(const struct fv_call *call, struct json_object *record, const struct bb_work_order *order);
 void fv_emit_record(const struct fv_call *call, struct json_object *record);
 
 /* ---- the conversations -----------------------------------------------------------------------*/

@@ -10,7 +10,7 @@
 
 #define REVISION_MAX 200
 #define UUID_LENGTH 36
-#define NOTED_MAX 900 /* in an attempt; the core keeps 1000 notes of one */
+#define NOTED_MAX 450 /* orders in an attempt: two notes each, and the core keeps 1000 */
 
 /* ---- its fields --------------------------------------------------------------------------*/
 
@@ -112,6 +112,31 @@ bool fv_is_foreign(const struct fv_call *call, struct json_object *record)
     return theirs && strcmp(theirs, call->config->provider_id) != 0;
 }
 
+/* ---- its ids -----------------------------------------------------------------------------------*/
+
+static const char *reference_of(const struct fv_call *call, const char *source_id)
+{
+    return call->host->format(call->job, "reference/%s", source_id);
+}
+
+/* busbar has an id of its own for what others made, unless theirs is a UUID: FactVerse knows it by theirs. */
+static void note_reference(const struct fv_call *call, const struct bb_work_order *order)
+{
+    if (!order->order_id || !order->source_work_order_id || is_ours(order->order_id))
+        return;
+    const char *note = reference_of(call, order->source_work_order_id), *known = call->host->note_get(call->job, note);
+    if (!known || strcmp(known, order->order_id) != 0)
+        call->host->note_put(call->job, note, order->order_id);
+}
+
+struct fv_ids fv_ids_of(const struct fv_call *call, const struct fv_shape *shape)
+{
+    const struct bb_message *message = &call->in->messages[0];
+    const char *source_id = shape->flags & FV_MAKES ? NULL : message->source_work_order_id;
+    const char *reference = source_id ? call->host->note_get(call->job, reference_of(call, source_id)) : NULL;
+    return (struct fv_ids){reference ? reference : message->order_id, source_id};
+}
+
 /* ---- its revision (F-U8) ---------------------------------------------------------------------*/
 
 static const char *note_of(const struct fv_call *call, const char *id)
@@ -163,7 +188,7 @@ static bool is_over(const char *status)
     return status && (strcmp(status, "closed") == 0 || strcmp(status, "canceled") == 0);
 }
 
-void fv_note_told_revision(const struct fv_call *call, struct json_object *record, const struct bb_work_order *order)
+void fv_note_told(const struct fv_call *call, struct json_object *record, const struct bb_work_order *order)
 {
     const char *id = order->source_work_order_id ? order->source_work_order_id : order->order_id;
     const char *told = told_revision(call, record), *known = fv_revision(call, id);
@@ -173,6 +198,7 @@ void fv_note_told_revision(const struct fv_call *call, struct json_object *recor
         fv_note_revision(call, id, NULL);
     else if (told && (!known || number_of(told) > number_of(known))) /* news comes late and out of order */
         fv_note_revision(call, id, told);
+    note_reference(call, order);
 }
 
 /* ---- as an event -----------------------------------------------------------------------------*/
@@ -214,6 +240,6 @@ void fv_emit_record(const struct fv_call *call, struct json_object *record)
                              .raw = fv_print(call, record)};
     if (!updated || !pl_read_time(updated, &event.occurred_ms))
         event.occurred_ms = 0;
-    fv_note_told_revision(call, record, &order);
+    fv_note_told(call, record, &order);
     call->host->emit(call->job, &event);
 }

@@ -289,13 +289,12 @@ static void pair(struct fv_message *message, enum bb_table table, const char *so
 
 static void add_ids(struct fv_message *message)
 {
-    const struct bb_message *given = &message->call->in->messages[0];
-    const bool makes = message->shape->flags & FV_MAKES;
-    put_text(message, "common_work_order_id", given->order_id);
+    const struct fv_ids ids = fv_ids_of(message->call, message->shape);
+    put_text(message, "common_work_order_id", ids.order_id);
     put_text(message, "provider_id", message->call->config->provider_id);
-    put_text(message, "source_work_order_id", makes ? NULL : given->source_work_order_id);
+    put_text(message, "source_work_order_id", ids.source_id);
     put_text(message, "sync_state", "pending");
-    if (makes)
+    if (message->shape->flags & FV_MAKES)
         put(message, "last_synced_at", NULL);
 }
 

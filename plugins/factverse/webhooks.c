@@ -50,7 +50,7 @@ enum bb_next fv_decode(const struct fv_call *call)
     if (strcmp(name, SYNC_FAILED) != 0 && fv_read_record(call, record, &order)) {
         event.type = find_type(name);
         event.work_order = &order;
-        fv_note_told_revision(call, record, &order);
+        fv_note_told(call, record, &order);
     } else if (find_type(name)) { /* then it is news of FactVerse's, of no work order that could be found */
         call->host->log(call->job, BB_LOG_WARN, "a webhook names no work order that could be found");
         call->host->count(call->job, "undocumented_webhook", 1);

@@ -10,12 +10,6 @@
 #include <json-c/json.h>
 #include <string.h>
 
-static struct fv_ids ids_of(const struct fv_call *call, const struct fv_shape *shape)
-{
-    const struct bb_message *message = &call->in->messages[0];
-    return (struct fv_ids){message->order_id, shape->flags & FV_MAKES ? NULL : message->source_work_order_id};
-}
-
 static const char *known_as(const struct fv_ids *ids)
 {
     return ids->source_id ? ids->source_id : ids->order_id;
@@ -26,7 +20,7 @@ static const char *known_as(const struct fv_ids *ids)
 static enum bb_next ask_for_order(const struct fv_call *call, const struct fv_shape *shape, enum fv_stage stage)
 {
     const struct fv_shape *read = fv_find_shape("work_order.read");
-    const struct fv_ids ids = ids_of(call, shape);
+    const struct fv_ids ids = fv_ids_of(call, shape);
     call->state->stage = stage;
     call->out->request = (struct bb_request){.method = "GET", .path = fv_path(call, read, &ids)};
     fv_add_headers(call, NULL, NULL);
@@ -35,7 +29,7 @@ static enum bb_next ask_for_order(const struct fv_call *call, const struct fv_sh
 
 static enum bb_next send(const struct fv_call *call, const struct fv_shape *shape)
 {
-    const struct fv_ids ids = ids_of(call, shape);
+    const struct fv_ids ids = fv_ids_of(call, shape);
     struct fv_message message;
     enum bb_next next = BB_SEND;
     fv_message_read(&message, call, shape, call->in->messages[0].body);
@@ -58,9 +52,10 @@ static enum bb_next send(const struct fv_call *call, const struct fv_shape *shap
 /* ---- the answer ------------------------------------------------------------------------------*/
 
 /* What was attached, without the text of it. FV-06e */
-static void tell_attachment(const struct fv_call *call, const struct fv_ids *ids, struct json_object *answer)
+static void tell_attachment(const struct fv_call *call, struct json_object *answer)
 {
-    PL_SCOPED struct json_object *given = pl_parse(call->in->messages[0].body);
+    const struct bb_message *message = &call->in->messages[0];
+    PL_SCOPED struct json_object *given = pl_parse(message->body);
     PL_SCOPED struct json_object *raw = json_object_new_object();
     const char *const members[] = {"document_ref", "file_name", "document_type"};
     for (size_t i = 0; i < PL_COUNT(members); i++)
@@ -68,11 +63,12 @@ static void tell_attachment(const struct fv_call *call, const struct fv_ids *ids
             json_object_object_add(raw, members[i], json_object_get(pl_member(given, members[i])));
     if (answer)
         json_object_object_add(raw, "answer", json_object_get(answer));
-    const struct bb_work_order order = {.order_id = ids->order_id, .source_work_order_id = ids->source_id};
+    const struct bb_work_order order = {.order_id = message->order_id,
+                                        .source_work_order_id = message->source_work_order_id};
     const struct bb_event event = {.size = sizeof event,
                                    .type = "attachment.added",
                                    .name = call->in->operation,
-                                   .dedup_id = call->host->format(call->job, "attached/%s", call->in->messages[0].id),
+                                   .dedup_id = call->host->format(call->job, "attached/%s", message->id),
                                    .work_order = &order,
                                    .raw = fv_print(call, raw)};
     call->host->emit(call->job, &event);
@@ -100,7 +96,7 @@ static bool ends(const struct fv_shape *shape)
 static enum bb_next taken(const struct fv_call *call, const struct fv_shape *shape)
 {
     PL_SCOPED struct json_object *answer = pl_parse(call->in->response->body);
-    struct fv_ids ids = ids_of(call, shape);
+    struct fv_ids ids = fv_ids_of(call, shape);
     if (!answer && call->in->response->body.len > 0)
         call->host->log(call->job, BB_LOG_WARN, "FactVerse took the request, but its answer is no JSON");
     if (shape->flags & FV_MAKES) {
@@ -108,7 +104,7 @@ static enum bb_next taken(const struct fv_call *call, const struct fv_shape *sha
         ids.source_id = call->out->source_work_order_id;
     }
     if (shape->flags & FV_ATTACHES)
-        tell_attachment(call, &ids, answer);
+        tell_attachment(call, answer);
     fv_note_revision(call, known_as(&ids), ends(shape) ? NULL : fv_answered_revision(call, answer));
     return BB_DONE;
 }
@@ -135,6 +131,7 @@ static enum bb_next refused(const struct fv_call *call, const struct fv_shape *s
     if (next != BB_REJECT || call->out->error.error_class != BB_CONFLICT || shape->flags & FV_MAKES)
         return next;
     call->state->refusal = call->out->error;
+    call->state->refusal_status = call->in->response->status;
     call->out->error = (struct bb_error){0};
     return ask_for_order(call, shape, FV_READING_AGAIN);
 }
@@ -142,16 +139,16 @@ static enum bb_next refused(const struct fv_call *call, const struct fv_shape *s
 /* The refusal stands, whatever is there now; but whoever decides sees it, and a retry goes against it. */
 static enum bb_next read_again(const struct fv_call *call, const struct fv_shape *shape)
 {
-    const struct fv_ids ids = ids_of(call, shape);
+    const struct fv_ids ids = fv_ids_of(call, shape);
     struct bb_error refusal = call->state->refusal;
     if (call->host->judge(call->job, call->in->response, call->out) == BB_DONE) {
         PL_SCOPED struct json_object *record = pl_parse(call->in->response->body);
         const char *status = fv_text_of(call, pl_member(record, "common_status"));
         const char *revision = fv_answered_revision(call, record);
         fv_note_revision(call, known_as(&ids), revision);
-        refusal.message =
-            call->host->format(call->job, "%s; the work order is now %s, revision %s", refusal.message,
-                               status && fv_is_status(status) ? status : "unknown", revision ? revision : "unknown");
+        refusal.message = call->host->format(
+            call->job, "%s (%d); the work order is now %s, revision %s", refusal.message, call->state->refusal_status,
+            status && fv_is_status(status) ? status : "unknown", revision ? revision : "unknown");
     }
     *call->out = (struct bb_out){.size = call->out->size, .error = refusal};
     return BB_REJECT;

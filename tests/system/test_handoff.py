@@ -11,8 +11,8 @@ import subprocess
 
 import pytest
 
-from busbar_harness import (BINARY, KEY, ROOT, SECRET, AsseticSandbox, command_route, configuration, hot_route, http_call,
-                            mw_target, wait_until)
+from busbar_harness import (BINARY, KEY, ROOT, SECRET, AsseticSandbox, FactVerseSandbox, command_route, configuration, hot_route,
+                            http_call, mw_target)
 
 SECTIONS = [  # FV-0A, in the order of the contract
     "Endpoints and connectors in scope", "Credentials and scope", "Payload fields and examples",
@@ -213,6 +213,26 @@ def test_an_example_is_found_where_the_payload_is_the_body(busbar, sandbox):
         example = payload["example"]
         assert example["request"] is not None, f"{payload['to']}: {example['why_none']}"
         assert send(example["request"], KEY).status in (201, 202), (payload["to"], example["request"])
+
+
+def test_examples_for_factverse(tmp_path, logs, broker, make_busbar):  # FV-0A
+    folder = tmp_path / "factverse"
+    folder.mkdir()
+    standin = FactVerseSandbox(folder, logs)
+    standin.start()
+    target = {"plugin": "factverse", "url": standin.url, "provider_id": "fv", "tenant": "north", "token": KEY,
+              "mode": "write_back"}
+    daemon = make_busbar(configuration(tmp_path, broker, {"fv": target}, [
+        {"name": "open", "from": "alarm/{asset}", "to": "fv.work_order.create",
+         "body": {"asset_ref": "${asset}", "title": "${.text}", "priority": "${.level}", "sla_due_at": "${.until?}"}},
+        {"name": "done", "from": "done/{order}", "to": "fv.work_order.complete", "body": {"work_order": "${order}"}}]),
+        start=False)
+    opened, done = (payload["example"] for payload in document(daemon)["payloads"])
+    status = send(opened["request"], f"Bearer {KEY}").status
+    standin.kill()
+    assert status == 201 and opened["payload"]["level"] == "high"
+    assert done["request"]["url"] == f"{standin.url}/work-orders/order/complete", "the order that the message names"
+    assert "It reads nothing of the payload." in markdown(daemon)
 
 
 def test_an_example_that_cannot_be_made_says_why(busbar):

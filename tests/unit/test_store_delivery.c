@@ -544,7 +544,8 @@ static void test_store_settle_writes_one_audit_row(void **state)
                                          .request_id = "r-9"}});
     settle(fixture, seq, (struct settlement){.state = DELIVERY_DELIVERED, .merged_into = "b"});
     cleanup_buf struct buf text = {0};
-    assert_int_equal(store_list_audit(fixture->session, "a", 0, 0, 0, see_audit, &text), 0);
+    assert_int_equal(store_list_audit(fixture->session, &(struct audit_filter){.delivery_id = "a"}, see_audit, &text),
+                     0);
     assert_string_equal(text.data,
                         "busbar attempt a mw delivered: merged into b;"
                         "busbar attempt a mw retrying: provider_unavailable http_503: busy (HTTP 503, request r-9);");
@@ -555,7 +556,9 @@ static void test_store_edit_sends_a_dead_letter_again(void **state)
     struct fixture *fixture = *state;
     int64_t seq = put_delivery(fixture->session, "a", "mw");
     settle(fixture, seq, (struct settlement){.state = DELIVERY_REJECTED, .error.code = "unknown_asset"});
-    WRITE(fixture->session, store_edit_delivery(fixture->session, seq, SPAN("{\"new\":1}"), "task.create", NOW + 9));
+    const struct settlement edit = {
+        .state = DELIVERY_PENDING, .due_ms = NOW + 9, .who = "operator", .what = "edit", .now_ms = NOW + 9};
+    WRITE(fixture->session, store_edit_delivery(fixture->session, seq, SPAN("{\"new\":1}"), "task.create", &edit));
     SEEN seen = {0};
     get(fixture, seq, &seen);
     assert_int_equal(seen.last.state, DELIVERY_PENDING);
@@ -564,7 +567,9 @@ static void test_store_edit_sends_a_dead_letter_again(void **state)
     assert_int_equal(seen.last.body.len, 9);
     assert_null(seen.last.error.code);
     cleanup_buf struct buf text = {0};
-    assert_int_equal(store_list_audit(fixture->session, "a", 0, 0, 1, see_audit, &text), 0);
+    assert_int_equal(
+        store_list_audit(fixture->session, &(struct audit_filter){.delivery_id = "a", .limit = 1}, see_audit, &text),
+        0);
     assert_string_equal(text.data, "operator edit a mw pending: -;");
 }
 
@@ -573,7 +578,7 @@ static void test_store_edit_refuses_what_is_no_dead_letter(void **state)
     struct fixture *fixture = *state;
     int64_t seq = put_delivery(fixture->session, "a", "mw");
     assert_int_equal(store_begin(fixture->session), 0);
-    assert_int_equal(store_edit_delivery(fixture->session, seq, SPAN("{}"), NULL, NOW), -1);
+    assert_int_equal(store_edit_delivery(fixture->session, seq, SPAN("{}"), NULL, &(struct settlement){0}), -1);
     assert_non_null(strstr(store_error(fixture->session), "dead letter"));
     store_rollback(fixture->session);
 }

@@ -159,6 +159,7 @@ static void check_order(void *context, const struct work_order *order)
     assert_int_equal(order->last_synced_ms, NOW + 2);
     assert_string_equal(order->delivery_id, "d1");
     assert_int_equal(order->updated_ms, NOW + 3);
+    assert_int_equal(order->fresh_until_ms, NOW + 4);
 }
 
 /* FV-12 */
@@ -166,7 +167,7 @@ static void test_store_order_keeps_every_member(void **state)
 {
     struct fixture *fixture = *state;
     struct work_order order = {"c1", "mw",    "s1",           NULL,    "Done", "completed", "high",
-                               "1",  NOW + 1, "synchronized", NOW + 2, "d1",   NOW + 3};
+                               "1",  NOW + 1, "synchronized", NOW + 2, "d1",   NOW + 3,     NOW + 4};
     WRITE(fixture->session, store_put_order(fixture->session, &order));
     int count = 0;
     assert_int_equal(store_find_order(fixture->session, "c1", check_order, &count), 0);
@@ -203,6 +204,31 @@ static void test_store_orders_are_replaced_and_listed(void **state)
     assert_orders(fixture, "mw", "c1", 10, "c2 closed;");
 }
 
+/* FV-05f: the longest overdue first, and when the next is. */
+static void test_store_orders_that_turn_stale_are_found_by_their_time(void **state)
+{
+    struct fixture *fixture = *state;
+    static const struct {
+        const char *id;
+        int64_t fresh_until_ms;
+    } orders[] = {{"never", 0}, {"late", NOW + 30}, {"first", NOW + 10}, {"second", NOW + 20}};
+    int64_t at_ms;
+    assert_int_equal(store_next_stale(fixture->session, &at_ms), 0);
+    assert_int_equal(at_ms, INT64_MAX);
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+        const struct work_order order = {.common_work_order_id = orders[i].id,
+                                         .fresh_until_ms = orders[i].fresh_until_ms};
+        WRITE(fixture->session, store_put_order(fixture->session, &order));
+    }
+    cleanup_buf struct buf due = {0}, one = {0};
+    assert_int_equal(store_scan_stale(fixture->session, NOW + 20, 10, see_order, &due), 0);
+    assert_string_equal(due.data, "first -;second -;");
+    assert_int_equal(store_scan_stale(fixture->session, NOW + 20, 1, see_order, &one), 0);
+    assert_string_equal(one.data, "first -;");
+    assert_int_equal(store_next_stale(fixture->session, &at_ms), 0);
+    assert_int_equal(at_ms, NOW + 10);
+}
+
 /* ---- audit ---------------------------------------------------------------------------*/
 
 static void put_audit(struct fixture *fixture, const char *what, const char *delivery_id, int64_t at_ms)
@@ -223,7 +249,8 @@ static void assert_audit(struct fixture *fixture, const char *id, int64_t since_
                          const char *expected)
 {
     cleanup_buf struct buf text = {0};
-    assert_int_equal(store_list_audit(fixture->session, id, since_ms, before, limit, see_audit, &text), 0);
+    const struct audit_filter filter = {.delivery_id = id, .since_ms = since_ms, .before_seq = before, .limit = limit};
+    assert_int_equal(store_list_audit(fixture->session, &filter, see_audit, &text), 0);
     assert_string_equal(text.data ? text.data : "", expected);
 }
 
@@ -238,6 +265,77 @@ static void test_store_audit_is_listed_newest_first(void **state)
     assert_audit(fixture, "a", 0, 0, 0, "3:attempt 1:accept ");
     assert_audit(fixture, NULL, NOW + 10, 0, 0, "3:attempt 2:hold ");
     assert_audit(fixture, NULL, 0, 3, 1, "2:hold ");
+}
+
+static void see_row(void *context, const struct audit *audit)
+{
+    buf_printf(context, "%s ", audit->what);
+}
+
+/* FV-16: by order, target, class and outcome, and each row with what a person asks of a failure (FV-09e). */
+static void test_store_audit_is_filtered(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct audit rows[] = {
+        {.at_ms = NOW, .who = "busbar", .what = "a", .target = "mw", .order_id = "o1", .error_class = "validation"},
+        {.at_ms = NOW, .who = "busbar", .what = "b", .target = "mw", .order_id = "o2"},
+        {.at_ms = NOW, .who = "busbar", .what = "c", .target = "at", .order_id = "o1", .error_class = "conflict"},
+        {.at_ms = NOW, .who = "busbar", .what = "d", .target = "at", .delivery_id = "x"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        WRITE(fixture->session, store_add_audit(fixture->session, &rows[i]));
+    const struct {
+        struct audit_filter filter;
+        const char *expected;
+    } asked[] = {
+        {{.order_id = "o1"}, "c a "},
+        {{.order_id = "o1", .target = "mw"}, "a "},
+        {{.target = "at"}, "d c "},
+        {{.error_class = "conflict"}, "c "},
+        {{.outcome = -1}, "c a "},
+        {{.outcome = 1}, "d b "},
+        {{.outcome = 1, .delivery_id = "x"}, "d "},
+        {{.outcome = -1, .order_id = "o1", .before_seq = 3}, "a "},
+        {{.order_id = "o3"}, ""},
+    };
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        cleanup_buf struct buf text = {0};
+        assert_int_equal(store_list_audit(fixture->session, &asked[i].filter, see_row, &text), 0);
+        assert_string_equal(text.data ? text.data : "", asked[i].expected);
+    }
+}
+
+static void check_row(void *context, const struct audit *audit)
+{
+    ++*(int *)context;
+    assert_string_equal(audit->mode, "handoff");
+    assert_string_equal(audit->order_id, "o1");
+    assert_string_equal(audit->sync_state, "retrying");
+    assert_string_equal(audit->error_class, "provider_unavailable");
+    assert_string_equal(audit->code, "http_503");
+    assert_string_equal(audit->owner_action, "wait");
+    assert_int_equal(audit->attempt, 2);
+    assert_int_equal(audit->next_ms, NOW + 60);
+}
+
+static void test_store_audit_row_keeps_every_member(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct audit row = {.at_ms = NOW,
+                              .who = "busbar",
+                              .what = "attempt",
+                              .mode = "handoff",
+                              .order_id = "o1",
+                              .sync_state = "retrying",
+                              .error_class = "provider_unavailable",
+                              .code = "http_503",
+                              .owner_action = "wait",
+                              .attempt = 2,
+                              .next_ms = NOW + 60};
+    int count = 0;
+    WRITE(fixture->session, store_add_audit(fixture->session, &row));
+    assert_int_equal(store_list_audit(fixture->session, &(struct audit_filter){0}, check_row, &count), 0);
+    assert_int_equal(count, 1);
 }
 
 /* F-U12 */
@@ -359,7 +457,10 @@ int main(void)
         TEST(test_store_subscriptions_are_replaced),
         TEST(test_store_order_keeps_every_member),
         TEST(test_store_orders_are_replaced_and_listed),
+        TEST(test_store_orders_that_turn_stale_are_found_by_their_time),
         TEST(test_store_audit_is_listed_newest_first),
+        TEST(test_store_audit_is_filtered),
+        TEST(test_store_audit_row_keeps_every_member),
         TEST(test_store_retain_keeps_the_audit_for_ninety_days),
         TEST(test_store_retain_keeps_dead_letters_and_what_is_open),
         TEST(test_store_retain_goes_in_steps),
