@@ -14,6 +14,7 @@
 #include "dispatch.h"
 #include "door.h"
 #include "http.h"
+#include "intake.h"
 #include "log.h"
 #include "metrics.h"
 #include "notify.h"
@@ -103,6 +104,9 @@ static bool turn(struct daemon *daemon)
     if (atomic_exchange(&daemon->session_lost, false))
         dispatch_alert(daemon->dispatch, "bus_session_lost", NULL,
                        "the broker lost our session: messages sent while busbar was away are gone");
+    if (intake_take_alarm(daemon->intake))
+        dispatch_alert(daemon->dispatch, "over_budget", NULL,
+                       "a rule is over its budget: what it fires is suppressed and counted, see the audit");
     bool work = dispatch_pick(daemon->dispatch, daemon->steady_ms, daemon->wall_ms);
     work |= door_has_work(daemon->door);
     if (!work)
@@ -182,7 +186,11 @@ static void wait_for_work(struct daemon *daemon)
         timeout = least(timeout, web_tick(daemon->hooks));
     if (daemon->admin != NULL)
         timeout = least(timeout, web_tick(daemon->admin));
-    int64_t due = dispatch_next_due(daemon->dispatch);
+    bool listening = mqtt_state(daemon->mqtt) == MQTT_READY;
+    int64_t due = intake_tick(daemon->intake, daemon->steady_ms, daemon->wall_ms, listening);
+    if (due != INT64_MAX)
+        timeout = least(timeout, due - daemon->steady_ms);
+    due = dispatch_next_due(daemon->dispatch);
     if (due != INT64_MAX)
         timeout = least(timeout, due > daemon->steady_ms ? due - daemon->steady_ms : 0);
     http_turn(daemon->http, timeout);

@@ -19,13 +19,15 @@
 #include <string.h>
 
 #define REQUEST_SHOWN_MAX 65536
-#define OUTCOMES 7 /* enum outcome, from 1 */
+#define HEARD_MS 60000 /* before the recording begins */
+#define OUTCOMES 7     /* enum outcome, from 1 */
 
 struct trial {
     struct app app;
     bool as_json, all; /* all: ignored ones too */
     const struct message *message;
     int64_t now_ms;
+    bool begun;                  /* the recording */
     int64_t (*counts)[OUTCOMES]; /* by route */
     struct json_object *decisions;
     size_t matched;
@@ -111,6 +113,7 @@ static void add_json(struct trial *trial, const struct route_decision *decision,
 static void decide(void *context, const struct route_decision *decision)
 {
     struct trial *trial = context;
+    trial->message = decision->message;
     cleanup_buf struct buf request = {0}, verdict = {0};
     const char *mode = NULL;
     trial->counts[decision->route][decision->outcome]++;
@@ -162,11 +165,24 @@ static void print_json(struct trial *trial)
 
 /* ---- messages */
 
+/* What time alone decides up to now, each at its time. */
+static void pass_time(struct trial *trial, int64_t now_ms)
+{
+    if (!trial->begun)
+        route_set_listen(trial->app.routes, true, now_ms - HEARD_MS);
+    trial->begun = true;
+    while (route_set_due(trial->app.routes) <= now_ms) {
+        trial->now_ms = route_set_due(trial->app.routes);
+        route_set_tick(trial->app.routes, trial->now_ms, decide, trial);
+        route_set_commit(trial->app.routes);
+    }
+}
+
 static void judge(struct trial *trial, struct message *message, int64_t now_ms)
 {
     message->received_ms = now_ms;
     message->qos = 1;
-    trial->message = message;
+    pass_time(trial, now_ms);
     trial->now_ms = now_ms;
     route_set_evaluate(trial->app.routes, message, now_ms, decide, trial);
     route_set_commit(trial->app.routes);

@@ -13,6 +13,7 @@
 
 enum config_durability { DURABILITY_POWER_LOSS = 1, DURABILITY_CRASH };
 enum config_mode { MODE_READ = 1, MODE_DRAFT, MODE_HANDOFF, MODE_WRITE_BACK };
+enum config_until { UNTIL_CLOSED = 1 };
 enum config_on_uncertain { UNCERTAIN_DEFAULT = 0, UNCERTAIN_RETRY, UNCERTAIN_PARK };
 
 struct config_tls {
@@ -132,8 +133,11 @@ struct config_route {
     struct {
         bool given;
         struct mark mark;
-        const struct yaml_node *value, *above, *below, *outside, *when, *clear, *key; /* NULL: absent */
-        int64_t cooldown_ms;                                                          /* -1: not given */
+        /* Nodes: NULL when absent. Durations and repeat: -1. */
+        const struct yaml_node *value, *above, *below, *outside, *equals, *changes, *when, *rate, *every, *window, *all,
+            *any, *clear, *budget, *key;
+        int64_t absent_ms, max_age_ms, for_ms, clear_for_ms, repeat, cooldown_ms, until_max_age_ms;
+        int until; /* UNTIL_CLOSED, or 0 */
     } trigger;
     char *key; /* lane, when there is no trigger key; NULL */
     struct mark key_mark;

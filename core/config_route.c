@@ -11,29 +11,6 @@
 
 #define DAY_MS ((int64_t)86400000)
 
-#define AT(member) offsetof(struct config_route, trigger.member)
-static const struct setting trigger_rows[] = {
-    {.key = "value", .kind = SETTING_NODE, .offset = AT(value)},
-    {.key = "above", .kind = SETTING_NODE, .offset = AT(above)},
-    {.key = "below", .kind = SETTING_NODE, .offset = AT(below)},
-    {.key = "outside", .kind = SETTING_NODE, .offset = AT(outside)},
-    {.key = "when", .kind = SETTING_NODE, .offset = AT(when)},
-    {.key = "clear", .kind = SETTING_NODE, .offset = AT(clear)},
-    {.key = "cooldown", .kind = SETTING_DURATION, .offset = AT(cooldown_ms), .min = 0, .max = 3650 * DAY_MS},
-    {.key = "key", .kind = SETTING_NODE, .offset = AT(key)},
-    {.key = "for", .kind = SETTING_LATER},
-    {.key = "budget", .kind = SETTING_LATER},
-    {.key = "until", .kind = SETTING_LATER},
-    {.key = "every", .kind = SETTING_LATER},
-    {.key = "changes", .kind = SETTING_LATER},
-    {.key = "equals", .kind = SETTING_LATER},
-    {.key = "absent", .kind = SETTING_LATER},
-    {.key = "rate", .kind = SETTING_LATER},
-    {.key = "window", .kind = SETTING_LATER},
-};
-#undef AT
-const struct section config_trigger_section = SECTION("trigger", trigger_rows, NULL);
-
 #define AT(member) offsetof(struct config_route, batch.member)
 static const struct setting batch_rows[] = {
     {.key = "max", .kind = SETTING_WHOLE, .offset = AT(max), .min = 1, .max = 1000000},
@@ -44,9 +21,7 @@ const struct section config_batch_section = SECTION("batch", batch_rows, NULL);
 
 static void read_batch(struct config_reader *reader, const struct yaml_node *node, void *base);
 static void print_batch(const struct config *config, const void *base, int indent, struct buf *out);
-static void read_trigger(struct config_reader *reader, const struct yaml_node *node, void *base);
 static void read_to(struct config_reader *reader, const struct yaml_node *node, void *base);
-static void print_trigger(const struct config *config, const void *base, int indent, struct buf *out);
 static void print_to(const struct config *config, const void *base, int indent, struct buf *out);
 
 #define AT(member) offsetof(struct config_route, member)
@@ -59,8 +34,8 @@ static const struct setting route_rows[] = {
     {.key = "trigger",
      .kind = SETTING_CUSTOM,
      .section = &config_trigger_section,
-     .read = read_trigger,
-     .print = print_trigger},
+     .read = config_read_trigger,
+     .print = config_print_trigger},
     {.key = "key", .kind = SETTING_RAW, .offset = AT(key)},
     {.key = "to", .kind = SETTING_CUSTOM, .flags = SETTING_REQUIRED, .read = read_to, .print = print_to},
     {.key = "body", .kind = SETTING_NODE, .offset = AT(body)},
@@ -75,119 +50,6 @@ static const struct setting route_rows[] = {
 };
 #undef AT
 const struct section config_route_section = SECTION("route", route_rows, NULL);
-
-/* ---- trigger: one condition, and numbers where numbers belong ---------------------------*/
-
-static bool to_number(struct config_reader *reader, const struct yaml_node *node, const char *key, double *out)
-{
-    if (node->kind == YAML_SCALAR && node->plain && number_parse_double(node->text, out))
-        return true;
-    char said[TABLE_SHOWN_MAX + 8];
-    problems_add(reader->problems, node->mark, "'%s' must be a number, such as 85 or -2.5%s", key,
-                 table_not(node->text, node->kind != YAML_SCALAR, said));
-    return false;
-}
-
-/* [a, b] with a < b. */
-static bool to_band(struct config_reader *reader, const struct yaml_node *node, const char *key, double band[2])
-{
-    bool pair = node->kind == YAML_SEQUENCE && node->count == 2;
-    for (size_t i = 0; i < 2 && pair; i++) {
-        const struct yaml_node *item = node->items[i].value;
-        pair = item->kind == YAML_SCALAR && item->plain && number_parse_double(item->text, &band[i]);
-    }
-    if (!pair || band[0] >= band[1])
-        problems_add(reader->problems, node->mark, "'%s' must be two numbers, the smaller first, such as [10, 20]",
-                     key);
-    return pair && band[0] < band[1];
-}
-
-static void check_jq(struct config_reader *reader, const struct yaml_node *node, const char *key)
-{
-    if (node->kind != YAML_SCALAR || node->text.len == 0)
-        problems_add(reader->problems, node->mark,
-                     "'%s' must be a jq expression, quoted when it has ': ' or starts with '{' or '['", key);
-}
-
-static void check_threshold(struct config_reader *reader, const struct yaml_node *node, const char *key,
-                            const struct yaml_node *clear, bool above)
-{
-    double limit, back;
-    bool good = to_number(reader, node, key, &limit);
-    if (clear == NULL || !to_number(reader, clear, "clear", &back) || !good)
-        return;
-    if (above ? back > limit : back < limit)
-        problems_add(reader->problems, clear->mark, "'clear' must not be %s '%s' (%s)", above ? "above" : "below", key,
-                     node->text.data);
-}
-
-static void check_outside(struct config_reader *reader, const struct yaml_node *node, const struct yaml_node *clear)
-{
-    double band[2], inner[2];
-    bool good = to_band(reader, node, "outside", band);
-    if (clear == NULL || !to_band(reader, clear, "clear", inner) || !good)
-        return;
-    if (inner[0] < band[0] || inner[1] > band[1])
-        problems_add(reader->problems, clear->mark, "'clear' must lie inside 'outside'");
-}
-
-static void check_text(struct config_reader *reader, const struct yaml_node *node, const char *key)
-{
-    if (node != NULL && node->kind != YAML_SCALAR)
-        problems_add(reader->problems, node->mark, "'%s' must be text, such as \"${.celsius}\"", key);
-}
-
-static void check_conditions(struct config_reader *reader, const struct config_route *route,
-                             const struct yaml_node *node)
-{
-    const struct yaml_node *conditions[] = {route->trigger.above, route->trigger.below, route->trigger.outside,
-                                            route->trigger.when};
-    size_t count = 0;
-    for (size_t i = 0; i < 4; i++)
-        count += conditions[i] != NULL ? 1 : 0;
-    for (size_t i = 0; i < config_trigger_section.count && count == 0; i++) {
-        const struct setting *row = &config_trigger_section.settings[i];
-        if (row->kind == SETTING_LATER && yaml_get(node, row->key) != NULL)
-            return; /* it may have been meant as the condition, and was refused already */
-    }
-    if (count != 1)
-        problems_add(reader->problems, route->trigger.mark,
-                     "a trigger has one condition: 'above', 'below', 'outside' or 'when'; here are %zu", count);
-}
-
-static void read_trigger(struct config_reader *reader, const struct yaml_node *node, void *base)
-{
-    struct config_route *route = base;
-    size_t errors = reader->problems->errors;
-    table_read(reader, &config_trigger_section, node, node->mark, route);
-    route->trigger.given = true;
-    route->trigger.mark = node->mark;
-    const struct yaml_node *clear = route->trigger.clear;
-    if (route->trigger.above != NULL)
-        check_threshold(reader, route->trigger.above, "above", clear, true);
-    else if (route->trigger.below != NULL)
-        check_threshold(reader, route->trigger.below, "below", clear, false);
-    else if (route->trigger.outside != NULL)
-        check_outside(reader, route->trigger.outside, clear);
-    else if (route->trigger.when != NULL && clear != NULL)
-        check_jq(reader, clear, "clear");
-    if (route->trigger.when != NULL)
-        check_jq(reader, route->trigger.when, "when");
-    check_text(reader, route->trigger.value, "value");
-    check_text(reader, route->trigger.key, "key");
-    if (reader->problems->errors == errors) /* a misspelt condition is one problem, not two */
-        check_conditions(reader, route, node);
-}
-
-static void print_trigger(const struct config *config, const void *base, int indent, struct buf *out)
-{
-    const struct config_route *route = base;
-    if (!route->trigger.given)
-        return;
-    table_indent(out, indent);
-    buf_puts(out, "trigger:\n");
-    table_print(config, &config_trigger_section, route, indent + 2, out);
-}
 
 /* ---- batch: how many go together. The operation's own limit is known once the plugins are loaded ------*/
 
@@ -252,7 +114,7 @@ static void check_route(struct config_reader *reader, struct config_route *route
     if (route->body != NULL && route->body_jq != NULL)
         problems_add(problems, yaml_get(node, "body_jq")->mark, "'body' and 'body_jq' exclude each other");
     if (route->body_jq != NULL)
-        check_jq(reader, route->body_jq, "body_jq");
+        config_check_jq(reader, route->body_jq, "body_jq");
     if (route->key != NULL && route->trigger.key != NULL)
         problems_warn(problems, route->key_mark, "'key' has no effect beside the trigger's own 'key'");
 }

@@ -115,6 +115,10 @@ void config_print_routes(const struct config *config, const void *base, int inde
 void config_read_format(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_print_format(const struct config *config, const void *base, int indent, struct buf *out);
 void config_finish_input(struct config_input *input);
+/* The trigger of a struct config_route. */
+void config_read_trigger(struct config_reader *reader, const struct yaml_node *node, void *base);
+void config_print_trigger(const struct config *config, const void *base, int indent, struct buf *out);
+void config_check_jq(struct config_reader *reader, const struct yaml_node *node, const char *key);
 /* After all files: names that stand twice, destinations, what needs the whole. */
 void config_check_routes(struct config_reader *reader);
 void config_finish_routes(struct config *config);

@@ -24,8 +24,6 @@
 #define PACKET_RECORD (sizeof(uint16_t) + sizeof(uint64_t)) /* id and hash, as stored */
 #define POISON_DEATHS 2
 
-#define KEPT_WHOLE 10 /* dead letters of one reason and minute */
-
 /* ---- creation */
 
 static const struct bb_plugin *plugin_of(const struct intake_options *options, const char *target)
@@ -44,6 +42,13 @@ static void init_route(struct intake *intake, size_t i)
     struct metric_family *family = metric_family(METRIC_COUNTER, "busbar_messages_total", help, "route,outcome");
     for (int outcome = OUTCOME_IGNORED; outcome <= OUTCOME_ACCEPTED; outcome++)
         counts->metrics[outcome] = metric_get(family, route->name, outcome_name((enum outcome)outcome));
+    family = metric_family(METRIC_COUNTER, "busbar_timed_total",
+                           "What time alone decided (for, absent), by route and outcome: no message of the bus.",
+                           "route,outcome");
+    for (int outcome = OUTCOME_SUPPRESSED; outcome <= OUTCOME_ACCEPTED; outcome++)
+        if (outcome != OUTCOME_DUPLICATE && outcome != OUTCOME_WAITING)
+            counts->timed[outcome] = metric_get(family, route->name, outcome_name((enum outcome)outcome));
+    intake_reason(intake, i, route->trigger.given ? "fired" : "command"); /* exported from the start, as 0 */
     counts->received = metric_get(metric_family(METRIC_COUNTER, "busbar_messages_received_total",
                                                 "Messages of the bus that a route matched.", "route"),
                                   route->name);
@@ -113,6 +118,7 @@ struct intake *intake_create(const struct intake_options *options, char **error)
         return NULL;
     }
     route_set_commit(options->routes);
+    route_set_ask_orders(options->routes, intake_order_is_open, intake);
     intake->poison = store_crumb_found(options->store, CRUMB_INTAKE, &deaths);
     if (deaths < POISON_DEATHS)
         intake->poison = 0;
@@ -126,6 +132,8 @@ void intake_destroy(struct intake *intake)
     if (intake->in_group)
         store_rollback(intake->options.session);
     pthread_mutex_destroy(&intake->rules);
+    for (size_t i = 0; intake->routes != NULL && i < intake->options.config->route_count; i++)
+        free(intake->routes[i].reasons);
     free(intake->routes);
     free(intake->packets);
     free(intake->recent);
@@ -182,147 +190,6 @@ static int store_packets(struct intake *intake)
     return store_put_packets(intake->options.session, buf_span(&record));
 }
 
-/* ---- storing one decision */
-
-static bool begin_group(struct intake *intake)
-{
-    if (!intake->in_group && store_begin(intake->options.session) == 0)
-        intake->in_group = true;
-    return intake->in_group;
-}
-
-char *intake_user_properties(const struct message *message)
-{
-    if (message->user_count == 0)
-        return NULL;
-    struct buf text = {0};
-    for (size_t i = 0; i < message->user_count; i++) {
-        buf_putc(&text, i == 0 ? '{' : ',');
-        buf_put_json(&text, message->user[i].name);
-        buf_putc(&text, ':');
-        buf_put_json(&text, message->user[i].value);
-    }
-    buf_putc(&text, '}');
-    return buf_steal(&text);
-}
-
-static void note_added(struct intake *intake, size_t route, enum delivery_state state)
-{
-    intake->added = mem_grow(intake->added, &intake->added_cap, intake->added_count + 1, sizeof(intake->added[0]));
-    intake->added[intake->added_count++] = (struct added){route, state};
-}
-
-/* What a route could not map for one reason within one minute. */
-static struct complaint *find_complaint(struct intake *intake, const struct route_decision *decision)
-{
-    struct route_counts *counts = &intake->routes[decision->route];
-    uint64_t reason = digest_fast(span_of(decision->reason), 0);
-    int64_t minute = intake->steady_ms / 60000;
-    for (size_t i = 0; i < INTAKE_COMPLAINTS; i++)
-        if (counts->complaints[i].reason == reason && counts->complaints[i].minute == minute)
-            return &counts->complaints[i];
-    struct complaint *oldest = &counts->complaints[counts->next_complaint++ % INTAKE_COMPLAINTS];
-    *oldest = (struct complaint){.reason = reason, .minute = minute};
-    return oldest;
-}
-
-/* A broken sensor must not fill the store: after some whole dead letters, the rest of the minute is
- * counted on the last of them. Answers 1: counted; 0: to be kept whole; -1: the store failed. */
-static int count_on_another(struct intake *intake, const struct route_decision *decision)
-{
-    struct complaint *complaint = find_complaint(intake, decision);
-    bool counted = false;
-    if (complaint->kept < KEPT_WHOLE)
-        return 0;
-    if (store_repeat_delivery(intake->options.session, complaint->seq, &counted) != 0)
-        return -1;
-    if (counted)
-        note_added(intake, decision->route, 0); /* 0: merged */
-    return counted ? 1 : 0;
-}
-
-struct delivery intake_delivery(const struct intake *intake, const struct route_decision *decision,
-                                const struct message *message, const char *lane, const char *topic)
-{
-    const struct config_route *route = &intake->options.config->routes[decision->route];
-    const struct route_counts *counts = &intake->routes[decision->route];
-    return (struct delivery){.id = decision->id,
-                             .kind = DELIVERY_OUT,
-                             .state = counts->first_state,
-                             .route = route->name,
-                             .target = route->target,
-                             .operation = route->operation,
-                             .lane = lane,
-                             .order_id = counts->makes_order ? decision->id : NULL,
-                             .accepted_ms = message->received_ms,
-                             .body = decision->body,
-                             .topic = topic,
-                             .payload = decision->payload,
-                             .one_reading = decision->one_reading};
-}
-
-static int store_decision(struct intake *intake, const struct route_decision *decision)
-{
-    const struct message *message = intake->message;
-    bool invalid = decision->outcome == OUTCOME_INVALID;
-    cleanup_text char *lane = span_dup(decision->lane), *topic = span_dup(message->topic);
-    cleanup_text char *user = intake_user_properties(message);
-    struct delivery delivery = intake_delivery(intake, decision, message, lane, topic);
-    delivery.due_ms = intake->steady_ms;
-    delivery.user = user;
-    delivery.packet_id = message->packet_id;
-    delivery.packet_hash = (int64_t)intake->hash;
-    if (invalid) {
-        delivery.state = DELIVERY_REJECTED;
-        delivery.ended_ms = message->received_ms;
-        delivery.error = (struct delivery_error){
-            .error_class = "validation",
-            .code = "mapping_failed",
-            .message = decision->reason,
-            .owner_action = "mend the message's source or the route, then `busbar queue edit` or `discard`"};
-    }
-    int merged = invalid ? count_on_another(intake, decision) : 0;
-    if (merged != 0)
-        return merged > 0 ? 0 : -1;
-    if (store_add_delivery(intake->options.session, &delivery) != 0)
-        return -1;
-    note_added(intake, decision->route, delivery.state);
-    if (invalid) {
-        struct complaint *complaint = find_complaint(intake, decision);
-        complaint->kept++;
-        complaint->seq = delivery.seq;
-    }
-    return 0;
-}
-
-static void count_outcome(struct intake *intake, size_t route, enum outcome outcome)
-{
-    struct route_counts *counts = &intake->routes[route];
-    if (counts->pending_received++ == 0) {
-        intake->counted =
-            mem_grow(intake->counted, &intake->counted_cap, intake->counted_count + 1, sizeof(intake->counted[0]));
-        intake->counted[intake->counted_count++] = route;
-    }
-    counts->pending[outcome]++;
-}
-
-static void decide(void *context, const struct route_decision *decision)
-{
-    struct intake *intake = context;
-    bool delivers = decision->outcome == OUTCOME_ACCEPTED || decision->outcome == OUTCOME_INVALID;
-    count_outcome(intake, decision->route, decision->outcome);
-    if (intake->failed || (!delivers && !decision->state_changed))
-        return;
-    const char *route = intake->options.config->routes[decision->route].name;
-    watchdog_leave(WATCHDOG_RULES); /* a slow disk is not the message's fault */
-    if (!begin_group(intake) ||
-        (decision->state_changed &&
-         store_put_trigger(intake->options.session, route, decision->key, decision->state) != 0) ||
-        (delivers && store_decision(intake, decision) != 0))
-        intake->failed = true;
-    watchdog_enter(WATCHDOG_RULES);
-}
-
 static void count_duplicate(struct intake *intake, const struct message *message)
 {
     const uint32_t *routes;
@@ -330,7 +197,7 @@ static void count_duplicate(struct intake *intake, const struct message *message
     metric_add(intake->duplicates, 1);
     note_packet(intake, message->packet_id, intake->hash); /* in flight still: among the newest again */
     for (size_t i = 0; i < count; i++)
-        count_outcome(intake, routes[i], OUTCOME_DUPLICATE);
+        intake_count_outcome(intake, routes[i], OUTCOME_DUPLICATE);
 }
 
 /* Nothing of it was evaluated: it killed the process twice, or it is larger than the cap. */
@@ -342,24 +209,36 @@ static void bury(struct intake *intake, const struct message *message, const cha
         char id[UUID_TEXT_MAX];
         uuid_v7(message->received_ms, id);
         const struct route_decision decision = {.route = routes[i],
+                                                .message = message,
                                                 .outcome = OUTCOME_INVALID,
                                                 .reason = reason,
                                                 .lane = message->topic,
                                                 .payload = message->payload,
                                                 .id = id};
-        decide(intake, &decision);
+        intake_decide(intake, &decision);
     }
     log_error("a message became a dead letter unevaluated", "reason", reason, NULL);
 }
 
 /* ---- the face */
 
+/* What time decided until now comes before the message that is judged now. */
+static void tick(struct intake *intake)
+{
+    if (route_set_due(intake->options.routes) > intake->steady_ms)
+        return;
+    watchdog_enter(WATCHDOG_RULES);
+    route_set_tick(intake->options.routes, intake->steady_ms, intake_decide, intake);
+    watchdog_leave(WATCHDOG_RULES);
+}
+
 void intake_message(struct intake *intake, const struct message *message)
 {
     pthread_mutex_lock(&intake->rules);
-    intake->message = message;
     intake->hash = message_hash(message);
     intake->steady_ms = clock_steady_ms();
+    intake->wall_ms = message->received_ms;
+    tick(intake);
     if (is_duplicate(intake, message, intake->hash)) {
         count_duplicate(intake, message);
     } else {
@@ -370,12 +249,11 @@ void intake_message(struct intake *intake, const struct message *message)
             bury(intake, message, "the process died twice while it judged this message");
         else if (message->payload.len > (size_t)intake->options.config->bus.max_payload_bytes)
             bury(intake, message, "the payload is larger than bus.max_payload");
-        else if (route_set_evaluate(intake->options.routes, message, intake->steady_ms, decide, intake) == 0)
+        else if (route_set_evaluate(intake->options.routes, message, intake->steady_ms, intake_decide, intake) == 0)
             metric_add(intake->unrouted, 1);
         watchdog_leave(WATCHDOG_RULES);
         store_crumb_clear(intake->options.store, CRUMB_INTAKE);
     }
-    intake->message = NULL;
     pthread_mutex_unlock(&intake->rules);
 }
 
@@ -388,9 +266,20 @@ static void take_back(struct intake *intake)
     for (size_t i = 0; i < intake->counted_count; i++) {
         struct route_counts *counts = &intake->routes[intake->counted[i]];
         memset(counts->pending, 0, sizeof(counts->pending));
+        memset(counts->pending_timed, 0, sizeof(counts->pending_timed));
+        for (size_t r = 0; r < counts->reason_count; r++)
+            counts->reasons[r].pending = 0;
+        counts->touched = false;
         memset(counts->complaints, 0, sizeof(counts->complaints)); /* their rows are gone */
         counts->pending_received = 0;
     }
+}
+
+static void move_count(struct metric *metric, int64_t *pending)
+{
+    if (*pending != 0)
+        metric_add(metric, *pending);
+    *pending = 0;
 }
 
 static void count_group(struct intake *intake)
@@ -399,11 +288,13 @@ static void count_group(struct intake *intake)
         struct route_counts *counts = &intake->routes[intake->counted[i]];
         metric_add(counts->received, counts->pending_received);
         counts->pending_received = 0;
-        for (int outcome = OUTCOME_IGNORED; outcome <= OUTCOME_ACCEPTED; outcome++)
-            if (counts->pending[outcome] != 0) {
-                metric_add(counts->metrics[outcome], counts->pending[outcome]);
-                counts->pending[outcome] = 0;
-            }
+        counts->touched = false;
+        for (int outcome = OUTCOME_IGNORED; outcome <= OUTCOME_ACCEPTED; outcome++) {
+            move_count(counts->metrics[outcome], &counts->pending[outcome]);
+            move_count(counts->timed[outcome], &counts->pending_timed[outcome]);
+        }
+        for (size_t r = 0; r < counts->reason_count; r++)
+            move_count(counts->reasons[r].metric, &counts->reasons[r].pending);
     }
     for (size_t i = 0; i < intake->added_count; i++) {
         const struct config_route *route = &intake->options.config->routes[intake->added[i].route];
@@ -414,13 +305,32 @@ static void count_group(struct intake *intake)
     }
 }
 
-int intake_flush(struct intake *intake)
+static void store_state(void *context, const char *route, struct span key, struct span state)
 {
-    pthread_mutex_lock(&intake->rules);
+    struct intake *intake = context;
+    if (!intake->failed && store_put_trigger(intake->options.session, route, key, state) != 0)
+        intake->failed = true;
+}
+
+/* One row for each key that changed, however often it did. */
+static void store_states(struct intake *intake)
+{
+    if (intake->failed || route_set_changes(intake->options.routes, NULL, NULL) == 0)
+        return;
+    if (intake_begin_group(intake))
+        route_set_changes(intake->options.routes, store_state, intake);
+    else
+        intake->failed = true;
+}
+
+/* Under the mutex. *wake: the reactor has something to do, now or sooner than it knows. */
+static int flush(struct intake *intake, bool *wake)
+{
+    store_states(intake);
     int rc = intake->failed ? -1 : 0;
     if (rc == 0 && intake->in_group && (rc = store_packets(intake)) == 0)
         rc = store_commit(intake->options.session);
-    bool accepted = rc == 0 && intake->added_count > 0;
+    *wake = rc == 0 && (intake->added_count > 0 || route_set_due(intake->options.routes) < intake->told_due_ms);
     if (rc == 0) {
         route_set_commit(intake->options.routes);
         count_group(intake);
@@ -431,10 +341,47 @@ int intake_flush(struct intake *intake)
     }
     intake->touched_count = intake->added_count = intake->counted_count = 0;
     intake->in_group = intake->failed = false;
-    pthread_mutex_unlock(&intake->rules);
-    if (accepted && intake->options.accepted != NULL)
-        intake->options.accepted(intake->options.context);
     return rc;
+}
+
+static void wake_reactor(const struct intake *intake)
+{
+    if (intake->options.accepted != NULL)
+        intake->options.accepted(intake->options.context);
+}
+
+int intake_flush(struct intake *intake)
+{
+    bool wake;
+    pthread_mutex_lock(&intake->rules);
+    int rc = flush(intake, &wake);
+    pthread_mutex_unlock(&intake->rules);
+    if (wake)
+        wake_reactor(intake);
+    return rc;
+}
+
+/* A group that is open is the other thread's: it ticks with its next message, and ends within milliseconds. */
+int64_t intake_tick(struct intake *intake, int64_t steady_ms, int64_t wall_ms, bool listening)
+{
+    bool wake = false;
+    pthread_mutex_lock(&intake->rules);
+    route_set_listen(intake->options.routes, listening, steady_ms);
+    bool busy = intake->in_group || intake->counted_count > 0 || intake->touched_count > 0;
+    if (!busy && route_set_due(intake->options.routes) <= steady_ms) {
+        intake->steady_ms = steady_ms;
+        intake->wall_ms = wall_ms;
+        tick(intake);
+        flush(intake, &wake);
+    }
+    int64_t due = route_set_due(intake->options.routes);
+    if (due <= steady_ms) /* busy, or the store refused: soon again */
+        due = steady_ms + (busy ? 5 : 1000);
+    intake->told_due_ms = due;
+    pthread_mutex_unlock(&intake->rules);
+    if (wake)
+        wake_reactor(intake);
+    return due;
 }
 
 void intake_session(struct intake *intake, bool present)
@@ -443,8 +390,17 @@ void intake_session(struct intake *intake, bool present)
         return;
     pthread_mutex_lock(&intake->rules);
     memset(intake->packets, 0, PACKET_IDS * sizeof(intake->packets[0]));
-    if (begin_group(intake) && store_forget_packets(intake->options.session) != 0)
+    if (intake_begin_group(intake) && store_forget_packets(intake->options.session) != 0)
         intake->failed = true;
     pthread_mutex_unlock(&intake->rules);
     intake_flush(intake);
+}
+
+bool intake_take_alarm(struct intake *intake)
+{
+    pthread_mutex_lock(&intake->rules);
+    bool over = intake->over_budget;
+    intake->over_budget = false;
+    pthread_mutex_unlock(&intake->rules);
+    return over;
 }

@@ -18,13 +18,23 @@ struct complaint {
     int kept;
 };
 
+struct reason_count {
+    const char *reason; /* static */
+    struct metric *metric;
+    int64_t pending; /* of the open group */
+};
+
 struct route_counts {
+    struct reason_count *reasons;
+    size_t reason_count, reason_cap;
     struct complaint complaints[INTAKE_COMPLAINTS];
     size_t next_complaint;
     struct metric *metrics[INTAKE_OUTCOMES];
-    int64_t pending[INTAKE_OUTCOMES]; /* of the open group */
+    struct metric *timed[INTAKE_OUTCOMES];                            /* NULL: time decides no such */
+    int64_t pending[INTAKE_OUTCOMES], pending_timed[INTAKE_OUTCOMES]; /* of the open group */
     struct metric *received;
     int64_t pending_received;
+    bool touched;                    /* in the open group */
     enum delivery_state first_state; /* draft where the mode says so */
     bool makes_order;
 };
@@ -53,13 +63,20 @@ struct intake {
     size_t added_count, added_cap;
     size_t *counted; /* routes with pending counts */
     size_t counted_count, counted_cap;
-    const struct message *message; /* being judged */
-    uint64_t hash;
-    int64_t steady_ms;
+    uint64_t hash; /* of the message being judged */
+    int64_t steady_ms, wall_ms;
+    int64_t told_due_ms; /* when the reactor will tick */
+    bool over_budget;    /* someone is to be told */
     struct metric *duplicates, *unrouted;
 };
 
-char *intake_user_properties(const struct message *message); /* as a JSON object; gives, NULL: none */
+bool intake_begin_group(struct intake *intake);
+/* The route's count of a reason (static text). borrowed until the next call */
+struct reason_count *intake_reason(struct intake *intake, size_t route, const char *reason);
+void intake_count_outcome(struct intake *intake, size_t route, enum outcome outcome);
+void intake_decide(void *context, const struct route_decision *decision); /* route_decide */
+bool intake_order_is_open(void *context, const char *delivery);           /* until: closed */
+char *intake_user_properties(const struct message *message);              /* as a JSON object; gives, NULL: none */
 /* What a route makes of a message that it accepted. borrows all */
 struct delivery intake_delivery(const struct intake *intake, const struct route_decision *decision,
                                 const struct message *message, const char *lane, const char *topic);

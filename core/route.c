@@ -4,45 +4,17 @@
  *
  *     value -> key -> condition -> trigger_step -> (it fired) id -> lane -> body -> decision
  *
- * and nothing that a rule does not need: the payload is parsed when the first rule asks for it, once for
- * all of them; a reading that does not fire allocates nothing but that. A rule without a trigger starts at
- * the id. What keeps a rule from being evaluated (no value, no key, a failing condition) is an ignored
- * reading; what keeps a fired one from being mapped is a dead letter. */
+ * and nothing that a rule does not need. A rule without a trigger starts at the id. What keeps a rule from being
+ * evaluated (no value, no key, a failing condition) is an ignored reading; what keeps a fired one from being mapped is
+ * a dead letter. */
 
-#include "route.h"
+#include "route_private.h"
 
 #include "json.h"
-#include "log.h"
-#include "route_keys.h"
-#include "route_reading.h"
 
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct filter { /* a distinct one */
-    const char *mqtt;
-    uint32_t *rules;
-    size_t count, cap;
-};
-
-struct route_set {
-    struct rule *rules;
-    size_t count;
-    char *prefix; /* "<prefix>/", our own topics; NULL */
-    struct filter *filters;
-    size_t filter_count, filter_cap;
-    const char **subscriptions; /* what the broker is asked for */
-    size_t subscription_count;
-    struct topic_trie *trie;
-    struct expr_set *exprs;
-    struct route_keys *keys;
-    size_t last_restored;
-    /* scratch, kept between messages */
-    uint32_t *matches;
-    size_t match_cap;
-    struct buf key, lane, body, reason, state, part;
-};
 
 /* ---- the set --------------------------------------------------------------*/
 
@@ -68,17 +40,27 @@ static bool is_covered(const struct route_set *set, size_t i)
     return false;
 }
 
+static void add_filter(struct route_set *set, const char *mqtt, uint32_t rule)
+{
+    if (mqtt == NULL)
+        return;
+    struct filter *filter = filter_of(set, mqtt);
+    if (filter->count > 0 && filter->rules[filter->count - 1] == rule)
+        return; /* two members of one topic */
+    filter->rules = mem_grow(filter->rules, &filter->cap, filter->count + 1, sizeof(*filter->rules));
+    filter->rules[filter->count++] = rule;
+    topic_trie_add(set->trie, mqtt, rule);
+}
+
 static void index_filters(struct route_set *set, const struct config_bus *bus)
 {
     set->trie = topic_trie_create();
     for (size_t i = 0; i < set->count; i++) {
-        const char *mqtt = set->rules[i].filter.mqtt;
-        if (mqtt == NULL)
-            continue;
-        struct filter *filter = filter_of(set, mqtt);
-        filter->rules = mem_grow(filter->rules, &filter->cap, filter->count + 1, sizeof(*filter->rules));
-        filter->rules[filter->count++] = (uint32_t)i;
-        topic_trie_add(set->trie, mqtt, (uint32_t)i);
+        const struct rule *rule = &set->rules[i];
+        if (rule->members == NULL)
+            add_filter(set, rule->filter.mqtt, (uint32_t)i);
+        for (size_t m = 0; m < rule->trigger.rule.member_count; m++)
+            add_filter(set, rule->members[m].filter.mqtt, (uint32_t)i);
     }
     set->subscriptions = mem_alloc(set->filter_count * sizeof(*set->subscriptions));
     for (size_t i = 0; i < set->filter_count; i++) {
@@ -102,6 +84,10 @@ struct route_set *route_set_create(const struct config *config, struct problems 
     for (size_t i = 0; i < set->count; i++)
         rule_build(&set->rules[i], config, &config->routes[i], set->exprs, problems);
     expr_compile(set->exprs, problems);
+    size_t words = 1;
+    for (size_t i = 0; i < set->count; i++)
+        words = trigger_words(&set->rules[i].trigger.rule) > words ? trigger_words(&set->rules[i].trigger.rule) : words;
+    set->words = mem_alloc(words * sizeof(*set->words));
     index_filters(set, &config->bus);
     if (problems->errors == before)
         return set;
@@ -127,7 +113,9 @@ void route_set_destroy(struct route_set *set)
     expr_destroy(set->exprs);
     route_keys_destroy(set->keys);
     free(set->matches);
-    struct buf *scratch[] = {&set->key, &set->lane, &set->body, &set->reason, &set->state, &set->part};
+    free(set->words);
+    struct buf *scratch[] = {&set->key,  &set->lane, &set->body,  &set->reason, &set->state,
+                             &set->text, &set->kept, &set->value, &set->part};
     for (size_t i = 0; i < sizeof(scratch) / sizeof(scratch[0]); i++)
         buf_finish(scratch[i]);
     free(set);
@@ -137,38 +125,6 @@ size_t route_set_filters(const struct route_set *set, const char *const **filter
 {
     *filters = set->subscriptions;
     return set->subscription_count;
-}
-
-void route_set_commit(struct route_set *set)
-{
-    route_keys_commit(set->keys);
-}
-
-void route_set_rollback(struct route_set *set)
-{
-    route_keys_rollback(set->keys);
-}
-
-size_t route_set_keys(const struct route_set *set)
-{
-    return route_keys_count(set->keys);
-}
-
-void route_set_restore(struct route_set *set, const char *route, struct span key, struct span state)
-{
-    struct trigger_state parsed;
-    /* They come sorted by route: begin with the one of the last call. */
-    for (size_t i = 0; i < set->count; i++) {
-        size_t at = (set->last_restored + i) % set->count;
-        if (strcmp(set->rules[at].name, route) != 0)
-            continue;
-        set->last_restored = at;
-        if (set->rules[at].has_trigger && trigger_state_parse(state, &parsed)) {
-            route_keys_put(set->keys, (uint32_t)at, key, &parsed);
-            route_keys_commit(set->keys);
-        }
-        return;
-    }
 }
 
 bool route_set_fits(const struct route_set *set, size_t route, struct span *topic)
@@ -188,317 +144,101 @@ char *route_set_outline(const struct route_set *set, size_t route)
     return buf_steal(&out);
 }
 
-/* ---- what a rule asks of the message ---------------------------------------------*/
+/* ---- a message's way -------------------------------------------------------*/
 
-static void prepare(struct reading *r, unsigned uses)
-{
-    if ((uses & TEMPLATE_USES_PAYLOAD) || ((uses & TEMPLATE_USES_VALUE) && r->value == NULL && !r->scope.value_null))
-        reading_parse(r);
-}
-
-static int render_text(struct reading *r, const struct template *t, struct buf *out)
-{
-    prepare(r, template_uses(t));
-    return template_render_text(t, &r->scope, out, r->reason);
-}
-
-/* The trigger's value. Without a template the payload's own text is read: no JSON is parsed. */
-static bool find_value(struct reading *r, const struct rule *rule, double *number)
-{
-    bool numeric = rule->trigger.kind != TRIGGER_WHEN;
-    if (rule->value == NULL)
-        return !numeric || reading_number(r, number);
-    prepare(r, template_uses(rule->value));
-    if (template_render(rule->value, &r->scope, &r->value, r->reason) != 0)
-        return false;
-    r->scope.value = r->value;
-    r->scope.value_null = r->value == NULL;
-    return !numeric || json_to_double(r->value, number);
-}
-
-/* The trigger's key, "" without a trigger. */
-static bool find_key(struct reading *r, const struct rule *rule)
-{
-    if (rule->key != NULL) {
-        buf_clear(&r->set->key);
-        if (render_text(r, rule->key, &r->set->key) != 0)
-            return false;
-        r->decision.key = buf_span(&r->set->key);
-    } else if (rule->has_trigger) {
-        r->decision.key = r->message->topic;
-    }
-    r->scope.key = r->decision.key;
-    return true;
-}
-
-/* The lane: the trigger's key, else the route's key, else the topic. */
-static bool find_lane(struct reading *r, const struct rule *rule)
-{
-    r->decision.lane = r->message->topic;
-    if (rule->key != NULL) {
-        r->decision.lane = r->decision.key;
-    } else if (rule->lane != NULL) {
-        buf_clear(&r->set->lane);
-        if (render_text(r, rule->lane, &r->set->lane) != 0)
-            return false;
-        r->decision.lane = buf_span(&r->set->lane);
-    }
-    if (!rule->has_trigger)
-        r->scope.key = r->decision.lane;
-    return true;
-}
-
-static struct json_object *captures_object(const struct topic_captures *captures)
-{
-    struct json_object *object = json_object_new_object();
-    for (size_t i = 0; i < captures->count; i++)
-        json_object_object_add(object, captures->names[i], json_text(captures->values[i]));
-    return object;
-}
-
-/* What jq sees. captures are given. */
-static struct expr_scope expr_scope(struct reading *r, int n)
-{
-    unsigned uses = expr_uses(r->set->exprs, n);
-    struct expr_scope scope = {.payload = reading_jq_payload(r),
-                               .value = r->value,
-                               .key = r->scope.key,
-                               .topic = r->message->topic,
-                               .id = r->scope.id,
-                               .now_ms = r->scope.now_ms};
-    if (r->value == NULL && !r->scope.value_null)
-        scope.value = scope.payload;
-    if (uses & EXPR_USES_ROOT)
-        scope.root = r->in_part ? r->whole : r->message->one_reading ? NULL : scope.payload;
-    if (uses & EXPR_USES_CAPTURES)
-        scope.captures = captures_object(&r->captures);
-    return scope;
-}
-
-static int ask_jq(struct reading *r, int n)
-{
-    struct expr_scope scope = expr_scope(r, n);
-    int answer = expr_test(r->set->exprs, n, &scope, r->reason);
-    json_object_put(scope.captures);
-    return answer;
-}
-
-/* `when`, and `clear` where it matters; false when one of them fails. */
-static bool ask_condition(struct reading *r, const struct rule *rule, const struct trigger_state *state,
-                          struct trigger_reading *out)
-{
-    int holds = ask_jq(r, rule->when), clear = holds == 0;
-    if (holds == 0 && rule->clear >= 0 && state->phase == TRIGGER_TRIPPED)
-        clear = ask_jq(r, rule->clear);
-    *out = (struct trigger_reading){.holds = holds == 1, .clear = clear == 1};
-    return holds >= 0 && clear >= 0;
-}
-
-/* ---- deciding -------------------------------------------------------------*/
-
-static void decide(struct reading *r, enum outcome outcome, const char *reason)
-{
-    bool kept = outcome == OUTCOME_ACCEPTED || outcome == OUTCOME_INVALID;
-    r->decision.outcome = outcome;
-    r->decision.reason = reason;
-    r->decision.payload = r->message->payload;
-    r->decision.one_reading = r->in_part || r->message->one_reading;
-    if (kept && r->in_part) {
-        buf_clear(&r->set->part);
-        json_print(r->payload, &r->set->part);
-        r->decision.payload = buf_span(&r->set->part);
-    }
-    r->decide(r->context, &r->decision);
-}
-
-/* The reading cannot be evaluated. The first time it is worth a line: a typo would stay unseen else. */
-static void ignore(struct reading *r, struct rule *rule, const char *reason)
-{
-    if (!rule->warned) {
-        rule->warned = true;
-        log_warn("a reading cannot be evaluated; more of this route are only counted", "route", rule->name, "reason",
-                 reason, "detail", buf_span(r->reason).data, NULL);
-    }
-    decide(r, OUTCOME_IGNORED, reason);
-}
-
-static int make_body(struct reading *r, const struct rule *rule)
-{
-    struct buf *body = &r->set->body, *reason = r->reason;
-    buf_clear(body);
-    if (rule->body != NULL) {
-        prepare(r, rule->body_uses);
-        return body_render(rule->body, &r->scope, body, reason);
-    }
-    if (rule->body_jq >= 0) {
-        struct expr_scope scope = expr_scope(r, rule->body_jq);
-        cleanup_json struct json_object *result = NULL;
-        int status = expr_eval(r->set->exprs, rule->body_jq, &scope, &result, reason);
-        json_object_put(scope.captures);
-        if (status == 0)
-            json_print(result, body);
-        return status;
-    }
-    reading_parse(r);
-    if (r->payload == NULL && !r->scope.payload_null) {
-        buf_printf(reason, "the payload is no JSON: %s", r->scope.payload_error);
-        return -1;
-    }
-    json_print(r->payload, body);
-    return 0;
-}
-
-/* A dead letter; the reason was said. */
-static void refuse(struct reading *r)
-{
-    uuid_v7(r->message->received_ms, r->id);
-    r->decision.id = r->id;
-    decide(r, OUTCOME_INVALID, r->reason->data);
-}
-
-/* It fired, or is a command: a delivery or a dead letter. */
 static void map(struct reading *r, const struct rule *rule, const char *reason)
 {
-    uuid_v7(r->message->received_ms, r->id);
-    r->scope.id = r->decision.id = r->id;
-    buf_clear(r->reason);
-    if (!find_lane(r, rule) || make_body(r, rule) != 0) {
-        decide(r, OUTCOME_INVALID, buf_span(r->reason).data);
-        return;
-    }
-    r->decision.body = buf_span(&r->set->body);
-    decide(r, OUTCOME_ACCEPTED, reason);
-}
-
-static void step_trigger(struct reading *r, struct rule *rule, uint32_t number, int64_t steady_ms)
-{
-    struct route_set *set = r->set;
-    struct trigger_reading reading;
-    double value = 0;
-    buf_clear(&set->reason);
-    if (!find_value(r, rule, &value)) {
-        decide(r, OUTCOME_IGNORED, "no_value");
-        return;
-    }
-    if (!find_key(r, rule)) {
-        ignore(r, rule, "no_key");
-        return;
-    }
-    struct trigger_state state = route_keys_get(set->keys, number, r->decision.key);
-    if (rule->trigger.kind != TRIGGER_WHEN) {
-        reading = trigger_read(&rule->trigger, value);
-    } else if (!ask_condition(r, rule, &state, &reading)) {
-        ignore(r, rule, "condition_error");
-        return;
-    }
-    struct trigger_result result = trigger_step(&rule->trigger, &state, reading, steady_ms);
-    if (result.changed) {
-        route_keys_put(set->keys, number, r->decision.key, &state);
-        buf_clear(&set->state);
-        if (!trigger_state_is_initial(&state))
-            trigger_state_print(&state, &set->state);
-        r->decision.state_changed = true;
-        r->decision.state = buf_span(&set->state);
-    }
-    if (result.outcome == OUTCOME_ACCEPTED)
-        map(r, rule, result.reason);
+    if (reading_map(r, rule))
+        reading_decide(r, OUTCOME_ACCEPTED, reason);
     else
-        decide(r, result.outcome, result.reason);
+        reading_decide(r, OUTCOME_INVALID, buf_span(&r->set->reason).data);
 }
 
 /* What cannot be read is, for a trigger, a reading without a value; for a command it is a dead letter. */
 static void fail(struct reading *r, struct rule *rule)
 {
     if (rule->has_trigger)
-        ignore(r, rule, "no_value");
+        reading_ignore(r, rule, "no_value");
     else
-        refuse(r);
+        reading_refuse(r);
 }
 
-static void judge(struct reading *r, struct rule *rule, uint32_t number, int64_t steady_ms)
+struct turn { /* of one message with one rule */
+    struct rule *rule;
+    uint32_t number;
+    const char *copy_of; /* the filter that the copy came for; NULL: any that matches */
+    int64_t now_ms;
+};
+
+static void judge(struct reading *r, const struct turn *turn)
 {
-    if (rule->has_trigger)
-        step_trigger(r, rule, number, steady_ms);
+    if (turn->rule->has_trigger)
+        reading_step(r, turn->rule, turn->number, turn->copy_of, turn->now_ms);
     else
-        map(r, rule, "command");
-}
-
-/* ---- a message's way -------------------------------------------------------*/
-
-static void begin(struct reading *r, struct route_set *set, const struct message *message, route_decide *each,
-                  void *context)
-{
-    *r = (struct reading){.set = set, .reason = &set->reason, .decide = each, .context = context};
-    reading_begin(r, message);
-}
-
-static void begin_reading(struct reading *r, uint32_t number)
-{
-    r->decision = (struct route_decision){.route = number, .key = SPAN(""), .lane = r->message->topic};
-    r->decision.state = r->decision.body = SPAN("");
-    r->scope.id = NULL;
-    r->scope.key = SPAN("");
-}
-
-static void begin_rule(struct reading *r, const struct rule *rule, uint32_t number)
-{
-    begin_reading(r, number);
-    topic_filter_capture(&rule->filter, r->message->topic, &r->captures);
-    reading_use_format(r, rule->format);
-}
-
-static void end_reading(struct reading *r)
-{
-    json_object_put(r->value);
-    r->value = r->scope.value = NULL;
-    r->scope.value_null = false;
+        map(r, turn->rule, "command");
 }
 
 /* Each reading of the message on its own, in their order; a message without any is one that is ignored. */
-static void judge_parts(struct reading *r, struct rule *rule, uint32_t number, int64_t steady_ms)
+static void judge_parts(struct reading *r, const struct turn *turn)
 {
-    cleanup_json struct json_object *parts = reading_parts(r, rule->each);
+    cleanup_json struct json_object *parts = reading_parts(r, turn->rule->each);
     size_t count = parts != NULL ? json_object_array_length(parts) : 0;
     if (parts == NULL)
-        fail(r, rule);
+        fail(r, turn->rule);
     else if (count == 0)
-        decide(r, OUTCOME_IGNORED, "no_reading");
+        reading_decide(r, OUTCOME_IGNORED, "no_reading");
     for (size_t i = 0; i < count; i++) {
-        begin_reading(r, number);
+        reading_begin_part(r, turn->number);
         reading_see_part(r, json_object_array_get_idx(parts, i));
-        judge(r, rule, number, steady_ms);
-        end_reading(r);
+        judge(r, turn);
     }
     reading_see_whole(r);
 }
 
-static void judge_message(struct reading *r, struct rule *rule, uint32_t number, int64_t steady_ms)
+static void judge_message(struct reading *r, const struct turn *turn)
 {
     buf_clear(r->reason);
-    if (r->message->retained && !rule->retained)
-        decide(r, OUTCOME_IGNORED, "retained");
+    if (r->message->retained && !turn->rule->retained)
+        reading_decide(r, OUTCOME_IGNORED, "retained");
     else if (!reading_fits_format(r))
-        fail(r, rule);
-    else if (rule->each != NULL)
-        judge_parts(r, rule, number, steady_ms);
+        fail(r, turn->rule);
+    else if (turn->rule->each != NULL)
+        judge_parts(r, turn);
     else
-        judge(r, rule, number, steady_ms);
-    end_reading(r);
+        judge(r, turn);
+}
+
+/* A rule with members may match by several of its filters. */
+static size_t unique(uint32_t *matches, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || matches[i] != matches[kept - 1])
+            matches[kept++] = matches[i];
+    return kept;
+}
+
+/* The filter of the subscription that a copy came for; NULL: unknown, or of an older configuration's. */
+static const struct filter *filter_of_copy(const struct route_set *set, const struct message *message)
+{
+    size_t id = message->subscription_id > 0 ? (size_t)message->subscription_id : 0;
+    bool ours = id > 0 && id <= set->filter_count && set->subscription_count == set->filter_count &&
+                topic_filter_matches(set->filters[id - 1].mqtt, message->topic);
+    return ours ? &set->filters[id - 1] : NULL;
 }
 
 /* The rules of a copy that came for one subscription, else all that match. An identifier that does not
  * fit the topic is one of an older configuration's subscriptions: the broker still had the message. */
 static size_t find_rules(struct route_set *set, const struct message *message, const uint32_t **rules)
 {
-    size_t id = message->subscription_id > 0 ? (size_t)message->subscription_id : 0;
-    if (id > 0 && id <= set->filter_count && set->subscription_count == set->filter_count &&
-        topic_filter_matches(set->filters[id - 1].mqtt, message->topic)) {
-        *rules = set->filters[id - 1].rules;
-        return set->filters[id - 1].count;
+    const struct filter *filter = filter_of_copy(set, message);
+    if (filter != NULL) {
+        *rules = filter->rules;
+        return filter->count;
     }
     size_t count = topic_trie_match(set->trie, message->topic, &set->matches, &set->match_cap);
     *rules = set->matches;
-    return count;
+    return unique(set->matches, count);
 }
 
 static bool is_own(const struct route_set *set, struct span topic)
@@ -519,14 +259,15 @@ size_t route_set_evaluate(struct route_set *set, const struct message *message, 
     size_t count = route_set_match(set, message, &rules);
     if (count == 0)
         return 0;
+    const struct filter *copy = filter_of_copy(set, message);
     struct reading r;
-    begin(&r, set, message, each, context);
+    reading_open(&r, set, message, each, context);
     for (size_t i = 0; i < count; i++) {
-        struct rule *rule = &set->rules[rules[i]];
-        begin_rule(&r, rule, rules[i]);
-        judge_message(&r, rule, rules[i], steady_ms);
+        const struct turn turn = {&set->rules[rules[i]], rules[i], copy != NULL ? copy->mqtt : NULL, steady_ms};
+        reading_begin_rule(&r, turn.rule, turn.number);
+        judge_message(&r, &turn);
     }
-    reading_end(&r);
+    reading_close(&r);
     return count;
 }
 
@@ -535,30 +276,24 @@ void route_set_map(struct route_set *set, size_t route, const struct message *me
 {
     const struct rule *rule = &set->rules[route];
     struct reading r;
-    double unused;
-    begin(&r, set, message, each, context);
-    begin_rule(&r, rule, (uint32_t)route);
-    if (message->one_reading)
-        reading_use_format(&r, NULL);
-    r.scope.root_lost = message->one_reading;
+    struct trigger_input unused = {0};
+    reading_open(&r, set, message, each, context);
+    reading_begin_rule(&r, rule, (uint32_t)route);
     buf_clear(&set->reason);
-    if (rule->filter.capture_count > 0 && !topic_filter_matches(rule->filter.mqtt, message->topic)) {
+    if (rule->filter.capture_count > 0 && r.captures.count == 0) {
         buf_printf(&set->reason, "the topic does not fit the route's filter %s", rule->filter.mqtt);
-        r.captures.count = 0;
     } else if (rule->each != NULL && !message->one_reading) {
         buf_puts(&set->reason, "a message of several readings cannot be mapped as one: give a body");
     } else if (reading_fits_format(&r)) {
         if (rule->has_trigger)
-            find_value(&r, rule, &unused); /* if it is missed, ${value} will say so */
+            reading_find_value(&r, &rule->trigger, &unused); /* if it is missed, ${value} will say so */
         buf_clear(&set->reason);
-        if (find_key(&r, rule))
+        if (reading_find_key(&r, rule))
             buf_clear(&set->reason);
     }
-    if (set->reason.len == 0) {
+    if (set->reason.len == 0)
         map(&r, rule, "manual");
-    } else {
-        refuse(&r);
-    }
-    end_reading(&r);
-    reading_end(&r);
+    else
+        reading_refuse(&r);
+    reading_close(&r);
 }

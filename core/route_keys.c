@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A hash table with linear probing of pointers to entries, each one piece of memory with its key behind
- * it: about 80 bytes a state. Entries do not move while the journal may point at them: what became
- * initial leaves the table at commit or rollback only. */
+ * it. Entries do not move while the journal may point at them: what became initial leaves the table at commit
+ * or rollback only. What few states have (numbers, an order, a kept message) is a second piece, never changed in
+ * place: a change makes a new one, and the journal holds the old. */
 
 #include "route_keys.h"
 
@@ -11,17 +12,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct entry {
+#define NOT_DUE UINT32_MAX
+
+struct more {
+    uint32_t word_count, kept_len;
+    char order[UUID_TEXT_MAX];
+    double words[];
+    /* kept bytes behind */
+};
+
+struct part { /* what changes */
     int64_t since_ms, last_fired_ms;
-    uint32_t route, key_len, suppressed;
+    struct more *more; /* NULL: nothing */
+    uint32_t suppressed;
+    uint16_t repeats;
     uint8_t phase;
+    bool alarmed;
+};
+
+struct entry {
+    struct part now;
+    uint32_t route, key_len;
+    uint32_t heap_at; /* NOT_DUE: time alone does nothing */
     bool journaled;
     char key[];
 };
 
+struct due {
+    int64_t at_ms;
+    struct entry *entry;
+};
+
 struct undo {
     struct entry *entry;
-    struct trigger_state before;
+    struct part before; /* owns its more */
+    int64_t due_ms;
 };
 
 struct route_keys {
@@ -31,6 +56,8 @@ struct route_keys {
     uint64_t seed;
     struct undo *journal;
     size_t journal_count, journal_cap;
+    struct due *heap;
+    size_t heap_count, heap_cap;
 };
 
 struct route_keys *route_keys_create(void)
@@ -46,10 +73,15 @@ void route_keys_destroy(struct route_keys *keys)
 {
     if (keys == NULL)
         return;
-    for (size_t i = 0; i < keys->slot_count; i++)
+    route_keys_commit(keys);
+    for (size_t i = 0; i < keys->slot_count; i++) {
+        if (keys->slots[i] != NULL)
+            free(keys->slots[i]->now.more);
         free(keys->slots[i]);
+    }
     free(keys->slots);
     free(keys->journal);
+    free(keys->heap);
     free(keys);
 }
 
@@ -75,34 +107,130 @@ static struct span key_of(const struct entry *entry)
     return (struct span){entry->key, entry->key_len};
 }
 
-static struct trigger_state load(const struct entry *entry)
+/* ---- the heap: whose time comes first -------------------------------------*/
+
+static void place(struct route_keys *keys, size_t at, struct due due)
 {
-    return (struct trigger_state){.phase = (enum trigger_phase)entry->phase,
-                                  .since_ms = entry->since_ms,
-                                  .last_fired_ms = entry->last_fired_ms,
-                                  .suppressed = entry->suppressed};
+    keys->heap[at] = due;
+    due.entry->heap_at = (uint32_t)at;
+}
+
+static void sift(struct route_keys *keys, size_t at, struct due due)
+{
+    while (at > 0 && keys->heap[(at - 1) / 2].at_ms > due.at_ms) {
+        place(keys, at, keys->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child + 1 < keys->heap_count && keys->heap[child + 1].at_ms < keys->heap[child].at_ms)
+            child++;
+        if (child >= keys->heap_count || keys->heap[child].at_ms >= due.at_ms)
+            break;
+        place(keys, at, keys->heap[child]);
+        at = child;
+    }
+    place(keys, at, due);
+}
+
+static void set_due(struct route_keys *keys, struct entry *entry, int64_t due_ms)
+{
+    size_t at = entry->heap_at;
+    if (due_ms != INT64_MAX && at == NOT_DUE) {
+        keys->heap = mem_grow(keys->heap, &keys->heap_cap, keys->heap_count + 1, sizeof(*keys->heap));
+        at = keys->heap_count++;
+    }
+    if (due_ms != INT64_MAX) {
+        sift(keys, at, (struct due){due_ms, entry});
+    } else if (at != NOT_DUE) {
+        struct due last = keys->heap[--keys->heap_count];
+        entry->heap_at = NOT_DUE;
+        if (last.entry != entry)
+            sift(keys, at, last);
+    }
+}
+
+static int64_t due_of(const struct route_keys *keys, const struct entry *entry)
+{
+    return entry->heap_at == NOT_DUE ? INT64_MAX : keys->heap[entry->heap_at].at_ms;
+}
+
+int64_t route_keys_due(const struct route_keys *keys)
+{
+    return keys->heap_count > 0 ? keys->heap[0].at_ms : INT64_MAX;
+}
+
+bool route_keys_next_due(const struct route_keys *keys, int64_t now_ms, uint32_t *route, struct span *key)
+{
+    if (keys->heap_count == 0 || keys->heap[0].at_ms > now_ms)
+        return false;
+    *route = keys->heap[0].entry->route;
+    *key = key_of(keys->heap[0].entry);
+    return true;
+}
+
+/* ---- states ----------------------------------------------------------------*/
+
+static void load(const struct part *now, struct trigger_state *state)
+{
+    const struct more *more = now->more;
+    state->phase = (enum trigger_phase)now->phase;
+    state->alarmed = now->alarmed;
+    state->since_ms = now->since_ms;
+    state->last_fired_ms = now->last_fired_ms;
+    state->suppressed = now->suppressed;
+    state->repeats = now->repeats;
+    if (more == NULL)
+        return;
+    for (size_t i = 0; i < state->word_count && i < more->word_count; i++)
+        state->words[i] = more->words[i];
+    memcpy(state->order, more->order, sizeof(state->order));
+    state->kept = (struct span){(const char *)(more->words + more->word_count), more->kept_len};
+}
+
+bool route_keys_get(const struct route_keys *keys, uint32_t route, struct span key, struct trigger_state *state)
+{
+    const struct entry *entry = keys->slots[find_slot(keys, route, key)];
+    double *words = state->words;
+    size_t count = state->word_count;
+    *state = (struct trigger_state){.words = words, .word_count = count};
+    for (size_t i = 0; i < count; i++)
+        words[i] = 0;
+    if (entry == NULL)
+        return false;
+    load(&entry->now, state);
+    return true;
 }
 
 static bool is_initial(const struct entry *entry)
 {
-    struct trigger_state state = load(entry);
-    return trigger_state_is_initial(&state);
+    const struct part *now = &entry->now;
+    return now->phase == TRIGGER_ARMED && now->since_ms == 0 && now->last_fired_ms == 0 && now->more == NULL;
 }
 
-static void save(struct route_keys *keys, struct entry *entry, const struct trigger_state *state)
+static void set_part(struct route_keys *keys, struct entry *entry, struct part part)
 {
     keys->live -= is_initial(entry) ? 0 : 1;
-    entry->phase = (uint8_t)state->phase;
-    entry->since_ms = state->since_ms;
-    entry->last_fired_ms = state->last_fired_ms;
-    entry->suppressed = state->suppressed > UINT32_MAX ? UINT32_MAX : (uint32_t)state->suppressed;
+    entry->now = part;
     keys->live += is_initial(entry) ? 0 : 1;
 }
 
-struct trigger_state route_keys_get(const struct route_keys *keys, uint32_t route, struct span key)
+static struct more *make_more(const struct trigger_state *state)
 {
-    const struct entry *entry = keys->slots[find_slot(keys, route, key)];
-    return entry != NULL ? load(entry) : (struct trigger_state){0};
+    size_t words = state->word_count;
+    while (words > 0 && state->words[words - 1] == 0)
+        words--;
+    if (words == 0 && state->kept.len == 0 && state->order[0] == '\0')
+        return NULL;
+    struct more *more = mem_alloc(sizeof(*more) + words * sizeof(double) + state->kept.len);
+    more->word_count = (uint32_t)words;
+    more->kept_len = (uint32_t)state->kept.len;
+    memcpy(more->order, state->order, sizeof(more->order));
+    if (words > 0)
+        memcpy(more->words, state->words, words * sizeof(double));
+    if (state->kept.len > 0)
+        memcpy(more->words + words, state->kept.data, state->kept.len);
+    return more;
 }
 
 static void grow(struct route_keys *keys)
@@ -127,6 +255,7 @@ static struct entry *add(struct route_keys *keys, size_t slot, uint32_t route, s
     struct entry *entry = mem_alloc(sizeof(*entry) + key.len);
     entry->route = route;
     entry->key_len = (uint32_t)key.len;
+    entry->heap_at = NOT_DUE;
     if (key.len > 0)
         memcpy(entry->key, key.data, key.len);
     keys->slots[slot] = entry;
@@ -139,6 +268,7 @@ static struct entry *add(struct route_keys *keys, size_t slot, uint32_t route, s
 static void drop(struct route_keys *keys, struct entry *gone)
 {
     size_t mask = keys->slot_count - 1, gap = find_slot(keys, gone->route, key_of(gone));
+    free(gone->now.more);
     free(gone);
     keys->slots[gap] = NULL;
     keys->used--;
@@ -152,16 +282,44 @@ static void drop(struct route_keys *keys, struct entry *gone)
     }
 }
 
-void route_keys_put(struct route_keys *keys, uint32_t route, struct span key, const struct trigger_state *state)
+/* The state as it was at the last commit; what a second change within one group made is given up. */
+static void remember(struct route_keys *keys, struct entry *entry)
+{
+    if (entry->journaled) {
+        free(entry->now.more);
+        return;
+    }
+    keys->journal = mem_grow(keys->journal, &keys->journal_cap, keys->journal_count + 1, sizeof(*keys->journal));
+    struct undo *undo = &keys->journal[keys->journal_count++];
+    *undo = (struct undo){entry, entry->now, due_of(keys, entry)};
+    entry->journaled = true;
+}
+
+void route_keys_put(struct route_keys *keys, uint32_t route, struct span key, const struct trigger_state *state,
+                    int64_t due_ms)
 {
     size_t slot = find_slot(keys, route, key);
     struct entry *entry = keys->slots[slot] != NULL ? keys->slots[slot] : add(keys, slot, route, key);
-    if (!entry->journaled) {
-        entry->journaled = true;
-        keys->journal = mem_grow(keys->journal, &keys->journal_cap, keys->journal_count + 1, sizeof(*keys->journal));
-        keys->journal[keys->journal_count++] = (struct undo){entry, load(entry)};
-    }
-    save(keys, entry, state);
+    struct more *more = make_more(state); /* first: what is kept may be borrowed from the old one */
+    remember(keys, entry);
+    const struct part part = {
+        .since_ms = state->since_ms,
+        .last_fired_ms = state->last_fired_ms,
+        .more = more,
+        .suppressed = state->suppressed > UINT32_MAX ? UINT32_MAX : (uint32_t)state->suppressed,
+        .repeats = state->repeats > UINT16_MAX ? UINT16_MAX : (uint16_t)state->repeats,
+        .phase = (uint8_t)state->phase,
+        .alarmed = state->alarmed,
+    };
+    set_part(keys, entry, part);
+    set_due(keys, entry, due_ms);
+}
+
+static void take_back(struct route_keys *keys, const struct undo *undo)
+{
+    free(undo->entry->now.more);
+    set_part(keys, undo->entry, undo->before);
+    set_due(keys, undo->entry, undo->due_ms);
 }
 
 static void close_journal(struct route_keys *keys, bool undo)
@@ -169,12 +327,27 @@ static void close_journal(struct route_keys *keys, bool undo)
     for (size_t i = 0; i < keys->journal_count; i++) {
         struct entry *entry = keys->journal[i].entry;
         if (undo)
-            save(keys, entry, &keys->journal[i].before);
+            take_back(keys, &keys->journal[i]);
+        else
+            free(keys->journal[i].before.more);
         entry->journaled = false;
-        if (is_initial(entry))
+        if (is_initial(entry)) {
+            set_due(keys, entry, INT64_MAX);
             drop(keys, entry);
+        }
     }
     keys->journal_count = 0;
+}
+
+size_t route_keys_changed(const struct route_keys *keys)
+{
+    return keys->journal_count;
+}
+
+void route_keys_get_changed(const struct route_keys *keys, size_t i, uint32_t *route, struct span *key)
+{
+    *route = keys->journal[i].entry->route;
+    *key = key_of(keys->journal[i].entry);
 }
 
 void route_keys_commit(struct route_keys *keys)
@@ -190,4 +363,12 @@ void route_keys_rollback(struct route_keys *keys)
 size_t route_keys_count(const struct route_keys *keys)
 {
     return keys->live;
+}
+
+void route_keys_each(const struct route_keys *keys, void (*each)(void *context, uint32_t route, struct span key),
+                     void *context)
+{
+    for (size_t i = 0; i < keys->slot_count; i++)
+        if (keys->slots[i] != NULL && !is_initial(keys->slots[i]))
+            each(context, keys->slots[i]->route, key_of(keys->slots[i]));
 }

@@ -129,6 +129,11 @@ static struct span trim(struct span text)
     return text;
 }
 
+struct span reading_raw(const struct reading *r)
+{
+    return trim(r->message->payload);
+}
+
 /* Without a format no JSON is parsed for it. */
 bool reading_number(struct reading *r, double *number)
 {

@@ -39,6 +39,7 @@ struct json_object *reading_jq_payload(struct reading *r);
 struct json_object *reading_parts(struct reading *r, const struct template *each);
 void reading_see_part(struct reading *r, struct json_object *part); /* borrowed by then */
 void reading_see_whole(struct reading *r);
+struct span reading_raw(const struct reading *r); /* the payload's own text, trimmed */
 /* The payload's own text as a number, or with a format its value. */
 bool reading_number(struct reading *r, double *number);
 /* It is what the rule's format says; else why not. True where none is said. */

@@ -8,26 +8,57 @@
 #include "topic.h"
 #include "trigger.h"
 
+struct condition { /* what a value is asked */
+    struct trigger_rule rule;
+    struct trigger_equal *equals;
+    struct template *value; /* NULL: the payload */
+    int when, clear;        /* jq of TRIGGER_WHEN; -1: none */
+};
+
+struct member { /* of all, any */
+    struct topic_filter filter;
+    uint8_t order[TOPIC_CAPTURES_MAX]; /* where the route's captures stand among this filter's */
+    struct condition condition;
+};
+
 struct rule {
     const char *name; /* borrowed from the configuration */
     struct topic_filter filter;
     bool retained, has_trigger;
     const struct format *format; /* NULL: as it comes */
     struct template *each;       /* where in the payload its readings stand; NULL: it is one */
-    struct trigger_rule trigger;
-    struct template *value; /* NULL: the payload as a number */
+    struct condition trigger;
+    struct member *members; /* trigger.rule.member_count */
     struct template *key;   /* of the trigger; NULL: the topic */
     struct template *lane;  /* the route's own key; NULL */
-    int when, clear;        /* jq of TRIGGER_WHEN; -1: none */
     struct body *body;      /* or body_jq >= 0, or neither: the payload itself */
     unsigned body_uses;
     int body_jq;
-    bool warned; /* that it cannot be evaluated: said once */
+    bool keeps_payload; /* what time fires needs the payload to be mapped */
+    bool warned;        /* that it cannot be evaluated: said once */
 };
 
 /* Fills a zeroed rule; problems say what is wrong with it. */
 void rule_build(struct rule *rule, const struct config *config, const struct config_route *route,
                 struct expr_set *exprs, struct problems *problems);
 void rule_finish(struct rule *rule);
+
+/* ---- inside of building */
+
+struct rule_builder {
+    struct rule *rule;
+    const struct config_route *route;
+    struct expr_set *exprs;
+    struct problems *problems;
+    const char *captures[TOPIC_CAPTURES_MAX + 1];
+    struct template_names names;
+};
+
+void rule_wrong(struct rule_builder *b, struct mark mark, const char *wanted); /* once a place */
+/* A template that may use all words but those of `without`. */
+struct template *rule_build_template(struct rule_builder *b, const struct yaml_node *node, unsigned without);
+int rule_build_jq(struct rule_builder *b, const struct yaml_node *node);
+void rule_build_trigger(struct rule_builder *b);
+void rule_finish_trigger(struct rule *rule);
 
 #endif

@@ -1,60 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A key is armed until a crossing, then tripped until a reading is clear. What a gate behind "tripped"
- * refuses is consumed all the same: the key trips, so that it is not made up for when the gate opens.
+/* The phases and the gates. A level condition is armed until a crossing, then tripped until a reading is
+ * clear. What a gate behind "tripped" refuses is consumed all the same: the key trips, so that it is not made up
+ * for when the gate opens. An event has no level to trip on: `every` consumes the multiple, `changes` keeps
+ * the last value that was reported, so that the newest one goes out when the gate opens.
  *
- * Nothing outlives its use: a key that re-arms with its cooldown over is like one never seen, and its
- * state is forgotten. So the number of states is bounded by what is tripped or cooling down. */
+ * Nothing outlives its use: a key that re-arms with its cooldown over and its budget whole is like one never
+ * seen, and its state is forgotten. */
 
 #include "trigger.h"
+#include "trigger_words.h"
 
-#include "json.h"
-
-#include <json-c/json.h>
 #include <string.h>
 
-static const char *const phase_names[] = {"armed", "waiting", "tripped"};
-
-struct trigger_reading trigger_read(const struct trigger_rule *rule, double value)
+bool trigger_is_event(enum trigger_kind kind)
 {
-    struct trigger_reading reading = {0};
-    switch (rule->kind) {
-    case TRIGGER_ABOVE:
-        reading.holds = value > rule->high;
-        reading.clear = value < rule->clear_high;
-        break;
-    case TRIGGER_BELOW:
-        reading.holds = value < rule->low;
-        reading.clear = value > rule->clear_low;
-        break;
-    case TRIGGER_OUTSIDE:
-        reading.holds = value < rule->low || value > rule->high;
-        reading.clear = value >= rule->clear_low && value <= rule->clear_high;
-        break;
-    case TRIGGER_NONE:
-    case TRIGGER_WHEN:
-        break;
-    }
-    if (!rule->has_clear)
-        reading.clear = !reading.holds;
-    return reading;
+    return kind == TRIGGER_CHANGES || kind == TRIGGER_EVERY;
 }
 
-/* Why a reading for which the condition does not hold is ignored. */
-static const char *off_reason(enum trigger_kind kind)
+bool trigger_is_timed(const struct trigger_rule *rule)
 {
-    switch (kind) {
-    case TRIGGER_ABOVE:
-        return "below_threshold";
-    case TRIGGER_BELOW:
-        return "above_threshold";
-    case TRIGGER_OUTSIDE:
-        return "in_band";
-    case TRIGGER_NONE:
-    case TRIGGER_WHEN:
-        break;
-    }
-    return "condition_false";
+    return rule->kind == TRIGGER_ABSENT || rule->for_ms > 0 || rule->clear_for_ms > 0;
+}
+
+static struct trigger_result result(enum outcome outcome, const char *reason, bool changed)
+{
+    return (struct trigger_result){.outcome = outcome, .reason = reason, .changed = changed};
+}
+
+static void enter(struct trigger_state *state, enum trigger_phase phase, int64_t now_ms)
+{
+    state->phase = phase;
+    state->since_ms = phase == TRIGGER_ARMED ? 0 : now_ms;
+    state->repeats = 0;
+    state->kept = (struct span){0};
 }
 
 static bool is_cooling(const struct trigger_rule *rule, const struct trigger_state *state, int64_t now_ms)
@@ -62,78 +41,207 @@ static bool is_cooling(const struct trigger_rule *rule, const struct trigger_sta
     return rule->cooldown_ms > 0 && state->last_fired_ms != 0 && now_ms - state->last_fired_ms < rule->cooldown_ms;
 }
 
-static struct trigger_result rearm(const struct trigger_rule *rule, struct trigger_state *state, int64_t now_ms)
-{
-    if (is_cooling(rule, state, now_ms)) {
-        state->phase = TRIGGER_ARMED;
-        state->since_ms = now_ms;
-    } else {
-        *state = (struct trigger_state){0};
-    }
-    return (struct trigger_result){OUTCOME_IGNORED, "rearmed", true};
-}
+/* ---- the gates -----------------------------------------------------------*/
 
-struct trigger_result trigger_step(const struct trigger_rule *rule, struct trigger_state *state,
-                                   struct trigger_reading reading, int64_t now_ms)
+static bool is_latched(const struct trigger_rule *rule, struct trigger_state *state, const struct trigger_gates *gates,
+                       int64_t now_ms)
 {
-    bool tripped = state->phase == TRIGGER_TRIPPED;
-    if (!reading.holds) {
-        if (tripped && reading.clear)
-            return rearm(rule, state, now_ms);
-        return (struct trigger_result){OUTCOME_IGNORED, off_reason(rule->kind), false};
-    }
-    /* `for` comes here: an armed key begins to wait (WAITING) and goes on when its time is up. */
-    if (tripped)
-        return (struct trigger_result){OUTCOME_SUPPRESSED, "tripped", false};
-
-    state->phase = TRIGGER_TRIPPED;
-    state->since_ms = now_ms;
-    if (state->last_fired_ms > now_ms) /* the wall was set back over a restart: a cooldown never grows by that */
-        state->last_fired_ms = now_ms;
-    /* The latch comes here. */
-    if (is_cooling(rule, state, now_ms)) {
-        state->suppressed++;
-        return (struct trigger_result){OUTCOME_SUPPRESSED, "cooldown", true};
-    }
-    /* The budget comes here. */
-    state->last_fired_ms = now_ms;
-    state->suppressed = 0;
-    return (struct trigger_result){OUTCOME_ACCEPTED, "fired", true};
-}
-
-void trigger_state_print(const struct trigger_state *state, struct buf *out)
-{
-    buf_printf(out, "{\"phase\":\"%s\"", phase_names[state->phase]);
-    if (state->since_ms != 0)
-        buf_printf(out, ",\"since\":%lld", (long long)state->since_ms);
-    if (state->last_fired_ms != 0)
-        buf_printf(out, ",\"fired\":%lld", (long long)state->last_fired_ms);
-    if (state->suppressed != 0)
-        buf_printf(out, ",\"suppressed\":%lld", (long long)state->suppressed);
-    buf_putc(out, '}');
-}
-
-bool trigger_state_parse(struct span text, struct trigger_state *state)
-{
-    cleanup_json struct json_object *object = json_parse(text, NULL, NULL);
-    const char *phase = json_get_text(object, "phase");
-    if (phase == NULL)
+    if (!rule->latch || state->order[0] == '\0')
         return false;
-    for (size_t i = 0; i < sizeof(phase_names) / sizeof(phase_names[0]); i++) {
-        if (strcmp(phase, phase_names[i]) != 0)
-            continue;
-        *state = (struct trigger_state){
-            .phase = (enum trigger_phase)i,
-            .since_ms = json_object_get_int64(json_get(object, "since")),
-            .last_fired_ms = json_object_get_int64(json_get(object, "fired")),
-            .suppressed = json_object_get_int64(json_get(object, "suppressed")),
-        };
+    bool young = now_ms - state->last_fired_ms < rule->latch_ms; /* a webhook that never came heals by age */
+    if (young && (gates->order_is_open == NULL || gates->order_is_open(gates->context, state->order)))
         return true;
-    }
+    state->order[0] = '\0';
     return false;
 }
 
-bool trigger_state_is_initial(const struct trigger_state *state)
+bool trigger_spend(double *times, size_t count, int64_t window_ms, int64_t now_ms)
 {
-    return state->phase == TRIGGER_ARMED && state->last_fired_ms == 0;
+    for (size_t i = 0; i < count; i++)
+        if (times[i] == 0 || times[i] + (double)window_ms <= (double)now_ms) {
+            times[i] = (double)now_ms;
+            return true;
+        }
+    return false;
+}
+
+void trigger_unspend(double *times, size_t count)
+{
+    size_t newest = 0;
+    for (size_t i = 1; i < count; i++)
+        if (times[i] > times[newest])
+            newest = i;
+    if (count > 0)
+        times[newest] = 0;
+}
+
+/* The first gate that is closed; NULL: it fires. */
+static const char *closed_gate(const struct trigger_rule *rule, struct trigger_state *state,
+                               const struct trigger_gates *gates, int64_t now_ms)
+{
+    if (state->last_fired_ms > now_ms) /* the wall was set back over a restart: a cooldown never grows by that */
+        state->last_fired_ms = now_ms;
+    if (is_latched(rule, state, gates, now_ms))
+        return "open_order";
+    if (gates->is_shelved != NULL && gates->is_shelved(gates->context))
+        return "shelved";
+    if (is_cooling(rule, state, now_ms))
+        return "cooldown";
+    if (rule->budget > 0 && !trigger_spend(words_budget(state), (size_t)rule->budget, rule->budget_ms, now_ms))
+        return "budget";
+    if (rule->storm && gates->storms != NULL && gates->storms(gates->context)) {
+        if (rule->budget > 0)
+            trigger_unspend(words_budget(state), (size_t)rule->budget);
+        return "storm";
+    }
+    return NULL;
+}
+
+static struct trigger_result fire(const struct trigger_rule *rule, struct trigger_state *state,
+                                  const struct trigger_gates *gates, int64_t now_ms)
+{
+    enter(state, trigger_is_event(rule->kind) ? TRIGGER_ARMED : TRIGGER_TRIPPED, now_ms);
+    const char *closed = closed_gate(rule, state, gates, now_ms);
+    if (closed != NULL) {
+        struct trigger_result refused = result(OUTCOME_SUPPRESSED, closed, true);
+        refused.alarm = strcmp(closed, "budget") == 0 && !state->alarmed;
+        state->alarmed |= refused.alarm;
+        state->suppressed++;
+        return refused;
+    }
+    state->last_fired_ms = now_ms;
+    state->suppressed = 0;
+    state->alarmed = false;
+    return result(OUTCOME_ACCEPTED, "fired", true);
+}
+
+struct trigger_result trigger_refuse(const struct trigger_rule *rule, struct trigger_state *state,
+                                     const struct trigger_state *before, bool alarm)
+{
+    struct trigger_result refused = result(OUTCOME_SUPPRESSED, "destination_budget", true);
+    if (rule->budget > 0)
+        trigger_unspend(words_budget(state), (size_t)rule->budget);
+    state->last_fired_ms = before->last_fired_ms;
+    state->suppressed = before->suppressed + 1;
+    state->alarmed = before->alarmed;
+    refused.alarm = alarm;
+    return refused;
+}
+
+/* ---- the phases ------------------------------------------------------------*/
+
+static struct trigger_result rearm(const struct trigger_rule *rule, struct trigger_state *state, int64_t now_ms)
+{
+    enter(state, TRIGGER_ARMED, now_ms);
+    if (rule->budget > 0)
+        words_forget_spent(words_budget(state), (size_t)rule->budget, rule->budget_ms, now_ms);
+    if (now_ms - state->last_fired_ms >= rule->latch_ms)
+        state->order[0] = '\0';
+    if (!is_cooling(rule, state, now_ms) && state->order[0] == '\0') {
+        state->last_fired_ms = 0;
+        state->suppressed = 0;
+    }
+    return result(OUTCOME_IGNORED, "rearmed", true);
+}
+
+static struct trigger_result step_off(const struct trigger_rule *rule, struct trigger_state *state,
+                                      struct trigger_reading reading, int64_t now_ms)
+{
+    switch (state->phase) {
+    case TRIGGER_ARMED:
+        break;
+    case TRIGGER_WAITING:
+        enter(state, TRIGGER_ARMED, now_ms);
+        return result(OUTCOME_IGNORED, "not_held", true);
+    case TRIGGER_TRIPPED:
+        if (!reading.clear)
+            break;
+        if (rule->clear_for_ms == 0)
+            return rearm(rule, state, now_ms);
+        enter(state, TRIGGER_CLEARING, now_ms);
+        return result(OUTCOME_IGNORED, "clearing", true);
+    case TRIGGER_CLEARING:
+        if (reading.clear)
+            return result(OUTCOME_IGNORED, "clearing", reading.changed);
+        enter(state, TRIGGER_TRIPPED, now_ms);
+        return result(OUTCOME_IGNORED, "not_clear", true);
+    }
+    return result(OUTCOME_IGNORED, reading.reason, reading.changed);
+}
+
+static bool has_waited(const struct trigger_rule *rule, const struct trigger_state *state, int64_t now_ms)
+{
+    return state->repeats >= rule->repeat && now_ms - state->since_ms >= rule->for_ms;
+}
+
+static struct trigger_result step_on(const struct trigger_rule *rule, struct trigger_state *state,
+                                     struct trigger_reading reading, const struct trigger_gates *gates, int64_t now_ms)
+{
+    switch (state->phase) {
+    case TRIGGER_ARMED:
+        if (rule->for_ms == 0 && rule->repeat <= 1)
+            return fire(rule, state, gates, now_ms);
+        enter(state, TRIGGER_WAITING, now_ms);
+        state->repeats = 1;
+        return result(OUTCOME_WAITING, "waiting", true);
+    case TRIGGER_WAITING:
+        if (state->since_ms > now_ms)
+            state->since_ms = now_ms;
+        if (state->repeats < rule->repeat)
+            state->repeats++;
+        return has_waited(rule, state, now_ms) ? fire(rule, state, gates, now_ms)
+                                               : result(OUTCOME_WAITING, "waiting", true);
+    case TRIGGER_TRIPPED:
+        break;
+    case TRIGGER_CLEARING:
+        enter(state, TRIGGER_TRIPPED, now_ms);
+        return result(OUTCOME_SUPPRESSED, "tripped", true);
+    }
+    return result(OUTCOME_SUPPRESSED, "tripped", reading.changed);
+}
+
+/* A message came: the key is not silent. */
+static struct trigger_result step_absent(const struct trigger_rule *rule, struct trigger_state *state, int64_t now_ms)
+{
+    bool tripped = state->phase == TRIGGER_TRIPPED;
+    if (tripped)
+        rearm(rule, state, now_ms);
+    state->since_ms = now_ms;
+    return result(OUTCOME_IGNORED, tripped ? "rearmed" : "present", true);
+}
+
+struct trigger_result trigger_step(const struct trigger_rule *rule, struct trigger_state *state,
+                                   struct trigger_reading reading, const struct trigger_gates *gates, int64_t now_ms)
+{
+    if (rule->kind == TRIGGER_ABSENT)
+        return step_absent(rule, state, now_ms);
+    if (!reading.holds)
+        return step_off(rule, state, reading, now_ms);
+    if (!trigger_is_event(rule->kind))
+        return step_on(rule, state, reading, gates, now_ms);
+    struct trigger_result fired = fire(rule, state, gates, now_ms);
+    if (rule->kind == TRIGGER_CHANGES && fired.outcome == OUTCOME_ACCEPTED)
+        words_report(rule, state);
+    return fired;
+}
+
+int64_t trigger_due(const struct trigger_rule *rule, const struct trigger_state *state)
+{
+    switch (state->phase) {
+    case TRIGGER_ARMED:
+        return rule->kind == TRIGGER_ABSENT && state->since_ms != 0 ? state->since_ms + rule->period_ms : INT64_MAX;
+    case TRIGGER_WAITING:
+        return rule->for_ms > 0 && state->repeats >= rule->repeat ? state->since_ms + rule->for_ms : INT64_MAX;
+    case TRIGGER_TRIPPED:
+        break;
+    case TRIGGER_CLEARING:
+        return state->since_ms + rule->clear_for_ms;
+    }
+    return INT64_MAX;
+}
+
+struct trigger_result trigger_expire(const struct trigger_rule *rule, struct trigger_state *state,
+                                     const struct trigger_gates *gates, int64_t now_ms)
+{
+    return state->phase == TRIGGER_CLEARING ? rearm(rule, state, now_ms) : fire(rule, state, gates, now_ms);
 }

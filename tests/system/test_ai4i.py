@@ -87,3 +87,51 @@ def test_ai4i_conditions_are_the_public_rules(ai4i, label):
         pytest.skip("LOUD: the jq program is not installed")
     assert set(map(int, jq.stdout.split())) == labelled(ai4i)[label]
     assert len(labelled(ai4i)[label]) == ROWS[label]
+
+
+def open_orders(tasks):
+    """The most orders of a rule and machine that were open at one time, and how many were completed."""
+    changes = {}
+    for task in tasks:
+        key = task["body"]["description"][:3], task["body"]["equipment"]["value"]
+        over = [h["time"] for h in task["history"] if h["event"] == "TaskWasCompleted"]
+        changes.setdefault(key, []).extend([(task["time"], 1)] + [(time, -1) for time in over])
+    most = closed = 0
+    for steps in changes.values():
+        count = 0
+        for _time, step in sorted(steps):
+            count += step
+            most, closed = max(most, count), closed + (step < 0)
+    return most, closed
+
+
+def test_ai4i_with_one_open_order_a_machine(busbar, sandbox, publisher, ai4i):
+    """The latched variant (MW-P23): ten machines, each reading of the data set in turns; the stand-in completes a task after
+    a while. No machine ever has two open orders, and what was suppressed accounts for every other firing."""
+    latched = routes()
+    for route in latched:
+        route["from"] = "mill/{machine}/reading"
+        route["trigger"].update(key="${machine}", until="closed")
+        route["body"]["equipment"]["value"] = "${machine}"
+    daemon = busbar(latched, life={"completed": 0.3})
+    labels, holding = labelled(ai4i), {label: 0 for label in RULES}
+    for row in ai4i:
+        machine = f"M{row['UDI'] % 10}"
+        publisher.send(f"mill/{machine}/reading", row)
+        for label in RULES:
+            holding[label] += row["UDI"] in labels[label]
+        if row["UDI"] % 500 == 0:
+            publisher.flush()
+            wait_until(lambda: daemon.metrics().sum("busbar_deliveries", state="pending") == 0, 30, "an empty outbox")
+    publisher.flush()
+    wait_until(lambda: daemon.metrics().sum("busbar_messages_total") == 3 * len(ai4i), 60, "all readings decided")
+    most, closed = open_orders(sandbox.tasks())
+    assert most == 1 and closed > 0, "two open orders of one machine at a time"
+    metrics = daemon.metrics()
+    for label in RULES:
+        fired = metrics.sum("busbar_decisions_total", route=label.lower(), reason="fired")
+        latch = metrics.sum("busbar_decisions_total", route=label.lower(), reason="open_order")
+        level = metrics.sum("busbar_decisions_total", route=label.lower(), reason="tripped")
+        assert fired + latch + level == holding[label], "a firing that is in no count"
+        assert 0 < fired < holding[label] and latch > 0
+        assert metrics.sum("busbar_messages_total", route=label.lower(), outcome="suppressed") == latch + level

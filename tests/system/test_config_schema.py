@@ -117,7 +117,11 @@ def test_commented_examples_of_the_reference_are_valid(validator, reference):
         lambda c: c["routes"][0]["trigger"].update(abvoe=1),
         lambda c: c["routes"][0]["trigger"].update(below=1),
         lambda c: c["routes"][0]["trigger"].pop("above"),
-        lambda c: c["routes"][0]["trigger"].update({"for": "30s"}),
+        lambda c: c["routes"][0]["trigger"].update({"for": "soon"}),
+        lambda c: c["routes"][0]["trigger"].update(until="open"),
+        lambda c: c["routes"][0]["trigger"].update(budget="24"),
+        lambda c: c["routes"][0]["trigger"].update(window={"avg": "10m", "max": "10m"}),
+        lambda c: c["routes"][0]["trigger"].update(absent="10m"),
     ],
 )
 def test_mistakes_are_seen(validator, reference, change):

@@ -94,7 +94,7 @@ static inline void note(void *context, const struct route_decision *d)
     if (d->one_reading && d->id != NULL)
         buf_printf(&b->log, " kept=%.*s", (int)d->payload.len, d->payload.data);
     if (d->state_changed)
-        buf_printf(&b->log, " state=%s", d->state.len == 0 ? "-" : "yes");
+        buf_puts(&b->log, " state");
     buf_putc(&b->log, '\n');
     if (d->id != NULL && b->id_count++ == 0)
         snprintf(b->first_id, sizeof(b->first_id), "%s", d->id);

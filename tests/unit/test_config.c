@@ -310,11 +310,11 @@ static void test_config_trigger_problems(void **state)
     static const struct saying sayings[] = {
         {ROUTE "  trigger: 5\n", "6:12: error: 'trigger' must be a mapping of 'key: value' lines"},
         {TRIGGER "    value: x\n",
-         "7:5: error: a trigger has one condition: 'above', 'below', 'outside' or 'when'; here are 0"},
+         "7:5: error: a trigger has one condition, such as 'above', 'when' or 'absent'; here are 0"},
         {TRIGGER "    cooldown: 1h\n    clear: 4\n",
-         "7:5: error: a trigger has one condition: 'above', 'below', 'outside' or 'when'; here are 0"},
+         "7:5: error: a trigger has one condition, such as 'above', 'when' or 'absent'; here are 0"},
         {TRIGGER "    above: 5\n    when: .x\n",
-         "7:5: error: a trigger has one condition: 'above', 'below', 'outside' or 'when'; here are 2"},
+         "7:5: error: a trigger has one condition, such as 'above', 'when' or 'absent'; here are 2"},
         {TRIGGER "    above: hot\n", "7:12: error: 'above' must be a number, such as 85 or -2.5, not 'hot'"},
         {TRIGGER "    above: '85'\n", "7:12: error: 'above' must be a number, such as 85 or -2.5, not '85'"},
         {TRIGGER "    below: [1]\n", "7:12: error: 'below' must be a number, such as 85 or -2.5"},
@@ -331,10 +331,14 @@ static void test_config_trigger_problems(void **state)
         {TRIGGER "    above: 5\n    cooldown: soon\n",
          "8:15: error: 'cooldown' must look like 250ms, 30s, 15m, 1h or 7d, not 'soon'"},
         {TRIGGER "    above: 5\n    key: [a]\n", "8:10: error: 'key' must be text, such as \"${.celsius}\""},
-        {TRIGGER "    above: 5\n    for: 30s\n", "8:10: error: 'for' is not supported by this version"},
-        {TRIGGER "    equals: 1\n", "7:13: error: 'equals' is not supported by this version"},
-        {TRIGGER "    absent: 1h\n    value: x\n", "7:13: error: 'absent' is not supported by this version"},
-        {ROUTE "  budget: 24/1d\n", "6:3: error: 'budget' is not supported by this version"},
+        {TRIGGER "    above: 5\n    for: soon\n",
+         "8:10: error: 'for' must look like 250ms, 30s, 15m, 1h or 7d, not 'soon'"},
+        {TRIGGER "    absent: 10ms\n", "7:13: error: 'absent' must be from 1s to 3650d, not '10ms'"},
+        {TRIGGER "    above: 5\n    until: open\n", "8:12: error: 'until' must be closed, not 'open'"},
+        {TRIGGER "    above: 5\n    repeat: 0\n", "8:13: error: 'repeat' must be from 1 to 10000, not '0'"},
+        {TRIGGER "    absent: 1h\n    every: 5\n",
+         "7:5: error: a trigger has one condition, such as 'above', 'when' or 'absent'; here are 2"},
+        {ROUTE "  budget: 24/1d\n", "6:3: error: 'budget' belongs under 'trigger'"},
     };
     ASSERT_SAYINGS(sayings);
 }

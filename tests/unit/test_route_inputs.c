@@ -10,7 +10,7 @@ static void test_route_inputs_csv_is_an_object_of_its_columns(void **state)
         " trigger: {value: '${.c}', above: 5}, to: mw.task.schedule, body: {c: '${.c}', all: '${.}'}}\n"
         "  - {name: j, from: 't/{a}', format: csv, trigger: {when: '.[2] == \"6,50\"'}, to: mw.task.schedule}\n");
     assert_string_equal(send(b, "t/1", "12;x;6,50", T0),
-                        "0 accepted fired key=t/1 lane=t/1 {\"c\":6.50,\"all\":{\"ts\":12,\"c\":6.50}} state=yes\n"
+                        "0 accepted fired key=t/1 lane=t/1 {\"c\":6.50,\"all\":{\"ts\":12,\"c\":6.50}} state\n"
                         "1 ignored condition_false key=t/1\n");
     assert_string_equal(send(b, "t/2", "12;x", T0), "0 ignored no_value\n1 ignored condition_false key=t/2\n");
     assert_string_equal(send(b, "t/3", "1,\"", T0), "0 ignored no_value\n1 ignored no_value\n");
@@ -50,12 +50,12 @@ static void test_route_inputs_each_reading_on_its_own(void **state)
              "{\"s\":\"x\",\"c\":1},{\"s\":\"x\",\"c\":8},null]}",
              T0),
         "0 accepted fired key=1/x lane=1/x {\"s\":\"x\",\"a\":\"1\",\"unit\":\"C\",\"all\":{\"s\":\"x\",\"c\":6.50},"
-        "\"root\":\"in C\",\"no\":null} kept={\"s\":\"x\",\"c\":6.50} state=yes\n"
+        "\"root\":\"in C\",\"no\":null} kept={\"s\":\"x\",\"c\":6.50} state\n"
         "0 suppressed tripped key=1/x\n"
         "0 ignored no_value\n"
-        "0 ignored rearmed key=1/x state=-\n"
+        "0 ignored rearmed key=1/x state\n"
         "0 accepted fired key=1/x lane=1/x {\"s\":\"x\",\"a\":\"1\",\"unit\":\"C\",\"all\":{\"s\":\"x\",\"c\":8},"
-        "\"root\":\"in C\",\"no\":null} kept={\"s\":\"x\",\"c\":8} state=yes\n"
+        "\"root\":\"in C\",\"no\":null} kept={\"s\":\"x\",\"c\":8} state\n"
         "0 ignored no_value\n");
     assert_int_equal(b->id_count, 2);
     assert_string_not_equal(b->id, b->first_id);
@@ -70,8 +70,8 @@ static void test_route_inputs_each_is_an_array(void **state)
                              "  - {name: c, from: t, each: '${.}', to: mw.task.schedule, body_jq: '[., $root[0]]'}\n"
                              "  - {name: whole, from: t, to: mw.task.schedule, body: {a: '${root}', b: '${.}'}}\n");
     assert_string_equal(send(b, "t", "[6,\"x\",4]", T0),
-                        "0 accepted fired key=k lane=k {\"v\":6} kept=6 state=yes\n0 ignored no_value\n"
-                        "0 ignored rearmed key=k state=-\n"
+                        "0 accepted fired key=k lane=k {\"v\":6} kept=6 state\n0 ignored no_value\n"
+                        "0 ignored rearmed key=k state\n"
                         "1 accepted command lane=t [6,6] kept=6\n1 accepted command lane=t [\"x\",6] kept=\"x\"\n"
                         "1 accepted command lane=t [4,6] kept=4\n"
                         "2 accepted command lane=t {\"a\":[6,\"x\",4],\"b\":[6,\"x\",4]}\n");

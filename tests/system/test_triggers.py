@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Triggers in the whole daemon: what time fires, what survives kill -9, the latch and the closed loop. MW-P20 .. MW-P28."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from busbar_harness import ROOT, hot_route, wait_until
+
+PAGE = (ROOT / "config" / "TRIGGERS.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```text trigger\n(.*?)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def clock(seconds):
+    return f"2026-03-01T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.000Z"
+
+
+@pytest.mark.parametrize("trigger, lines", EXAMPLES, ids=[t for t, _ in EXAMPLES])
+def test_examples_of_the_page(busbar, tmp_path, trigger, lines):
+    """Each example of config/TRIGGERS.md through `try --replay`: every line's reason, in time and order."""
+    route = hot_route()
+    route["trigger"] = {"key": "${asset}", **yaml.safe_load(trigger)}
+    route["body"] = {**route["body"], "description": "at ${value}"}
+    wanted, recorded = [], tmp_path / "recorded.ndjson"
+    with open(recorded, "w", encoding="utf-8") as file:
+        for line in lines.splitlines():
+            at, *payload, reason = line.split()
+            minutes, seconds = map(int, at.split(":"))
+            time = clock(60 * minutes + seconds)
+            wanted.append((time, reason))
+            if payload:
+                file.write(json.dumps({"time": time, "topic": "plant/l1/p7/temperature", "payload": payload[0]}) + "\n")
+        if not payload:  # time goes on to there
+            file.write(json.dumps({"time": time, "topic": "another/topic", "payload": ""}) + "\n")
+    daemon = busbar([route], start=False)
+    done = json.loads(daemon.cli("try", "--replay", str(recorded), "--all", "--json").stdout)
+    assert [(d["time"], d["reason"]) for d in done["decisions"]] == wanted
+
+
+def test_the_page_has_examples():
+    assert len(EXAMPLES) >= 11
+
+
+def temperature(publisher, celsius, asset="p7"):
+    publisher.publish(f"plant/l1/{asset}/temperature", {"celsius": celsius})
+
+
+def decided(daemon, reason, count=1, **labels):
+    wait_until(lambda: daemon.metrics().sum("busbar_decisions_total", reason=reason, **labels) >= count, 20,
+               f"{count} x {reason}")
+
+
+def tasks(sandbox):
+    return [task["body"]["description"] for task in sandbox.tasks()]
+
+
+def audit(daemon, **wanted):
+    return [row for row in daemon.json("audit")["items"] if all(row[k] == v for k, v in wanted.items())]
+
+
+def test_on_delay_survives_kill(busbar, sandbox, publisher):
+    """A pending `for` is not forgotten by kill -9, fires once by time, and not again after another kill."""
+    daemon = busbar([hot_route(**{"for": "4s"})])
+    temperature(publisher, 91.5)
+    decided(daemon, "waiting")
+    daemon.kill()
+    daemon.start()
+    wait_until(lambda: sandbox.tasks(), 20, "the task that time fires")
+    assert tasks(sandbox) == ["Bearing at 91.5 °C on p7"]
+    metrics = daemon.metrics()
+    assert metrics.sum("busbar_timed_total", route="bearing-hot", outcome="accepted") == 1
+    assert metrics.sum("busbar_messages_total", outcome="accepted") == 0, "time is no message"
+    daemon.kill()
+    daemon.start()
+    temperature(publisher, 92)
+    decided(daemon, "tripped")
+    assert len(sandbox.tasks()) == 1
+
+
+def test_on_delay_that_is_broken_fires_nothing(busbar, sandbox, publisher):
+    daemon = busbar([hot_route(**{"for": "2s"})])
+    temperature(publisher, 91)
+    temperature(publisher, 70)
+    decided(daemon, "not_held")
+    temperature(publisher, 91, "p8")
+    decided(daemon, "fired")
+    assert tasks(sandbox) in ([], ["Bearing at 91 °C on p8"])
+    wait_until(lambda: tasks(sandbox) == ["Bearing at 91 °C on p8"], 10, "p8's task alone")
+
+
+def test_silence_fires_and_a_broker_that_is_away_does_not(busbar, broker, sandbox, publisher):
+    route = hot_route()
+    route["trigger"] = {"absent": "3s", "key": "${asset}"}
+    daemon = busbar([route])
+    temperature(publisher, 20)
+    wait_until(lambda: sandbox.tasks(), 20, "the silent sensor's task")
+    assert tasks(sandbox) == ["Bearing at 20 °C on p7"]
+    temperature(publisher, 21)
+    decided(daemon, "rearmed")
+    publisher.close()
+    broker.stop()
+    wait_until(lambda: not daemon.ready(), 10, "the broker's absence")
+    began = len(sandbox.tasks())
+    wait_until(lambda: daemon.get("/healthz").status == 200, 5)
+    assert len(sandbox.tasks()) == began
+    broker.start()
+    wait_until(daemon.ready, 30, "the broker's return")
+    wait_until(lambda: len(sandbox.tasks()) == began + 1, 20, "3 s of silence that could be heard")
+
+
+def test_latch_is_one_open_order_a_key(busbar, sandbox, publisher):
+    """MW-P23: while the task is open, crossings are counted and told; its completion (a webhook) re-arms the key."""
+    daemon = busbar([hot_route(until="closed")])
+    temperature(publisher, 90)
+    wait_until(lambda: sandbox.tasks(), 10, "the first task")
+    for _ in range(2):
+        temperature(publisher, 70)
+        temperature(publisher, 90)
+    decided(daemon, "open_order", 2)
+    rows = audit(daemon, what="suppress", outcome="open_order")
+    assert len(rows) == 2 and "value 90" in rows[0]["detail"] and rows[0]["route"] == "bearing-hot"
+    daemon.kill()
+    daemon.start()
+    temperature(publisher, 70)
+    temperature(publisher, 90)
+    decided(daemon, "open_order", 1)
+    assert len(sandbox.tasks()) == 1
+    sandbox.tell(sandbox.tasks()[0]["id"], "TaskWasCompleted")
+    wait_until(lambda: "completed" in [o["common_status"] for o in daemon.json("orders", "list")["items"]], 10,
+               "the completed order")
+    temperature(publisher, 70)
+    temperature(publisher, 95)
+    wait_until(lambda: len(sandbox.tasks()) == 2, 10, "the second task")
+
+
+def test_latch_opens_when_the_order_was_refused(busbar, sandbox, publisher):
+    """A dead letter is no open order: the next crossing fires."""
+    daemon = busbar([hot_route(until="closed")])
+    sandbox.fail("status", status=400, times=1, method="POST")
+    temperature(publisher, 90)
+    wait_until(lambda: daemon.deliveries(state="rejected"), 10, "the dead letter")
+    temperature(publisher, 70)
+    temperature(publisher, 91)
+    wait_until(lambda: sandbox.tasks(), 10, "the second crossing's task")
+
+
+def test_budget_raises_one_alarm(busbar, sandbox, publisher, subscribe):
+    """MW-P22: what is over the budget is suppressed, counted, told in the audit and on the alerts topic."""
+    alerts = subscribe("busbar/alerts")
+    daemon = busbar([hot_route(budget="2/1d")])
+    for n in range(4):
+        temperature(publisher, 90 + n)
+        temperature(publisher, 70)
+    decided(daemon, "budget", 2)
+    assert len(audit(daemon, what="suppress", outcome="budget")) == 2
+    alert = json.loads(alerts.wait("busbar/alerts")[0].payload)
+    assert alert["alert"] == "over_budget"
+    wait_until(lambda: len(sandbox.tasks()) == 2, 10, "what is inside the budget")
+    assert len(alerts.seen()) == 1
+
+
+def test_story_of_a_firing(busbar, sandbox, publisher):
+    """MW-P28: time, cause (topic, value, rule) of each trigger in the audit, with the attempts behind it."""
+    daemon = busbar([hot_route()])
+    temperature(publisher, 90)
+    temperature(publisher, 91)
+    temperature(publisher, 60)
+    temperature(publisher, 92)
+    wait_until(lambda: len(sandbox.tasks()) == 2, 10, "two tasks")
+    delivery = daemon.deliveries(state="delivered")[0]
+    story = daemon.json("audit", "--id", delivery["id"])["items"]
+    fired = [row for row in story if row["what"] == "fire"]
+    assert len(fired) == 1 and fired[0]["who"] == "rules" and fired[0]["route"] == "bearing-hot"
+    assert fired[0]["detail"].startswith("key l1/p7, value 92, topic plant/l1/p7/temperature")
+    assert [row["what"] for row in story][0] == "attempt"
+
+
+@pytest.mark.parametrize("condition, readings, fired", [
+    ({"equals": ["FAULT", "ALARM"]}, ["RUN", "FAULT", "ALARM", "RUN", "ALARM"], ["FAULT", "ALARM"]),
+    ({"changes": 0.5}, ["20", "20.4", "20.5", "20.6", "19.9"], ["20.5", "19.9"]),
+    ({"every": 250}, ["240", "251", "300", "510", "3", "260"], ["251", "510", "260"]),
+    ({"above": 5, "repeat": 2}, ["6", "5", "6", "7", "8"], ["7"]),
+])
+def test_conditions_through_a_real_broker(busbar, sandbox, publisher, condition, readings, fired):
+    route = hot_route()
+    route["trigger"] = {"key": "${asset}", **condition}
+    route["body"] = {**route["body"], "description": "at ${value}"}
+    daemon = busbar([route])
+    for value in readings:
+        publisher.publish("plant/l1/p7/temperature", value)
+    decided(daemon, "fired", len(fired))
+    wait_until(lambda: len(sandbox.tasks()) == len(fired), 10, f"{len(fired)} tasks")
+    assert sorted(tasks(sandbox)) == sorted(f"at {value}" for value in fired)
+    metrics = daemon.metrics()
+    assert metrics.sum("busbar_messages_received_total") == len(readings) == metrics.sum("busbar_messages_total")
