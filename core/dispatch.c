@@ -377,7 +377,7 @@ bool dispatch_pick(struct dispatch *d, int64_t now_ms, int64_t wall_ms)
         d->next_slot = (d->next_slot + 1) % (d->slot_count - 1);
     bool acks = publish_pick(d);
     store_end_read(d->options.session);
-    return acks || orders_stale_due(d) || d->alert_count > 0 || d->starting.first != NULL || d->finished.first != NULL;
+    return acks || orders_time_is_up(d) || d->alert_count > 0 || d->starting.first != NULL || d->finished.first != NULL;
 }
 
 /* ---- storing and going on */
@@ -397,7 +397,7 @@ int dispatch_store(struct dispatch *d)
     for (struct attempt *a = d->starting.first; a != NULL; a = a->next)
         if (batch_start(d, a) != 0)
             return -1;
-    return orders_stale_due(d) ? orders_turn_stale(d) : 0;
+    return orders_let_time_pass(d);
 }
 
 /* Answers whether it goes again. */
@@ -471,7 +471,7 @@ void dispatch_go(struct dispatch *d, bool stored)
     if (!stored) {
         log_error("the store refused a commit: waiting", "reason", store_error(d->options.session), NULL);
         d->store_pause_until_ms = d->now_ms + STORE_PAUSE_MS;
-        d->stale_at_ms = 0;
+        d->stale_at_ms = d->show_at_ms = 0;
         while (d->starting.first != NULL) {
             struct attempt *a = d->starting.first;
             attempt_list_remove(&d->starting, a);
@@ -505,7 +505,7 @@ void dispatch_go(struct dispatch *d, bool stored)
 
 int64_t dispatch_next_due(const struct dispatch *d)
 {
-    int64_t next = orders_next_stale(d);
+    int64_t next = orders_next_due(d);
     if (d->finished.first != NULL || d->alert_count > 0 || atomic_load(&d->noticed))
         return d->store_pause_until_ms > d->now_ms ? d->store_pause_until_ms : INT64_MIN;
     for (size_t i = 0; i + 1 < d->slot_count; i++) {

@@ -107,6 +107,7 @@ struct attempt {
     bool postponed;          /* refused for now: to be tried again */
     bool transport_failed, sent_uncertain, probe;
     bool holds;            /* its verdict: nothing more until someone resumes */
+    int64_t show_at_ms;    /* its orders are pending, and the bus is told so then; 0: it need not be */
     bool place_given_back; /* no longer counted in slot->running */
     int http_status;
     int64_t delay_ms;                                      /* until the next attempt */
@@ -160,6 +161,7 @@ struct dispatch {
     bool draining;
     int64_t store_pause_until_ms; /* the store failed: wait */
     int64_t stale_at_ms;          /* wall: an order may have turned stale */
+    int64_t show_at_ms;           /* an attempt's orders may have to be shown as pending */
 };
 
 /* attempt.c */
@@ -211,10 +213,11 @@ int orders_begin(struct dispatch *d, struct attempt *attempt, const struct item 
 int orders_note_own(struct dispatch *d, struct attempt *attempt, struct item *item); /* what it came to */
 int orders_note_operator(struct dispatch *d, const char *order_id, enum delivery_state to);
 
-/* orders_stale.c: what nobody confirmed in time */
-bool orders_stale_due(const struct dispatch *d);
-int orders_turn_stale(struct dispatch *d);
-int64_t orders_next_stale(const struct dispatch *d); /* steady */
+/* orders_time.c: what nobody answers or confirms in time */
+void orders_show_later(struct dispatch *d, struct attempt *attempt); /* its orders are pending */
+bool orders_time_is_up(const struct dispatch *d);
+int orders_let_time_pass(struct dispatch *d);
+int64_t orders_next_due(const struct dispatch *d); /* steady */
 
 /* announce.c: deliveries to the bus */
 int announce_order(struct dispatch *d, const struct work_order *order);

@@ -184,8 +184,7 @@ int orders_begin(struct dispatch *d, struct attempt *a, const struct item *item)
     int rc = 0;
     if (!under_way && event_enter_sync(order, "pending", d->wall_ms)) {
         rc = orders_put(d, order);
-        if (rc == 0)
-            rc = announce_order(d, order);
+        orders_show_later(d, a);
     }
     order_record_finish(&record);
     return rc;
@@ -307,7 +306,8 @@ int orders_note_own(struct dispatch *d, struct attempt *a, struct item *item)
     int rc = changed ? orders_put(d, order) : 0;
     if (rc == 0)
         rc = tell(d, a, item, order, knew_id);
-    if (rc == 0 && changed)
+    bool unseen = a->show_at_ms != 0; /* pending, and nobody was told */
+    if (rc == 0 && (changed || unseen))
         rc = announce_order(d, order);
     order_record_finish(&record);
     return rc;
