@@ -80,7 +80,7 @@ static bool is_ours(const char *id)
     return strlen(id) == UUID_LENGTH && strspn(id, "0123456789abcdef-") == UUID_LENGTH;
 }
 
-bool fv_read_record(const struct fv_call *call, struct json_object *record, struct bb_work_order *order)
+static bool read_fields(const struct fv_call *call, struct json_object *record, struct bb_work_order *order)
 {
     const char *common_id = field(call, record, "common_work_order_id");
     const char *source_id = field(call, record, "source_work_order_id");
@@ -113,6 +113,11 @@ bool fv_is_foreign(const struct fv_call *call, struct json_object *record)
 }
 
 /* ---- its ids -----------------------------------------------------------------------------------*/
+
+static const char *known_as(const struct bb_work_order *order)
+{
+    return order->source_work_order_id ? order->source_work_order_id : order->order_id;
+}
 
 static const char *reference_of(const struct fv_call *call, const char *source_id)
 {
@@ -190,8 +195,7 @@ static bool is_over(const char *status)
 
 void fv_note_told(const struct fv_call *call, struct json_object *record, const struct bb_work_order *order)
 {
-    const char *id = order->source_work_order_id ? order->source_work_order_id : order->order_id;
-    const char *told = told_revision(call, record), *known = fv_revision(call, id);
+    const char *id = known_as(order), *told = told_revision(call, record), *known = fv_revision(call, id);
     if (call->state && call->state->noted++ >= NOTED_MAX)
         return; /* an old one is refused, and then read again */
     if (is_over(order->common_status))
@@ -199,6 +203,23 @@ void fv_note_told(const struct fv_call *call, struct json_object *record, const 
     else if (told && (!known || number_of(told) > number_of(known))) /* news comes late and out of order */
         fv_note_revision(call, id, told);
     note_reference(call, order);
+}
+
+/* Of an older revision than was seen: true when it was told, and no more. */
+static bool is_old(const struct fv_call *call, struct json_object *record, const struct bb_work_order *order)
+{
+    const char *told = told_revision(call, record), *known = fv_revision(call, known_as(order));
+    return told && known && number_of(told) >= 0 && number_of(told) < number_of(known);
+}
+
+bool fv_read_record(const struct fv_call *call, struct json_object *record, struct bb_work_order *order)
+{
+    if (!read_fields(call, record, order))
+        return false;
+    if (is_old(call, record, order)) /* it happened; but the record has gone on */
+        *order =
+            (struct bb_work_order){.order_id = order->order_id, .source_work_order_id = order->source_work_order_id};
+    return true;
 }
 
 /* ---- as an event -----------------------------------------------------------------------------*/
@@ -218,9 +239,7 @@ static const char *dedup_id(const struct fv_call *call, struct json_object *reco
     const char *revision = told_revision(call, record);
     if (!updated && !revision)
         return NULL;
-    return call->host->format(call->job, "%s/%s/%s",
-                              order->source_work_order_id ? order->source_work_order_id : order->order_id,
-                              revision ? revision : "", updated ? updated : "");
+    return call->host->format(call->job, "%s/%s/%s", known_as(order), revision ? revision : "", updated ? updated : "");
 }
 
 void fv_emit_record(const struct fv_call *call, struct json_object *record)

@@ -297,6 +297,7 @@ def test_an_order_goes_its_whole_way(known, factverse, publisher, subscribe):  #
         assert record["sync_state"] == "synchronized" and record["common_work_order_id"] == order["common_work_order_id"]
     assert (theirs["assignee"], theirs["revision"]) == ("pat", 6)
     assert all(r["path"].startswith(f"{ORDERS}/{order['source_work_order_id']}/") for r in posted(factverse)[1:])
+    wait_until(lambda: orders.payloads()[-1]["common_status"] == "canceled", 10, "the record on the bus")
     seen = list(dict.fromkeys(record["common_status"] for record in orders.payloads()))
     assert seen == ["requested", *(status for _, status, _ in steps)]
     assert running.deliveries(state="rejected") == []
@@ -325,12 +326,18 @@ def test_what_somebody_else_changed_is_not_overwritten(known, factverse, publish
     assert factverse.orders()[0]["common_status"] == "triaged"
 
 
-def test_a_webhook_is_how_a_change_is_seen(known, factverse, publisher):  # F-U8
+def test_a_webhook_is_how_a_change_is_seen(known, factverse, publisher, subscribe):  # F-U8
+    events = subscribe("busbar/events/fv/work_order/updated")
     running, order = known()
     factverse.change(order["common_work_order_id"], common_status="triaged", source_status="Triaged")
     wait_until(lambda: record_of(running, order)["common_status"] == "triaged", 10, "the webhook")
     tell(running, publisher, "work_order.update", order, title="Bearing very hot")
     assert posted(factverse)[-1]["headers"]["if-match"] == '"2"'
+    ids = {name: order[name] for name in ("common_work_order_id", "source_work_order_id")}
+    late = envelope("work_order.updated", "late", **ids, common_status="blocked", source_status="Blocked", revision=1)
+    assert hook(running, late).status == 200
+    told = wait_until(lambda: [e for e in events.payloads() if "late" in json.dumps(e["data"]["provider"])], 10, "what was late")
+    assert told[0]["data"]["work_order"]["common_status"] == record_of(running, order)["common_status"] == "triaged"
 
 
 def test_an_order_that_nobody_knows_is_not_asked_for(known, factverse, publisher):  # FV-07d, FV-09d
