@@ -149,12 +149,19 @@ enum bb_next as_contract(const struct as_call *call)
     return next == BB_HOLD ? BB_REJECT : next;
 }
 
+/* As an address writes it: from the root, without steps up or characters that it would encode. */
+static bool is_path(const char *text)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/?";
+    return *text == '/' && strspn(text, plain) == strlen(text) && !strstr(text, "/.");
+}
+
 const char *as_contract_check(const struct as_call *call, struct bb_str body)
 {
     PL_SCOPED struct json_object *given = pl_parse(body);
     struct json_object *path = pl_member(given, "document");
     const char *text = as_text_of(call, path);
-    if (path && (!text || *text != '/'))
+    if (path && (!text || !is_path(text)))
         return "/document must be a path of the site, such as " PAGE;
     return NULL;
 }
