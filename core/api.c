@@ -8,7 +8,6 @@
 #include "intake.h"
 #include "json.h"
 #include "message.h"
-#include "metrics.h"
 #include "number.h"
 
 #include <json-c/json.h>
@@ -144,15 +143,6 @@ static void get_readyz(struct api_call *call)
     call->reply->status = why == NULL ? 200 : 503;
     call->reply->content_type = "text/plain; charset=utf-8";
     buf_printf(&call->reply->body, "%s\n", why == NULL ? "ready" : why);
-}
-
-static void get_metrics(struct api_call *call)
-{
-    metric_set(metric_get(metric_family(METRIC_GAUGE, "busbar_store_bytes", "Size of the store on disk.", "")),
-               (double)store_bytes(call->api->store));
-    call->reply->status = 200;
-    call->reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    metrics_render(&call->reply->body);
 }
 
 /* ---- status: one screen */
@@ -475,7 +465,7 @@ static const struct endpoint {
     {"GET", "/", get_root, "Where to look.", ""},
     {"GET", "/healthz", get_healthz, "Alive.", ""},
     {"GET", "/readyz", get_readyz, "Bus connected and subscribed, store writable, not draining.", ""},
-    {"GET", "/metrics", get_metrics, "Prometheus text.", ""},
+    {"GET", "/metrics", api_get_metrics, "Prometheus text.", ""},
     {"GET", "/api/v1/openapi.json", get_openapi, "This description.", ""},
     {"GET", "/api/v1/status", get_status, "One screen: bus, targets, routes, queue.", ""},
     {"GET", "/api/v1/deliveries", get_deliveries, "Deliveries, newest first; those to the bus with target=bus.",

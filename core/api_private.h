@@ -27,6 +27,9 @@ const char *api_scope(const struct api_call *call);        /* for the store's fi
 bool api_need_daemon(struct api_call *call);               /* false: it is down, and the reply says so */
 bool api_read_limit(struct api_call *call, size_t *limit); /* false: the reply says what is wrong */
 
+/* api_metrics.c */
+void api_get_metrics(struct api_call *call);
+
 /* api_routes.c */
 void api_get_routes(struct api_call *call);
 void api_post_fire(struct api_call *call);

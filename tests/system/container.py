@@ -133,7 +133,7 @@ class Busbar(Contained, harness.Busbar):
 
     def cli(self, *arguments, config=False, expect=0, stdin=None):
         """In the container, which knows where its configuration is."""
-        done = do("podman", "--runtime", "runc", "exec", self.container, "/usr/bin/busbar", *arguments, expect=expect)
+        done = do("podman", "--runtime", "runc", "exec", self.container, "busbar", *arguments, expect=expect)
         return done
 
     def healthy(self):
