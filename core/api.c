@@ -110,22 +110,14 @@ bool api_read_limit(struct api_call *call, size_t *limit)
     return true;
 }
 
-struct paging {
-    size_t limit;
-    int64_t cursor;
-};
-
-static bool read_paging(struct api_call *call, struct paging *paging)
+bool api_read_cursor(struct api_call *call, int64_t *cursor)
 {
-    *paging = (struct paging){0};
-    if (!api_read_limit(call, &paging->limit))
-        return false;
     const char *text = api_query(call, "cursor");
-    if (text != NULL && !number_parse_int(span_of(text), 0, INT64_MAX, &paging->cursor)) {
-        api_problem(call->reply, 400, "cursor is what the last page's `next` said");
-        return false;
-    }
-    return true;
+    *cursor = 0;
+    if (text == NULL || number_parse_int(span_of(text), 0, INT64_MAX, cursor))
+        return true;
+    api_problem(call->reply, 400, "cursor is what the last page's `next` said");
+    return false;
 }
 
 /* ---- health */
@@ -228,16 +220,17 @@ static struct json_object *finish_page(struct page *page)
 
 static void get_deliveries(struct api_call *call)
 {
-    struct paging paging;
-    if (!read_paging(call, &paging))
+    struct page page = {.api = call->api};
+    int64_t cursor;
+    if (!api_read_limit(call, &page.limit) || !api_read_cursor(call, &cursor))
         return;
-    struct page page = {.api = call->api, .items = json_object_new_array(), .limit = paging.limit};
+    page.items = json_object_new_array();
     const struct delivery_filter filter = {.target = api_query(call, "target"),
                                            .route = api_query(call, "route"),
                                            .state = api_query(call, "state"),
                                            .code = api_query(call, "code"),
                                            .lane = api_query(call, "lane"),
-                                           .before_seq = paging.cursor,
+                                           .before_seq = cursor,
                                            .limit = page.limit + 1,
                                            .scope = api_scope(call)};
     enum delivery_state state;
@@ -269,19 +262,9 @@ static void show_delivery(void *context, const struct delivery *delivery)
     api_delivery_details(whole->delivery, delivery);
 }
 
-static void add_audit(void *context, const struct audit *audit)
-{
-    struct page *page = context;
-    if (page->count++ < page->limit) {
-        json_object_array_add(page->items, api_audit(audit));
-        page->last_seq = audit->seq;
-    }
-}
-
 static void get_delivery(struct api_call *call)
 {
     struct whole whole = {call, NULL};
-    struct page history = {.limit = PAGE_MAX};
     if (store_find_delivery(call->api->session, call->argument, show_delivery, &whole) != 0) {
         api_reply_store_failed(call);
         return;
@@ -290,10 +273,7 @@ static void get_delivery(struct api_call *call)
         api_problem(call->reply, 404, "no such delivery");
         return;
     }
-    history.items = json_object_new_array();
-    const struct audit_filter filter = {.delivery_id = call->argument, .limit = PAGE_MAX};
-    store_list_audit(call->api->session, &filter, add_audit, &history);
-    json_object_object_add(whole.delivery, "history", history.items);
+    json_object_object_add(whole.delivery, "history", api_history(call, call->argument));
     api_reply_json(call, whole.delivery);
 }
 
@@ -414,36 +394,6 @@ static void post_resume(struct api_call *call)
                        &error);
 }
 
-static void get_audit(struct api_call *call)
-{
-    struct paging paging;
-    if (!read_paging(call, &paging))
-        return;
-    struct page page = {.api = call->api, .items = json_object_new_array(), .limit = paging.limit};
-    int64_t since_ms = 0, ago_ms;
-    const char *since = api_query(call, "since");
-    if (since != NULL && number_parse_duration(span_of(since), &ago_ms))
-        since_ms = clock_wall_ms() - ago_ms;
-    else if (since != NULL && !clock_parse(span_of(since), &since_ms)) {
-        json_object_put(page.items);
-        api_problem(call->reply, 400, "since is a duration such as 1h, or an RFC 3339 time");
-        return;
-    }
-    const struct audit_filter filter = {.delivery_id = api_query(call, "id"),
-                                        .order_id = api_query(call, "order"),
-                                        .target = api_query(call, "target"),
-                                        .error_class = api_query(call, "class"),
-                                        .since_ms = since_ms,
-                                        .before_seq = paging.cursor,
-                                        .limit = page.limit + 1};
-    if (store_list_audit(call->api->session, &filter, add_audit, &page) != 0) {
-        json_object_put(page.items);
-        api_reply_store_failed(call);
-        return;
-    }
-    api_reply_json(call, finish_page(&page));
-}
-
 static void get_openapi(struct api_call *call);
 
 static void get_root(struct api_call *call)
@@ -485,7 +435,10 @@ static const struct endpoint {
     {"GET", "/api/v1/orders", api_get_orders, "Work orders, the common record of what is known.",
      "target limit cursor"},
     {"GET", "/api/v1/orders/{id}", api_get_order, "One work order, by its common id.", ""},
-    {"GET", "/api/v1/audit", get_audit, "Who did what, newest first.", "id since limit cursor"},
+    {"GET", "/api/v1/orders/{id}/history", api_get_order_history,
+     "What was done about a work order and told of it, newest first.", "limit cursor"},
+    {"GET", "/api/v1/audit", api_get_audit, "Who did what, newest first.",
+     "id order target outcome class since limit cursor"},
 };
 #define ENDPOINTS (sizeof(endpoints) / sizeof(endpoints[0]))
 
@@ -500,6 +453,7 @@ static bool is_for_viewers(const struct endpoint *endpoint)
         "/api/v1/targets",
         "/api/v1/orders",
         "/api/v1/orders/{id}",
+        "/api/v1/orders/{id}/history",
     };
     bool listed = false;
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)

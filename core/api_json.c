@@ -19,21 +19,37 @@ static const char *kind_name(enum delivery_kind kind)
     return "?";
 }
 
-static struct json_object *error_json(const struct delivery_error *error)
+/* Where the delivery's retries stand. */
+static struct json_object *retry_state(const struct delivery *delivery)
 {
+    struct json_object *retry = json_object_new_object();
+    bool open = delivery_state_is_open(delivery->state);
+    json_put_int(retry, "attempt", delivery->attempts);
+    json_put_time(retry, "next_at", open ? delivery->due_ms : 0);
+    json_object_object_add(retry, "final", json_object_new_boolean(!open));
+    return retry;
+}
+
+/* The error record of the contract (FV-07), as sync.failed has it; provider_response comes with the details. */
+static struct json_object *error_json(const struct delivery *delivery)
+{
+    const struct delivery_error *error = &delivery->error;
     if (error->code == NULL && error->error_class == NULL)
         return NULL;
     struct json_object *object = json_object_new_object();
     json_put_text(object, "class", error->error_class);
     json_put_text(object, "code", error->code);
     json_put_text(object, "message", error->message);
-    json_object_object_add(object, "http_status",
+    json_object_object_add(object, "provider_http_status",
                            error->http_status > 0 ? json_object_new_int(error->http_status) : NULL);
-    json_put_text(object, "request_id", error->request_id);
+    json_put_text(object, "provider_request_id", error->request_id);
     json_object_object_add(object, "rejected_fields",
                            error->rejected_fields != NULL ? json_parse(span_of(error->rejected_fields), NULL, NULL)
                                                           : json_object_new_array());
+    json_object_object_add(object, "retry_state", retry_state(delivery));
     json_put_text(object, "owner_action", error->owner_action);
+    json_put_text(object, "work_order", delivery->order_id);
+    json_put_time(object, "at", delivery->ended_ms > 0 ? delivery->ended_ms : delivery->attempted_ms);
     return object;
 }
 
@@ -60,7 +76,7 @@ struct json_object *api_delivery(const struct delivery *delivery, const char *he
     json_put_text(object, "order", delivery->order_id);
     json_put_text(object, "merged_into", delivery->merged_into);
     json_put_text(object, "batch", delivery->batch);
-    json_object_object_add(object, "error", error_json(&delivery->error));
+    json_object_object_add(object, "error", error_json(delivery));
     return object;
 }
 
@@ -91,6 +107,9 @@ void api_delivery_details(struct json_object *object, const struct delivery *del
     json_object_object_add(object, "message", message);
     json_put_text(object, "request", delivery->request);
     json_put_text(object, "response", delivery->response);
+    struct json_object *error = json_get(object, "error");
+    if (error != NULL)
+        json_put_text(error, "provider_response", delivery->response);
 }
 
 struct json_object *api_audit(const struct audit *audit)
@@ -105,6 +124,13 @@ struct json_object *api_audit(const struct audit *audit)
     json_put_text(object, "operation", audit->operation);
     json_put_text(object, "mode", audit->mode);
     json_put_text(object, "outcome", audit->outcome);
+    json_put_text(object, "order", audit->order_id);
+    json_put_text(object, "sync_state", audit->sync_state);
+    json_put_text(object, "class", audit->error_class);
+    json_put_text(object, "code", audit->code);
+    json_object_object_add(object, "attempt", audit->attempt > 0 ? json_object_new_int(audit->attempt) : NULL);
+    json_put_time(object, "next_at", audit->next_ms);
+    json_put_text(object, "owner_action", audit->owner_action);
     json_put_text(object, "detail", audit->detail);
     return object;
 }

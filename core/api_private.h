@@ -23,9 +23,11 @@ const char *api_query(const struct api_call *call, const char *name); /* NULL wh
 
 /* FV-09a: what is not the viewer's does not exist for them. */
 bool api_may_see(const struct api_call *call, const char *target);
-const char *api_scope(const struct api_call *call);        /* for the store's filters; NULL: all */
-bool api_need_daemon(struct api_call *call);               /* false: it is down, and the reply says so */
-bool api_read_limit(struct api_call *call, size_t *limit); /* false: the reply says what is wrong */
+const char *api_scope(const struct api_call *call); /* for the store's filters; NULL: all */
+bool api_need_daemon(struct api_call *call);        /* false: it is down, and the reply says so */
+/* false: the reply says what is wrong. */
+bool api_read_limit(struct api_call *call, size_t *limit);
+bool api_read_cursor(struct api_call *call, int64_t *cursor); /* 0: none */
 
 /* api_metrics.c */
 void api_get_metrics(struct api_call *call);
@@ -37,5 +39,10 @@ void api_post_fire(struct api_call *call);
 /* api_orders.c */
 void api_get_orders(struct api_call *call);
 void api_get_order(struct api_call *call);
+
+/* api_audit.c */
+void api_get_audit(struct api_call *call);
+void api_get_order_history(struct api_call *call);
+struct json_object *api_history(struct api_call *call, const char *delivery_id); /* gives an array, newest first */
 
 #endif

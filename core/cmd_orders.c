@@ -14,26 +14,66 @@ static const struct listing_column columns[] = {
     {"SYNC", "/sync_state"},         {"UPDATED", "/updated"},
 };
 
+static const struct listing_column history_columns[] = {
+    {"AT", "/at"},           {"WHO", "/who"},         {"WHAT", "/what"},   {"OPERATION", "/operation"},
+    {"OUTCOME", "/outcome"}, {"SYNC", "/sync_state"}, {"CLASS", "/class"}, {"ATTEMPT", "/attempt"},
+    {"NEXT", "/next_at"},    {"DETAIL", "/detail"},
+};
+
 struct words {
     const char *config, *target, *limit, *cursor;
     bool json;
 };
 
-static int ask(const struct words *words, const char *path, bool list)
+/* false: it was refused, and that was said. */
+static bool ask(const struct words *words, const char *path, struct client_reply *reply)
+{
+    if (client_call(words->config, "GET", path, (struct span){NULL, 0}, reply) != 0)
+        return false;
+    if (reply->status == 200)
+        return true;
+    (void)client_complain(reply);
+    client_reply_finish(reply);
+    return false;
+}
+
+static int list(const struct words *words, const char *path)
 {
     struct client_reply reply;
-    if (client_call(words->config, "GET", path, (struct span){NULL, 0}, &reply) != 0)
+    if (!ask(words, path, &reply))
         return CMD_NO;
-    int rc = CMD_DONE;
-    if (reply.status != 200) {
-        rc = client_complain(&reply);
-    } else if (words->json) {
+    if (words->json) {
         listing_print_json(&reply.text);
-    } else if (list) {
+    } else {
         listing_print(json_get(reply.json, "items"), columns, sizeof(columns) / sizeof(columns[0]), "nothing here");
         const char *next = json_get_text(reply.json, "next");
         if (next != NULL)
             printf("more: --cursor %s\n", next);
+    }
+    client_reply_finish(&reply);
+    return CMD_DONE;
+}
+
+static int print_history(const struct words *words, const char *path)
+{
+    struct client_reply reply;
+    cleanup_text char *history = mem_printf("%s/history", path);
+    if (!ask(words, history, &reply))
+        return CMD_NO;
+    puts("\n--- history");
+    listing_print(json_get(reply.json, "items"), history_columns, sizeof(history_columns) / sizeof(history_columns[0]),
+                  "none yet");
+    client_reply_finish(&reply);
+    return CMD_DONE;
+}
+
+static int show(const struct words *words, const char *path)
+{
+    struct client_reply reply;
+    if (!ask(words, path, &reply))
+        return CMD_NO;
+    if (words->json) {
+        listing_print_json(&reply.text);
     } else {
         json_object_object_foreach(reply.json, name, value)
         {
@@ -41,7 +81,7 @@ static int ask(const struct words *words, const char *path, bool list)
         }
     }
     client_reply_finish(&reply);
-    return rc;
+    return words->json ? CMD_DONE : print_history(words, path);
 }
 
 static int run(int argc, char **argv)
@@ -60,11 +100,11 @@ static int run(int argc, char **argv)
         client_query(&path, "target", words.target);
         client_query(&path, "limit", words.limit);
         client_query(&path, "cursor", words.cursor);
-        return ask(&words, path.data, true);
+        return list(&words, path.data);
     }
     if (argc == 3 && strcmp(argv[1], "show") == 0) {
         buf_printf(&path, "/%s", argv[2]);
-        return ask(&words, path.data, false);
+        return show(&words, path.data);
     }
     return cmd_usage(&cmd_orders, "say list or show ID");
 }
@@ -72,11 +112,12 @@ static int run(int argc, char **argv)
 const struct command cmd_orders = {
     .name = "orders",
     .usage = "busbar orders list | show ID  [--target T] [--limit N] [--cursor C] [-c FILE] [--json]",
-    .help = "Lists work orders as busbar knows them: ours, and what targets told of theirs.\n"
-            "\n"
-            "      --target T          of one target\n"
-            "      --limit N, --cursor C   pages of list\n"
-            "  -c, --config FILE       the daemon's configuration\n"
-            "      --json              as the API gives it\n",
+    .help =
+        "Lists work orders as busbar knows them: ours, and what targets told of theirs; shows one with its history.\n"
+        "\n"
+        "      --target T          of one target\n"
+        "      --limit N, --cursor C   pages of list\n"
+        "  -c, --config FILE       the daemon's configuration\n"
+        "      --json              as the API gives it\n",
     .run = run,
 };

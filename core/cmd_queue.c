@@ -98,7 +98,7 @@ static void print_delivery(struct json_object *delivery)
                                             {"error", "/error/message"},
                                             {"repeats", "/repeats"},
                                             {"fields", "/error/rejected_fields"},
-                                            {"request id", "/error/request_id"},
+                                            {"request id", "/error/provider_request_id"},
                                             {"do next", "/error/owner_action"}};
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
         print_field(delivery, fields[i][0], fields[i][1]);

@@ -92,6 +92,36 @@ struct delivery intake_delivery(const struct intake *intake, const struct route_
                              .one_reading = decision->one_reading};
 }
 
+const char *intake_mode(const struct intake *intake, const struct delivery *delivery)
+{
+    const struct config_target *target = config_target(intake->options.config, delivery->target);
+    return target != NULL ? config_mode_name(config_mode_of(target, delivery->operation)) : NULL;
+}
+
+/* A draft is a decision of busbar's that a person will answer for, and a message that could not be mapped is a write
+ * that was refused: both are in the audit, with the delivery or not at all (FV-09b). What goes on its way has its rows
+ * when it ends. */
+static int audit_acceptance(struct intake *intake, const struct delivery *delivery)
+{
+    bool draft = delivery->state == DELIVERY_DRAFT;
+    if (!draft && delivery->state != DELIVERY_REJECTED)
+        return 0;
+    const struct audit audit = {.at_ms = delivery->accepted_ms,
+                                .who = "busbar",
+                                .what = draft ? "draft" : "map",
+                                .delivery_id = delivery->id,
+                                .route = delivery->route,
+                                .target = delivery->target,
+                                .operation = delivery->operation,
+                                .mode = intake_mode(intake, delivery),
+                                .outcome = delivery_state_name(delivery->state),
+                                .detail = delivery->error.message,
+                                .error_class = delivery->error.error_class,
+                                .code = delivery->error.code,
+                                .owner_action = delivery->error.owner_action};
+    return store_add_audit(intake->options.session, &audit);
+}
+
 static int store_decision(struct intake *intake, const struct route_decision *decision)
 {
     const struct message *message = decision->message;
@@ -116,6 +146,8 @@ static int store_decision(struct intake *intake, const struct route_decision *de
     if (merged != 0)
         return merged > 0 ? 0 : -1;
     if (store_add_delivery(intake->options.session, &delivery) != 0)
+        return -1;
+    if (audit_acceptance(intake, &delivery) != 0)
         return -1;
     note_added(intake, decision->route, delivery.state);
     if (invalid) {

@@ -85,7 +85,7 @@ static void count_fired(struct intake *intake, size_t route, enum delivery_state
         intake->options.accepted(intake->options.context);
 }
 
-static int store_fired(struct store_session *session, struct delivery *delivery)
+static int store_fired(const struct intake *intake, struct store_session *session, struct delivery *delivery)
 {
     const struct audit audit = {.at_ms = delivery->accepted_ms,
                                 .who = "operator",
@@ -94,6 +94,7 @@ static int store_fired(struct store_session *session, struct delivery *delivery)
                                 .route = delivery->route,
                                 .target = delivery->target,
                                 .operation = delivery->operation,
+                                .mode = intake_mode(intake, delivery),
                                 .outcome = delivery_state_name(delivery->state),
                                 .detail = delivery->topic};
     if (store_begin(session) == 0 && store_add_delivery(session, delivery) == 0 &&
@@ -137,7 +138,7 @@ int intake_fire(struct intake *intake, struct store_session *session, const char
     struct delivery delivery = intake_delivery(intake, &decision, &message, lane, topic);
     delivery.due_ms = clock_steady_ms();
     delivery.user = user;
-    if (store_fired(session, &delivery) != 0) {
+    if (store_fired(intake, session, &delivery) != 0) {
         buf_printf(reason, "the store refused it: %s", store_error(session));
         return -1;
     }

@@ -80,5 +80,6 @@ char *intake_user_properties(const struct message *message);              /* as 
 /* What a route makes of a message that it accepted. borrows all */
 struct delivery intake_delivery(const struct intake *intake, const struct route_decision *decision,
                                 const struct message *message, const char *lane, const char *topic);
+const char *intake_mode(const struct intake *intake, const struct delivery *delivery); /* for the audit */
 
 #endif

@@ -82,7 +82,7 @@ struct delivery {
     const char *route; /* NULL for webhooks, events */
     const char *target, *operation, *lane;
     const char *order_id; /* common work order id, or NULL */
-    int64_t accepted_ms, due_ms, ended_ms /* 0: open */;
+    int64_t accepted_ms, due_ms, ended_ms /* 0: open */, attempted_ms /* the last one; 0: none */;
     int attempts;
     int64_t repeats;     /* a dead letter that stands for as many more like it */
     bool in_flight;      /* an attempt began and has no verdict: found so at start, its outcome is uncertain */

@@ -185,6 +185,7 @@ static struct delivery take_delivery(struct sql *sql)
     delivery.accepted_ms = sql_take_int(sql);
     delivery.due_ms = sql_take_int(sql);
     delivery.ended_ms = sql_take_int(sql);
+    delivery.attempted_ms = sql_take_int(sql);
     delivery.attempts = (int)sql_take_int(sql);
     delivery.repeats = sql_take_int(sql);
     delivery.in_flight = sql_take_int(sql) != 0;

@@ -86,7 +86,8 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
 
 /* The columns of a whole delivery, in the order that read_delivery expects: the row, then the rest. */
 #define DELIVERY                                                                                                   \
-    "d.seq, d.id, d.kind, d.state, d.accepted_ms, d.due_ms, d.ended_ms, d.attempts, d.repeats, d.in_flight,"       \
+    "d.seq, d.id, d.kind, d.state, d.accepted_ms, d.due_ms, d.ended_ms, d.attempted_ms, d.attempts, d.repeats, "   \
+    "d.in_flight,"                                                                                                 \
     " d.uncertain, d.unconfirmed, d.retained, d.packet_id, d.packet_hash, d.target, d.route, d.operation, d.lane," \
     " d.order_id, d.topic, d.error_class, d.error_code, d.error_message, d.http_status, d.request_id,"             \
     " d.rejected_fields, d.owner_action, d.merged_into, d.batch"

@@ -146,7 +146,7 @@ class Played:
         if status is None:
             assert self.posts(name) == []
         else:  # perhaps once more, with lookups asked anew
-            assert error["http_status"] == status and len(self.posts(name)) in (1, 2)
+            assert error["provider_http_status"] == status and len(self.posts(name)) in (1, 2)
 
 
 @contextlib.contextmanager

@@ -122,7 +122,7 @@ def says(rig, delivery, error_class, status, code=None):
     """The error record: class, code, what the target answered, and something for its owner to do."""
     error = delivery["error"]
     code = code or rig.system.codes.get(status, f"http_{status}")
-    assert (error["class"], error["code"], error["http_status"]) == (error_class, code, status)
+    assert (error["class"], error["code"], error["provider_http_status"]) == (error_class, code, status)
     assert error["message"] and error["owner_action"]
     return error
 

@@ -224,7 +224,7 @@ def test_a_read_shows_its_own_scope_alone(daemon, factverse, publisher, subscrib
     wait_until(lambda: len(running.deliveries(state="rejected")) == 3, 10, "three refusals")
     for delivery in running.deliveries(state="rejected"):
         shown = running.json("queue", "show", delivery["id"])
-        assert shown["error"]["class"] == "identity" and shown["error"]["http_status"] == 404
+        assert shown["error"]["class"] == "identity" and shown["error"]["provider_http_status"] == 404
         assert "south" not in json.dumps(shown["response"]) and "sap" not in json.dumps(shown["response"])
     assert [r["source_work_order_id"] for r in running.api("GET", "orders").json["items"]] == [
         made["north", "fv"]["source_work_order_id"]]

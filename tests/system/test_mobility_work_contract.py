@@ -126,7 +126,7 @@ def test_the_refusal_as_printed_is_read(daemon, sandbox, publisher):  # MW-C20, 
     publisher.publish("contract/task.schedule/1", GOOD["task.schedule"][2])
     (dead,) = wait_until(lambda: daemon.deliveries(state="rejected"), 10, "the dead letter")
     error = dead["error"]
-    assert (error["class"], error["code"], error["http_status"]) == ("identity", "unknown_equipment", 400)
+    assert (error["class"], error["code"], error["provider_http_status"]) == ("identity", "unknown_equipment", 400)
     assert {field["pointer"]: field["key"] for field in error["rejected_fields"]} == {
         pointer: each["messageKey"] for pointer, (each,) in REFUSAL["extended_message"]["property_errors"].items()}
     for text in ("The request payload is not valid.", "jason.doe@example.com", '"min":3'):

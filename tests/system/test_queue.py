@@ -29,7 +29,7 @@ def test_a_dead_letter_tells_everything(dead):  # FV-07d, MW-C20, MW-C09
     error = shown["error"]
     assert shown["state"] == "rejected" and shown["attempts"] == 1
     assert (shown["route"], shown["target"], shown["operation"]) == ("job", "mw", "task.schedule")
-    assert error["class"] == "identity" and error["http_status"] == 400 and error["request_id"]
+    assert error["class"] == "identity" and error["provider_http_status"] == 400 and error["provider_request_id"]
     assert error["rejected_fields"][0]["pointer"] == "/equipment"
     assert error["owner_action"] and "m-lost" in json.dumps(shown["request"])
     assert "equipment.unknown" in json.dumps(shown["response"])
@@ -112,7 +112,7 @@ def test_what_breaks_the_contract_is_never_sent(busbar, sandbox, publisher):  # 
     assert len(sandbox.requests("/partners/v1/tasks")) == 1
     for delivery in daemon.deliveries(state="rejected"):
         error = daemon.json("queue", "show", delivery["id"])["error"]
-        assert error["class"] == "validation" and error.get("http_status") in (None, 0)
+        assert error["class"] == "validation" and error.get("provider_http_status") in (None, 0)
         assert error["rejected_fields"][0]["pointer"] in ("/description", "/equipment")
 
 
