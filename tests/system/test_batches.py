@@ -119,7 +119,7 @@ def test_20000_equipments_are_two_requests(busbar, sandbox, publisher):
 
 def test_three_bad_items_of_10000_are_three_dead_letters(busbar, sandbox, publisher, subscribe):
     """U12, MW-C20, F-U10: each item has its verdict, its pointers and its event; the others go through."""
-    failures = subscribe("busbar/events/mw/#")
+    failures = subscribe("busbar/events/mw/sync/failed")
     unknown = {"P17", "P9000"}
     sandbox.configure(spare_parts=[f"P{n}" for n in range(10000) if f"P{n}" not in unknown])
     daemon = busbar([stock_route()])
@@ -138,7 +138,7 @@ def test_three_bad_items_of_10000_are_three_dead_letters(busbar, sandbox, publis
     assert {part: (d["error"]["class"], d["error"]["rejected_fields"][0]["pointer"]) for part, d in dead.items()} == {
         "P17": ("identity", "/id"), "P9000": ("identity", "/id"), "P4711": ("validation", "/quantity")}
     assert all(d["attempts"] == 1 and d["request"] for d in dead.values())
-    told = failures.wait("busbar/events/mw/#", 3)
+    told = failures.wait("busbar/events/mw/sync/failed", 3)
     assert sorted(json.loads(m.payload)["data"]["error"]["delivery"] for m in told) == sorted(
         d["id"] for d in dead.values())
     daemon.cli("queue", "edit", dead["P4711"]["id"], "--body", '{"id": "P4711", "quantity": 1}')
