@@ -12,6 +12,8 @@
 #include <json-c/json.h>
 #include <string.h>
 
+#define BATCH_RESPONSE_MAX 512
+
 static int add_to_bus(struct dispatch *d, const char *id, const char *topic, const char *lane,
                       const struct buf *payload, bool retained)
 {
@@ -128,10 +130,20 @@ int announce_unmapped(struct dispatch *d, const struct event_facts *event, enum 
 }
 
 /* The error record of the contract (FV-07). */
+/* A batch's answer is about all of its items, and would be told with each that failed. */
+static const char *provider_response(const struct attempt *a, struct buf *cut)
+{
+    if (a->count <= 1 || a->response_text == NULL)
+        return a->response_text;
+    target_scrub(a->slot->target, span_of(a->response_text), cut, BATCH_RESPONSE_MAX);
+    return cut->data;
+}
+
 static struct json_object *error_record(const struct dispatch *d, const struct attempt *a, const struct item *item)
 {
     const struct bb_error *error = &item->error;
     struct json_object *record = json_object_new_object(), *retry = json_object_new_object();
+    cleanup_buf struct buf response = {0};
     json_put_text(record, "class", host_class_name(error->error_class));
     json_put_text(record, "code", error->code);
     json_put_text(record, "message", error->message);
@@ -141,7 +153,7 @@ static struct json_object *error_record(const struct dispatch *d, const struct a
     json_object_object_add(record, "rejected_fields",
                            error->rejected_fields != NULL ? json_parse(span_of(error->rejected_fields), NULL, NULL)
                                                           : json_object_new_array());
-    json_put_text(record, "provider_response", a->response_text);
+    json_put_text(record, "provider_response", provider_response(a, &response));
     json_put_int(retry, "attempt", item->attempt);
     json_object_object_add(retry, "next_at", NULL);
     json_object_object_add(retry, "final", json_object_new_boolean(1));

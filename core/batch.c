@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Batches: which deliveries may share a request, and what the store knows of one.
  *
- * What may share is a group of the queue: deliveries of one operation whose routes say the same of batches, that were
- * never tried. What was tried goes again as it was: with its batch, whose composition was committed with the count of
- * its first attempt, or alone. So a request whose answer was lost is repeated byte by byte, also by the next process.
+ * What may share is a group of the queue: deliveries of one operation whose routes say the same of `batch` and
+ * `on_uncertain`, that were never tried. What was tried goes again as it was: with its batch, whose composition was
+ * committed with the count of its first attempt, or alone. So a request whose answer was lost is repeated byte by byte,
+ * also by the next process.
  *
  * Where the operation names what of the body coalesces, the older of several are merged into the newest in the
  * transaction that freezes its batch: they are over, and the newest carries what was owed. Two values are equal when
@@ -47,7 +48,8 @@ static void add_rule(struct slot *slot, size_t *cap, const struct bb_operation *
     struct batch_rule rule = {
         .operation = operation->name, .route = route != NULL ? route->name : "", .coalesce = operation->coalesce};
     if (max > 1) {
-        rule.group = queue_group(slot->out.queue, operation->name, (size_t)max, wait_ms);
+        int on_uncertain = route != NULL ? (int)route->on_uncertain : 0; /* parked as a whole, or not at all */
+        rule.group = queue_group(slot->out.queue, operation->name, (size_t)max, wait_ms, on_uncertain);
         if (route != NULL)
             queue_widen(slot->out.queue, WINDOWS_A_BATCH * (size_t)max);
     }
@@ -151,8 +153,8 @@ void batch_admit(const struct dispatch *d, const struct slot *slot, const struct
     if (rule == NULL || rule->group == NULL || !fresh)
         return;
     delivery->group = rule->group;
-    if (rule->coalesce == NULL)
-        return;
+    if (rule->coalesce == NULL || !queue_would_add(slot->out.queue, head->seq, head->lane))
+        return; /* a body is read only for what stays */
     struct keying keying = {rule->coalesce, key};
     if (store_get_work(d->options.session, head->seq, read_key, &keying) == 0)
         delivery->key = buf_span(key);

@@ -154,6 +154,17 @@ static void leave_parked(struct queue *queue, struct queue_lane *lane)
     queue->rewind = true;
 }
 
+static bool has_enough(const struct queue *queue, const struct queue_lane *lane)
+{
+    return has_more(queue, lane) || lane->place == PLACE_PARKED || lane->length >= fair_share(queue);
+}
+
+bool queue_would_add(const struct queue *queue, int64_t seq, const char *lane_name)
+{
+    const struct queue_lane *lane = lane_find(queue, lane_name);
+    return entry_get(queue, seq) == NULL && (lane == NULL || !has_enough(queue, lane));
+}
+
 void queue_add(struct queue *queue, const struct queue_delivery *delivery)
 {
     bool fresh;
@@ -162,7 +173,7 @@ void queue_add(struct queue *queue, const struct queue_delivery *delivery)
     if (entry_get(queue, delivery->seq) != NULL)
         return;
     struct queue_lane *lane = lane_get(queue, delivery->lane, &fresh);
-    if (!fresh && (has_more(queue, lane) || lane->place == PLACE_PARKED || lane->length >= fair_share(queue))) {
+    if (!fresh && has_enough(queue, lane)) {
         leave_out(queue, lane, delivery->seq);
         return;
     }

@@ -68,12 +68,14 @@ bool queue_is_tight(const struct queue *queue); /* too little room to be refille
 /* Appends to the lane, or leaves it out when the lane has enough. An operator's retry may come with a seq that
  * was passed long ago. */
 void queue_add(struct queue *queue, const struct queue_delivery *delivery);
+/* Whether it would be taken in: false when it is here, or left out. */
+bool queue_would_add(const struct queue *queue, int64_t seq, const char *lane);
 
 /* ---- batches */
 
 /* At most max items of the operation, wait_ms after the oldest was accepted, or as soon as they are max. Equal ones are
- * one group; the queue keeps it. */
-struct queue_group *queue_group(struct queue *queue, const char *operation, size_t max, int64_t wait_ms);
+ * one group; the queue keeps it. kind: what else of the owner's must be equal. */
+struct queue_group *queue_group(struct queue *queue, const char *operation, size_t max, int64_t wait_ms, int kind);
 /* more: the owner has more to add right now, and what does not fill a batch waits for it. */
 void queue_expect(struct queue *queue, bool more);
 /* A batch that the store remembers: create, add each in order, then return any of them. */

@@ -72,16 +72,18 @@ void key_release(struct queue *queue, struct queue_key *key)
 
 /* ---- groups */
 
-struct queue_group *queue_group(struct queue *queue, const char *operation, size_t max, int64_t wait_ms)
+struct queue_group *queue_group(struct queue *queue, const char *operation, size_t max, int64_t wait_ms, int kind)
 {
     struct queue_group **at = &queue->groups;
-    while (*at != NULL && ((*at)->max != max || (*at)->wait_ms != wait_ms || strcmp((*at)->operation, operation) != 0))
+    while (*at != NULL && ((*at)->max != max || (*at)->wait_ms != wait_ms || (*at)->kind != kind ||
+                           strcmp((*at)->operation, operation) != 0))
         at = &(*at)->next;
     if (*at == NULL) {
         *at = mem_alloc(sizeof(**at));
         (*at)->operation = mem_strdup(operation);
         (*at)->max = max;
         (*at)->wait_ms = wait_ms;
+        (*at)->kind = kind;
     }
     return *at;
 }

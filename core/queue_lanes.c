@@ -274,20 +274,31 @@ static void grow_buckets(struct queue *queue)
     queue->bucket_count = count;
 }
 
+static struct queue_lane *find(const struct queue *queue, const char *name, uint64_t hash)
+{
+    struct queue_lane *lane = queue->buckets[hash % queue->bucket_count];
+    while (lane != NULL && (lane->hash != hash || strcmp(lane->name, name) != 0))
+        lane = lane->hash_next;
+    return lane;
+}
+
+struct queue_lane *lane_find(const struct queue *queue, const char *name)
+{
+    return find(queue, name, digest_fast(span_of(name), queue->seed));
+}
+
 struct queue_lane *lane_get(struct queue *queue, const char *name, bool *fresh)
 {
     struct span text = span_of(name);
     uint64_t hash = digest_fast(text, queue->seed);
-    struct queue_lane *lane = queue->buckets[hash % queue->bucket_count];
-    while (lane != NULL && (lane->hash != hash || strcmp(lane->name, name) != 0))
-        lane = lane->hash_next;
+    struct queue_lane *lane = find(queue, name, hash);
     *fresh = lane == NULL;
     if (lane != NULL)
         return lane;
     if (queue->lane_count >= queue->bucket_count)
         grow_buckets(queue);
     lane = mem_alloc(sizeof(*lane) + text.len + 1);
-    memcpy(lane->name, name, text.len);
+    memcpy(lane->name, text.data, text.len);
     lane->hash = hash;
     lane->hash_next = queue->buckets[hash % queue->bucket_count];
     queue->buckets[hash % queue->bucket_count] = lane;

@@ -47,6 +47,7 @@ struct queue_group {
     char *operation;
     size_t max;
     int64_t wait_ms;
+    int kind;
     struct lane_list lanes; /* gathering */
     size_t ready;           /* entries in their runs, */
     size_t items;           /* and what they come to when equal keys are one */
@@ -77,6 +78,7 @@ struct queue_entry *entry_get(const struct queue *queue, int64_t seq);
 struct queue_entry *entry_append(struct queue *queue, struct queue_lane *lane, const struct queue_delivery *delivery);
 void entry_unlink(struct queue *queue, struct queue_entry *entry); /* from its lane; frees it */
 void entry_free(struct queue_entry *entry);
+struct queue_lane *lane_find(const struct queue *queue, const char *name); /* NULL: none */
 struct queue_lane *lane_get(struct queue *queue, const char *name, bool *fresh);
 void lane_free(struct queue *queue, struct queue_lane *lane);
 void lane_enter(struct queue *queue, struct queue_lane *lane, enum place place);

@@ -14,7 +14,7 @@
  *  - Ownership: what comes in is borrowed until the call returns; what goes out
  *    is static or from host->alloc(). A plugin frees nothing of a job.
  *  - Calls come from one thread, are never re-entered and must not block; the
- *    core warns past 10 ms.
+ *    core warns past 10 ms and 5 us for each message.
  *  - No writable globals: one process may hold several targets of one plugin.
  *  - Text is UTF-8. A slice carries its length and is not NUL-terminated unless
  *    a member says so. Times are milliseconds since 1970-01-01T00:00:00Z.

@@ -252,7 +252,7 @@ static void test_queue_a_batch_is_the_run_at_the_front_of_each_lane(void **state
     (void)state;
     struct queue *queue = queue_create(100);
     struct queue_entry *batch, *alone;
-    struct queue_group *group = queue_group(queue, "many", 10, 0);
+    struct queue_group *group = queue_group(queue, "many", 10, 0, 0);
     add_to(queue, 1, "x", group, NULL);
     add_to(queue, 2, "y", group, NULL);
     add_to(queue, 3, "x", group, NULL);
@@ -276,7 +276,7 @@ static void test_queue_a_lane_goes_on_when_its_part_of_a_batch_is_over(void **st
     (void)state;
     struct queue *queue = queue_create(100);
     struct queue_entry *head, *alone;
-    struct queue_group *group = queue_group(queue, "many", 10, 0);
+    struct queue_group *group = queue_group(queue, "many", 10, 0, 0);
     add_to(queue, 1, "x", group, NULL);
     add_to(queue, 2, "x", group, NULL);
     add_to(queue, 3, "y", group, NULL);
@@ -302,9 +302,10 @@ static void test_queue_a_batch_waits_from_its_oldest_unless_it_is_full(void **st
     (void)state;
     struct queue *queue = queue_create(100);
     struct queue_entry *head;
-    struct queue_group *group = queue_group(queue, "many", 3, 100);
-    assert_ptr_equal(group, queue_group(queue, "many", 3, 100));
-    assert_ptr_not_equal(group, queue_group(queue, "many", 3, 50));
+    struct queue_group *group = queue_group(queue, "many", 3, 100, 0);
+    assert_ptr_equal(group, queue_group(queue, "many", 3, 100, 0));
+    assert_ptr_not_equal(group, queue_group(queue, "many", 3, 50, 0));
+    assert_ptr_not_equal(group, queue_group(queue, "many", 3, 100, 1));
     add_to(queue, 10, "a", group, NULL);
     add_to(queue, 60, "b", group, NULL);
     assert_string_equal(taken(queue, 109, &head), "-");
@@ -330,8 +331,8 @@ static void test_queue_of_equal_keys_the_newest_counts(void **state)
     (void)state;
     struct queue *queue = queue_create(100);
     struct queue_entry *head;
-    struct queue_group *group = queue_group(queue, "many", 3, 1000);
-    struct queue_group *other = queue_group(queue, "many", 9, 1000);
+    struct queue_group *group = queue_group(queue, "many", 3, 1000, 0);
+    struct queue_group *other = queue_group(queue, "many", 9, 1000, 0);
     add_to(queue, 1, "x", group, "A");
     add_to(queue, 2, "y", group, "B");
     add_to(queue, 3, "x", group, "A");
@@ -353,7 +354,7 @@ static void test_queue_disbands_what_was_not_stored(void **state)
     (void)state;
     struct queue *queue = queue_create(100);
     struct queue_entry *head;
-    struct queue_group *group = queue_group(queue, "many", 3, 0);
+    struct queue_group *group = queue_group(queue, "many", 3, 0, 0);
     add_to(queue, 1, "x", group, "A");
     add_to(queue, 2, "x", group, "A");
     assert_string_equal(taken(queue, 10, &head), "1>2 2");
@@ -369,7 +370,7 @@ static void test_queue_a_batch_that_waits_is_hastened_dropped_and_parked(void **
     char held[] = "many";
     struct queue *queue = queue_create(100);
     struct queue_entry *head;
-    struct queue_group *group = queue_group(queue, "many", 9, 0);
+    struct queue_group *group = queue_group(queue, "many", 9, 0, 0);
     for (int i = 1; i <= 4; i++)
         add_to(queue, i, (const char *[]){"a", "b", "c", "a"}[i - 1], group, NULL);
     assert_string_equal(taken(queue, 10, &head), "1 2 3 4");
@@ -426,7 +427,7 @@ static void test_queue_a_batch_waits_for_the_scan_but_not_for_ever(void **state)
     (void)state;
     struct queue *queue = queue_create(40);
     struct queue_entry *head;
-    struct queue_group *group = queue_group(queue, "many", 50, 1000000);
+    struct queue_group *group = queue_group(queue, "many", 50, 1000000, 0);
     char lane[8];
     for (int i = 1; i <= 30; i++) {
         snprintf(lane, sizeof(lane), "l%d", i);
@@ -452,7 +453,7 @@ static void test_queue_random_batches_keep_the_rules(void **state)
     int64_t now = 0, last[WAYS] = {0};
     size_t over = 0;
     struct queue *queue = queue_create(300);
-    struct queue_group *groups[] = {queue_group(queue, "many", 7, 0), queue_group(queue, "many", 40, 5), NULL};
+    struct queue_group *groups[] = {queue_group(queue, "many", 7, 0, 0), queue_group(queue, "many", 40, 5, 0), NULL};
     struct queue_entry *out[16];
     size_t out_count = 0;
     for (int64_t seq = 1; over < MANY;) {
