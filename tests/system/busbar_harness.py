@@ -70,13 +70,13 @@ class Answer:
         return json.loads(self.body)
 
 
-def http_call(port, method, path, body=None, headers=None, timeout=30):
+def http_call(port, method, path, body=None, headers=None, timeout=30, host="127.0.0.1"):
     """One request. A dict or list goes out as JSON, bytes as they are."""
     headers = dict(headers or {})
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
         headers.setdefault("Content-Type", "application/json")
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
         connection.request(method, path, body, headers)
         response = connection.getresponse()

@@ -7,6 +7,8 @@ from run to run under the hash of what went into it. Containers share the host's
 theirs.
 """
 
+import atexit
+import fcntl
 import functools
 import hashlib
 import json
@@ -16,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import uuid
 
 import pytest
@@ -55,7 +58,15 @@ def packages():
     return sorted({word[1] for word in lines if word and word[0] in ("build", "image")} | {"mosquitto"})
 
 
+@functools.cache
 def base_image():
+    """Made by one at a time: tests/run begins with it early, `container.py` as a program."""
+    with open(pathlib.Path(tempfile.gettempdir()) / "busbar-test-base.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return make_base_image()
+
+
+def make_base_image():
     name = "localhost/busbar-test-base:" + hashlib.sha256(" ".join(packages()).encode()).hexdigest()[:12]
     if do("podman", "image", "exists", name, expect=None).returncode != 0:
         with tempfile.TemporaryDirectory() as folder:
@@ -65,11 +76,16 @@ def base_image():
     return name
 
 
-def build(name):
-    """Through deploy/image, as anyone would. Answers what it printed."""
-    do("podman", "version")
-    return do(ROOT / "deploy" / "image", "--base", base_image(), "--tag", name, "--", "--isolation", "chroot", "--network",
-              "host", env=dict(os.environ, BUILDER="buildah")).stdout
+@functools.cache
+def image():
+    """Built once a run, through deploy/image, as anyone would; removed at its end."""
+    require_tools()
+    name, began = f"localhost/busbar-test:{uuid.uuid4().hex[:12]}", time.monotonic()
+    atexit.register(do, "podman", "image", "rm", "--force", name, expect=None)
+    printed = do(ROOT / "deploy" / "image", "--base", base_image(), "--tag", name, "--", "--isolation", "chroot",
+                 "--network", "host", env=dict(os.environ, BUILDER="buildah")).stdout
+    print(f"\n{printed.strip()}, built in {time.monotonic() - began:.0f} s")
+    return name
 
 
 @functools.cache
@@ -166,3 +182,7 @@ class Busbar(Contained, harness.Busbar):
                 if controllers == wanted and file.exists():
                     return int(file.read_text())
         return None
+
+
+if __name__ == "__main__" and os.geteuid() == 0 and all(map(shutil.which, TOOLS)):
+    base_image()

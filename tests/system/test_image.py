@@ -27,13 +27,7 @@ GRACE = 20  # seconds: terminationGracePeriodSeconds of deploy/k8s, the drain an
 
 @pytest.fixture(scope="module")
 def image():
-    container.require_tools()
-    name = f"localhost/busbar-test:{uuid.uuid4().hex[:12]}"
-    began = time.monotonic()
-    printed = container.build(name)
-    print(f"\n{printed.strip()}, built in {time.monotonic() - began:.0f} s")
-    yield name
-    do("podman", "image", "rm", "--force", name, expect=None)
+    return container.image()
 
 
 @pytest.fixture
