@@ -35,6 +35,9 @@ void api_get_metrics(struct api_call *call);
 /* api_routes.c */
 void api_get_routes(struct api_call *call);
 void api_post_fire(struct api_call *call);
+void api_get_keys(struct api_call *call);
+void api_get_shelves(struct api_call *call);
+void api_post_shelve(struct api_call *call);
 
 /* api_orders.c */
 void api_get_orders(struct api_call *call);

@@ -7,9 +7,12 @@
 #include "intake.h"
 #include "json.h"
 #include "message.h"
+#include "number.h"
 
 #include <json-c/json.h>
 #include <string.h>
+
+#define SHELF_MAX_MS ((int64_t)365 * 86400000)
 
 /* Whether what the route makes would be sent now: up, away, held. targets: of dispatch_describe. */
 static const char *state_of(const struct config_route *route, struct json_object *targets)
@@ -76,4 +79,43 @@ void api_post_fire(struct api_call *call)
     struct json_object *fired = json_object_new_object();
     json_put_text(fired, "id", id);
     api_reply_json(call, fired);
+}
+
+void api_get_keys(struct api_call *call)
+{
+    size_t limit;
+    if (!api_need_daemon(call) || !api_read_limit(call, &limit))
+        return;
+    struct json_object *keys = intake_keys(call->api->intake, call->argument, limit);
+    if (keys == NULL)
+        api_problem(call->reply, 404, "no such route");
+    else
+        api_reply_list(call, keys);
+}
+
+void api_get_shelves(struct api_call *call)
+{
+    if (api_need_daemon(call))
+        api_reply_list(call, intake_shelves(call->api->intake));
+}
+
+void api_post_shelve(struct api_call *call)
+{
+    cleanup_buf struct buf reason = {0};
+    const char *length = api_query(call, "for"), *why = api_query(call, "reason");
+    int64_t for_ms;
+    if (!api_need_daemon(call))
+        return;
+    if (length == NULL || !number_parse_duration(span_of(length), &for_ms) || for_ms > SHELF_MAX_MS) {
+        api_problem(call->reply, 400, "for is a duration such as 2h, at most 365d; 0 takes it off the shelf");
+        return;
+    }
+    if (for_ms > 0 && (why == NULL || why[0] == '\0')) {
+        api_problem(call->reply, 400, "reason is missing: the next shift reads it");
+        return;
+    }
+    int rc = intake_shelve(call->api->intake, call->argument, api_query(call, "key"), for_ms, why != NULL ? why : "",
+                           &reason);
+    const char *error = buf_span(&reason).data;
+    api_reply_done(call, rc, &error);
 }

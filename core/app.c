@@ -5,6 +5,7 @@
 #include "host.h"
 #include "loader.h"
 #include "log.h"
+#include "number.h"
 #include "route.h"
 #include "target.h"
 
@@ -69,6 +70,24 @@ static void default_cooldowns(struct app *app)
         if (target != NULL && route->operation != NULL && route->trigger.given && route->trigger.cooldown_ms < 0 &&
             plugin_find_operation(target->plugin, route->operation, &operation))
             route->trigger.cooldown_ms = operation.default_cooldown_ms;
+    }
+}
+
+/* Two rules, one plan, one budget (MW-P22): what the plugin thinks prudent for one plan. */
+static void share_budgets(struct app *app)
+{
+    for (size_t i = 0; i < app->config->route_count && app->routes != NULL; i++) {
+        const struct config_route *route = &app->config->routes[i];
+        const struct target *target = route->target != NULL ? app_target(app, route->target) : NULL;
+        struct bb_operation operation;
+        int64_t count, window_ms;
+        if (target == NULL || route->operation == NULL || !route->trigger.given ||
+            !plugin_find_operation(target->plugin, route->operation, &operation) || operation.budget_pointer == NULL ||
+            operation.default_budget == NULL ||
+            !number_parse_budget(span_of(operation.default_budget), &count, &window_ms))
+            continue;
+        cleanup_text char *name = mem_printf("%s.%s", route->target, route->operation);
+        route_set_share_budget(app->routes, i, name, operation.budget_pointer, count, window_ms);
     }
 }
 
@@ -142,6 +161,7 @@ int app_load(struct app *app, const char *path)
     open_targets(app);
     default_cooldowns(app);
     app->routes = route_set_create(app->config, &app->problems);
+    share_budgets(app);
     check_routes(app);
     return app->problems.errors == 0 ? 0 : -1;
 }

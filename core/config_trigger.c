@@ -45,6 +45,7 @@ static const struct setting trigger_rows[] = {
     DURATION("until_max_age", until_max_age_ms),
     DURATION("cooldown", cooldown_ms),
     NODE(budget),
+    NODE(storm),
     NODE(key),
 };
 #undef AT

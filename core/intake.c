@@ -323,8 +323,12 @@ static void store_states(struct intake *intake)
         intake->failed = true;
 }
 
-/* Under the mutex. *wake: the reactor has something to do, now or sooner than it knows. */
-static int flush(struct intake *intake, bool *wake)
+bool intake_is_busy(const struct intake *intake)
+{
+    return intake->in_group || intake->counted_count > 0 || intake->touched_count > 0;
+}
+
+int intake_flush_held(struct intake *intake, bool *wake)
 {
     store_states(intake);
     int rc = intake->failed ? -1 : 0;
@@ -354,7 +358,7 @@ int intake_flush(struct intake *intake)
 {
     bool wake;
     pthread_mutex_lock(&intake->rules);
-    int rc = flush(intake, &wake);
+    int rc = intake_flush_held(intake, &wake);
     pthread_mutex_unlock(&intake->rules);
     if (wake)
         wake_reactor(intake);
@@ -367,12 +371,12 @@ int64_t intake_tick(struct intake *intake, int64_t steady_ms, int64_t wall_ms, b
     bool wake = false;
     pthread_mutex_lock(&intake->rules);
     route_set_listen(intake->options.routes, listening, steady_ms);
-    bool busy = intake->in_group || intake->counted_count > 0 || intake->touched_count > 0;
+    bool busy = intake_is_busy(intake);
     if (!busy && route_set_due(intake->options.routes) <= steady_ms) {
         intake->steady_ms = steady_ms;
         intake->wall_ms = wall_ms;
         tick(intake);
-        flush(intake, &wake);
+        intake_flush_held(intake, &wake);
     }
     int64_t due = route_set_due(intake->options.routes);
     if (due <= steady_ms) /* busy, or the store refused: soon again */

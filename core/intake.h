@@ -45,6 +45,13 @@ int intake_map(struct intake *intake, const char *route, const struct message *m
  * *reason (appended), and nothing happened. Any thread. */
 int intake_fire(struct intake *intake, struct store_session *session, const char *route, const struct message *given,
                 char id[UUID_TEXT_MAX], struct buf *reason);
+/* A route (key NULL: all its keys) fires nothing for so long, 0: takes it off the shelf. Durable when it answers, with
+ * an audit row. 0, or -1 and *reason (appended). The reactor's thread. */
+int intake_shelve(struct intake *intake, const char *route, const char *key, int64_t for_ms, const char *why,
+                  struct buf *reason);
+struct json_object *intake_shelves(struct intake *intake); /* gives a JSON array */
+/* The states of a route's keys, at most limit: gives a JSON array; NULL: no such route. */
+struct json_object *intake_keys(struct intake *intake, const char *route, size_t limit);
 /* For status and API: gives a JSON array of routes with their counts. Any thread. */
 struct json_object *intake_describe(struct intake *intake);
 

@@ -209,9 +209,9 @@ static void count_decision(struct intake *intake, const struct route_decision *d
 /* A gate closed before a crossing, or it fired: one row of the audit each. What is only tripped is counted. */
 static bool is_worth_a_row(const struct route_decision *decision)
 {
-    bool fired = strcmp(decision->reason, "command") != 0 &&
+    bool fired = (decision->key.len > 0 || decision->timed) &&
                  (decision->outcome == OUTCOME_ACCEPTED || decision->outcome == OUTCOME_INVALID);
-    return decision->key.len > 0 && (fired || (decision->outcome == OUTCOME_SUPPRESSED && decision->state_changed &&
+    return fired || (decision->key.len > 0 && (decision->outcome == OUTCOME_SUPPRESSED && decision->state_changed &&
                                                strcmp(decision->reason, "tripped") != 0));
 }
 
@@ -222,7 +222,10 @@ static int audit_decision(struct intake *intake, const struct route_decision *de
     cleanup_buf struct buf detail = {0};
     if (!is_worth_a_row(decision))
         return 0;
-    buf_printf(&detail, "key %.*s", (int)decision->key.len, decision->key.data);
+    if (decision->key.len > 0)
+        buf_printf(&detail, "key %.*s", (int)decision->key.len, decision->key.data);
+    else
+        buf_puts(&detail, "a storm");
     if (decision->value.len > 0 && decision->value.len <= 64)
         buf_printf(&detail, ", value %.*s", (int)decision->value.len, decision->value.data);
     buf_printf(&detail, ", topic %.*s", (int)decision->message->topic.len, decision->message->topic.data);

@@ -13,6 +13,7 @@
 
 #include <json-c/json.h>
 #include <string.h>
+#include <time.h>
 
 struct mapping {
     bool accepted;
@@ -148,7 +149,88 @@ int intake_fire(struct intake *intake, struct store_session *session, const char
     return 0;
 }
 
+/* ---- shelves */
+
+#define BUSY_MS 1000 /* groups of the other thread are short, and one gives way within this */
+
+/* Takes the mutex between two groups of the other thread. false: it never came to that */
+static bool lock_between_groups(struct intake *intake)
+{
+    for (int i = 0; i < BUSY_MS; i++) {
+        pthread_mutex_lock(&intake->rules);
+        if (!intake_is_busy(intake))
+            return true;
+        pthread_mutex_unlock(&intake->rules);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return false;
+}
+
+static int audit_shelf(struct intake *intake, const char *route, const char *key, int64_t until_ms, const char *why)
+{
+    char until[CLOCK_TEXT_MAX];
+    cleanup_buf struct buf detail = {0};
+    if (key != NULL)
+        buf_printf(&detail, "key %s, ", key);
+    if (until_ms > 0)
+        buf_printf(&detail, "until %s, ", clock_format(until_ms, until));
+    buf_puts(&detail, why);
+    const struct audit audit = {.at_ms = clock_wall_ms(),
+                                .who = "operator",
+                                .what = until_ms > 0 ? "shelve" : "unshelve",
+                                .route = route,
+                                .detail = detail.data};
+    return store_add_audit(intake->options.session, &audit);
+}
+
+int intake_shelve(struct intake *intake, const char *name, const char *key, int64_t for_ms, const char *why,
+                  struct buf *reason)
+{
+    size_t route = find_route(intake, name);
+    if (route == intake->options.config->route_count || !intake->options.config->routes[route].trigger.given) {
+        buf_printf(reason, "no such route with a trigger: %s", name);
+        return -1;
+    }
+    if (!lock_between_groups(intake)) {
+        buf_puts(reason, "the rules are busy: try again");
+        return -1;
+    }
+    bool wake = false;
+    const struct span span = span_of(key);
+    int64_t now_ms = clock_steady_ms(), until_ms = for_ms > 0 ? now_ms + for_ms : 0;
+    route_set_shelve(intake->options.routes, route, key != NULL ? &span : NULL, until_ms, now_ms, why);
+    if (!intake_begin_group(intake) || audit_shelf(intake, name, key, until_ms, why) != 0)
+        intake->failed = true;
+    int rc = intake_flush_held(intake, &wake);
+    pthread_mutex_unlock(&intake->rules);
+    if (rc != 0)
+        buf_puts(reason, "the store refused it");
+    else
+        log_info(for_ms > 0 ? "shelved" : "off the shelf", "route", name, "key", key != NULL ? key : "", "reason", why,
+                 NULL);
+    return rc;
+}
+
 /* ---- what there is */
+
+struct json_object *intake_shelves(struct intake *intake)
+{
+    pthread_mutex_lock(&intake->rules);
+    struct json_object *shelves = route_set_shelves(intake->options.routes);
+    pthread_mutex_unlock(&intake->rules);
+    return shelves;
+}
+
+struct json_object *intake_keys(struct intake *intake, const char *name, size_t limit)
+{
+    size_t route = find_route(intake, name);
+    if (route == intake->options.config->route_count)
+        return NULL;
+    pthread_mutex_lock(&intake->rules);
+    struct json_object *keys = route_set_describe(intake->options.routes, route, limit);
+    pthread_mutex_unlock(&intake->rules);
+    return keys;
+}
 
 struct json_object *intake_describe(struct intake *intake)
 {

@@ -76,7 +76,10 @@ struct reason_count *intake_reason(struct intake *intake, size_t route, const ch
 void intake_count_outcome(struct intake *intake, size_t route, enum outcome outcome);
 void intake_decide(void *context, const struct route_decision *decision); /* route_decide */
 bool intake_order_is_open(void *context, const char *delivery);           /* until: closed */
-char *intake_user_properties(const struct message *message);              /* as a JSON object; gives, NULL: none */
+/* Ends the group, under the mutex. *wake: the reactor has something to do, now or sooner than it knows. */
+int intake_flush_held(struct intake *intake, bool *wake);
+bool intake_is_busy(const struct intake *intake);            /* the other thread's group is open */
+char *intake_user_properties(const struct message *message); /* as a JSON object; gives, NULL: none */
 /* What a route makes of a message that it accepted. borrows all */
 struct delivery intake_delivery(const struct intake *intake, const struct route_decision *decision,
                                 const struct message *message, const char *lane, const char *topic);

@@ -72,6 +72,18 @@ static void index_filters(struct route_set *set, const struct config_bus *bus)
     }
 }
 
+void route_set_need_words(struct route_set *set, size_t count)
+{
+    size_t bytes = count * sizeof(*set->words);
+    if (count <= set->word_cap)
+        return;
+    free(set->words);
+    free(set->other_words);
+    set->words = mem_alloc(bytes);
+    set->other_words = mem_alloc(bytes);
+    set->word_cap = count;
+}
+
 struct route_set *route_set_create(const struct config *config, struct problems *problems)
 {
     struct route_set *set = mem_alloc(sizeof(*set));
@@ -84,10 +96,9 @@ struct route_set *route_set_create(const struct config *config, struct problems 
     for (size_t i = 0; i < set->count; i++)
         rule_build(&set->rules[i], config, &config->routes[i], set->exprs, problems);
     expr_compile(set->exprs, problems);
-    size_t words = 1;
+    route_set_need_words(set, 4);
     for (size_t i = 0; i < set->count; i++)
-        words = trigger_words(&set->rules[i].trigger.rule) > words ? trigger_words(&set->rules[i].trigger.rule) : words;
-    set->words = mem_alloc(words * sizeof(*set->words));
+        route_set_need_words(set, trigger_words(&set->rules[i].trigger.rule));
     index_filters(set, &config->bus);
     if (problems->errors == before)
         return set;
@@ -114,6 +125,12 @@ void route_set_destroy(struct route_set *set)
     route_keys_destroy(set->keys);
     free(set->matches);
     free(set->words);
+    free(set->other_words);
+    for (size_t i = 0; i < set->budget_count; i++) {
+        free(set->budgets[i].name);
+        free(set->budgets[i].pointer);
+    }
+    free(set->budgets);
     struct buf *scratch[] = {&set->key,  &set->lane, &set->body,  &set->reason, &set->state,
                              &set->text, &set->kept, &set->value, &set->part};
     for (size_t i = 0; i < sizeof(scratch) / sizeof(scratch[0]); i++)

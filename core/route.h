@@ -58,6 +58,14 @@ void route_set_listen(struct route_set *set, bool listening, int64_t steady_ms);
 int64_t route_set_due(const struct route_set *set);                              /* INT64_MAX: nothing */
 void route_set_tick(struct route_set *set, int64_t steady_ms, route_decide *decide, void *context);
 
+/* A route, or with a key that key alone, fires nothing until then; until_ms not after now_ms: take it off the shelf. */
+void route_set_shelve(struct route_set *set, size_t route, const struct span *key, int64_t until_ms, int64_t now_ms,
+                      const char *reason);
+struct json_object *route_set_shelves(struct route_set *set); /* gives a JSON array */
+/* Routes of the same name have one budget for each plan, which stands at the pointer in the body. */
+void route_set_share_budget(struct route_set *set, size_t route, const char *name, const char *pointer, int64_t count,
+                            int64_t window_ms);
+
 /* until: closed asks this whether the delivery's order is open. Without it, it is. */
 void route_set_ask_orders(struct route_set *set, bool (*is_open)(void *context, const char *delivery), void *context);
 

@@ -76,6 +76,7 @@ void rule_build(struct rule *rule, const struct config *config, const struct con
     b.names.captures = b.captures;
     *rule = (struct rule){.name = route->name, .retained = route->retained, .body_jq = -1};
     rule->trigger.when = rule->trigger.clear = -1;
+    rule->budget = -1;
     rule->format = route->input.format.kind != 0 ? &route->input.format : NULL;
     build_filter(&b, config->bus.prefix);
     if (route->from != NULL && rule->filter.mqtt == NULL)

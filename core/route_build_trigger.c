@@ -13,6 +13,7 @@
 #define BUDGET_MAX 1000
 #define EQUALS_MAX 64
 #define MEMBERS_MAX 16
+#define STORM_KEYS_MAX 1000
 
 /* ---- small shapes -----------------------------------------------------------*/
 
@@ -320,6 +321,23 @@ static int64_t given(int64_t value)
     return value > 0 ? value : 0;
 }
 
+static void build_storm(struct rule_builder *b, const struct yaml_node *node)
+{
+    static const char *const keys[] = {"keys", "within", "body"};
+    static const struct template_names none = {0};
+    if (node == NULL || !HAS_KEYS(b, node, keys))
+        return;
+    const struct yaml_node *count = yaml_get(node, "keys"), *within = yaml_get(node, "within"),
+                           *body = yaml_get(node, "body");
+    bool good = count != NULL && count->kind == YAML_SCALAR && within != NULL && body != NULL &&
+                number_parse_int(count->text, 1, STORM_KEYS_MAX, &b->rule->storm.keys);
+    if (!good)
+        rule_wrong(b, node->mark, "keys, within and body, such as {keys: 50, within: 10s, body: {...}}");
+    else if (build_duration(b, within, &b->rule->storm.within_ms))
+        b->rule->storm.body = body_compile(body, &none, &b->rule->storm.uses, b->problems);
+    b->rule->trigger.rule.storm = good;
+}
+
 /* What an event or silence has no use for. */
 static void check_behaviour(struct rule_builder *b)
 {
@@ -355,6 +373,7 @@ void rule_build_trigger(struct rule_builder *b)
     rule->latch_ms = !rule->latch                              ? 0
                      : b->route->trigger.until_max_age_ms >= 0 ? b->route->trigger.until_max_age_ms
                                                                : 7 * DAY_MS;
+    build_storm(b, b->route->trigger.storm);
     check_behaviour(b);
     if (rule->member_count == 0)
         b->rule->trigger.value =
@@ -376,4 +395,5 @@ void rule_finish_trigger(struct rule *rule)
     }
     free(rule->members);
     finish_condition(&rule->trigger);
+    body_destroy(rule->storm.body);
 }

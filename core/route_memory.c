@@ -8,6 +8,18 @@
 #include <json-c/json.h>
 #include <string.h>
 
+static const char *const spaces[] = {"", "shelf/", "storm/", "budget/"};
+
+/* Under what name an entry is stored. */
+static const char *stored_name(const struct route_set *set, uint32_t number, struct buf *out)
+{
+    size_t index = route_index(number);
+    buf_clear(out);
+    buf_printf(out, "%s%s", spaces[route_space(number)],
+               route_space(number) == SPACE_BUDGET ? set->budgets[index].name : set->rules[index].name);
+    return out->data;
+}
+
 size_t route_set_changes(struct route_set *set, route_state_each *each, void *context)
 {
     size_t count = route_keys_changed(set->keys);
@@ -15,13 +27,13 @@ size_t route_set_changes(struct route_set *set, route_state_each *each, void *co
         uint32_t number;
         struct span key;
         route_keys_get_changed(set->keys, i, &number, &key);
-        const struct trigger_rule *rule = &set->rules[number].trigger.rule;
+        const struct trigger_rule *rule = route_shape(set, number);
         struct trigger_state state = {.words = set->words, .word_count = trigger_words(rule)};
         route_keys_get(set->keys, number, key, &state);
         buf_clear(&set->state);
         if (!trigger_state_is_initial(&state))
             trigger_state_print(rule, &state, &set->state);
-        each(context, set->rules[number].name, key, buf_span(&set->state));
+        each(context, stored_name(set, number, &set->text), key, buf_span(&set->state));
     }
     return count;
 }
@@ -41,22 +53,52 @@ size_t route_set_keys(const struct route_set *set)
     return route_keys_count(set->keys);
 }
 
-void route_set_restore(struct route_set *set, const char *route, struct span key, struct span state)
+/* Which entry a stored name is; false: nothing of this configuration. */
+static bool find_stored(struct route_set *set, const char *name, uint32_t *number)
 {
-    /* They come sorted by route: begin with the one of the last call. */
-    for (size_t i = 0; i < set->count; i++) {
-        size_t at = (set->last_restored + i) % set->count;
-        const struct trigger_rule *rule = &set->rules[at].trigger.rule;
-        if (strcmp(set->rules[at].name, route) != 0)
+    uint32_t space = SPACE_KEYS;
+    for (uint32_t i = SPACE_SHELF; i <= SPACE_BUDGET; i++)
+        if (strncmp(name, spaces[i], strlen(spaces[i])) == 0)
+            space = i;
+    name += strlen(spaces[space]);
+    size_t count = space == SPACE_BUDGET ? set->budget_count : set->count;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = (set->last_restored + i) % count; /* they come sorted: begin with the one of the last call */
+        if (strcmp(space == SPACE_BUDGET ? set->budgets[at].name : set->rules[at].name, name) != 0)
             continue;
         set->last_restored = at;
-        struct trigger_state parsed = {.words = set->words, .word_count = trigger_words(rule)};
-        if (set->rules[at].has_trigger && trigger_state_parse(rule, state, &parsed, &set->kept)) {
-            route_keys_put(set->keys, (uint32_t)at, key, &parsed, trigger_due(rule, &parsed));
-            route_keys_commit(set->keys);
-        }
-        return;
+        *number = route_number(space, at);
+        return (space == SPACE_BUDGET || set->rules[at].has_trigger) &&
+               (space != SPACE_STORM || set->rules[at].storm.keys > 0);
     }
+    return false;
+}
+
+static int64_t due_of(const struct route_set *set, uint32_t number, struct span key, const struct trigger_state *state)
+{
+    switch (route_space(number)) {
+    case SPACE_SHELF:
+        return shelf_due(state);
+    case SPACE_STORM:
+        return storm_due(set, route_index(number), key, state);
+    case SPACE_BUDGET:
+        return budget_due(set, route_index(number), state);
+    default:
+        return trigger_due(&set->rules[route_index(number)].trigger.rule, state);
+    }
+}
+
+void route_set_restore(struct route_set *set, const char *route, struct span key, struct span state)
+{
+    uint32_t number;
+    if (!find_stored(set, route, &number))
+        return;
+    const struct trigger_rule *rule = route_shape(set, number);
+    struct trigger_state parsed = {.words = set->words, .word_count = trigger_words(rule)};
+    if (!trigger_state_parse(rule, state, &parsed, &set->kept))
+        return;
+    route_keys_put(set->keys, number, key, &parsed, due_of(set, number, key, &parsed));
+    route_keys_commit(set->keys);
 }
 
 /* ---- for people --------------------------------------------------------------*/

@@ -11,6 +11,32 @@ struct filter { /* a distinct one */
     size_t count, cap;
 };
 
+/* The table of keys holds what else of the rules outlives a restart, under numbers of their own: a space and an index
+ * in it. Stored as "shelf/<route>" and so on, which no route can be named. */
+enum {
+    SPACE_KEYS = 0, /* index: the rule; key: the trigger's */
+    SPACE_SHELF,    /* the rule; "" for all its keys, else "=" and the key */
+    SPACE_STORM,    /* the rule; "" for the storm, else "=" and a key that fired */
+    SPACE_BUDGET    /* the shared budget; the plan */
+};
+static inline uint32_t route_number(uint32_t space, size_t index)
+{
+    return space << 30 | (uint32_t)index;
+}
+static inline uint32_t route_space(uint32_t number)
+{
+    return number >> 30;
+}
+static inline size_t route_index(uint32_t number)
+{
+    return number & ((1u << 30) - 1);
+}
+
+struct shared_budget {        /* of several rules, at their destination */
+    char *name, *pointer;     /* of the plan in the body */
+    struct trigger_rule rule; /* its budget */
+};
+
 struct route_set {
     struct rule *rules;
     size_t count;
@@ -25,12 +51,15 @@ struct route_set {
     size_t last_restored;
     bool listening;
     int64_t listening_since_ms;
+    struct shared_budget *budgets;
+    size_t budget_count, budget_cap;
     bool (*order_is_open)(void *context, const char *delivery);
     void *order_context;
     /* scratch, kept between messages */
     uint32_t *matches;
     size_t match_cap;
-    double *words; /* as many as the greediest rule needs */
+    size_t word_cap;
+    double *words, *other_words; /* as many as the greediest rule needs; of what is no rule's key */
     struct buf key, lane, body, reason, state, text, kept, value, part;
 };
 
@@ -52,14 +81,35 @@ bool reading_ask_jq(struct reading *r, const struct condition *condition, bool a
 bool reading_find_key(struct reading *r, const struct rule *rule); /* "" without a trigger */
 /* It fired, or is a command: lane, id and body of the decision. false: it cannot be mapped, the reason says why */
 bool reading_map(struct reading *r, const struct rule *rule);
+/* The same with a body of its own; the lane is there. */
+bool reading_map_with(struct reading *r, const struct body *body, unsigned uses);
 void reading_refuse(struct reading *r); /* a dead letter; the reason was said */
 void reading_decide(struct reading *r, enum outcome outcome, const char *reason);
 
 /* ---- route_trigger.c */
 
-/* One message against a rule with a trigger. copy_of: the filter that the copy came for; NULL: any that matches */
 /* The reading cannot be evaluated: ignored, and said once. reason: static */
 void reading_ignore(struct reading *r, struct rule *rule, const char *reason);
+/* One message against a rule with a trigger. copy_of: the filter that the copy came for; NULL: any that matches */
 void reading_step(struct reading *r, struct rule *rule, uint32_t number, const char *copy_of, int64_t steady_ms);
+
+/* ---- route_shelf.c: shelves, and budgets that rules share */
+
+/* What an entry's numbers are, for its stored form. */
+void route_set_need_words(struct route_set *set, size_t count); /* scratch for so many */
+const struct trigger_rule *route_shape(const struct route_set *set, uint32_t number);
+bool shelf_holds(struct route_set *set, size_t rule, struct span key, int64_t now_ms);
+void shelf_expire(struct route_set *set, uint32_t number, struct span key);
+int64_t shelf_due(const struct trigger_state *state);
+/* The body's plan has room, and one is spent of it. false: none, *alarm: for the first time */
+int64_t budget_due(const struct route_set *set, size_t budget, const struct trigger_state *state);
+bool budget_spends(struct route_set *set, const struct rule *rule, struct span body, int64_t now_ms, bool *alarm);
+
+/* ---- route_storm.c */
+
+bool storm_takes(struct route_set *set, size_t rule, struct span key, int64_t now_ms); /* the gate */
+void storm_expire(struct route_set *set, uint32_t number, struct span key, int64_t now_ms, route_decide *decide,
+                  void *context);
+int64_t storm_due(const struct route_set *set, size_t rule, struct span key, const struct trigger_state *state);
 
 #endif

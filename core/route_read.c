@@ -272,6 +272,19 @@ static int make_body(struct reading *r, const struct rule *rule)
     return 0;
 }
 
+bool reading_map_with(struct reading *r, const struct body *body, unsigned uses)
+{
+    uuid_v7(r->message->received_ms, r->id);
+    r->scope.id = r->decision.id = r->id;
+    buf_clear(r->reason);
+    buf_clear(&r->set->body);
+    prepare(r, uses);
+    if (body_render(body, &r->scope, &r->set->body, r->reason) != 0)
+        return false;
+    r->decision.body = buf_span(&r->set->body);
+    return true;
+}
+
 bool reading_map(struct reading *r, const struct rule *rule)
 {
     uuid_v7(r->message->received_ms, r->id);

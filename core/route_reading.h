@@ -22,6 +22,7 @@ struct reading {
     struct json_object *jq_payload; /* held: the payload, or its text */
     struct json_object *value;      /* held: of the rule at hand */
     struct route_decision decision;
+    int64_t now_ms; /* for the gates */
     route_decide *decide;
     void *context;
     char id[UUID_TEXT_MAX];

@@ -34,6 +34,12 @@ struct rule {
     struct body *body;      /* or body_jq >= 0, or neither: the payload itself */
     unsigned body_uses;
     int body_jq;
+    struct {                     /* more than `keys` keys that fire within `within_ms` make one order */
+        int64_t keys, within_ms; /* 0: no such */
+        struct body *body;       /* of {route, count, keys, list, since, until} */
+        unsigned uses;
+    } storm;
+    int budget;         /* that it shares with others, in the set's; -1: none */
     bool keeps_payload; /* what time fires needs the payload to be mapped */
     bool warned;        /* that it cannot be evaluated: said once */
 };

@@ -32,9 +32,23 @@ static bool order_is_open(void *context, const char *order)
     return set->order_is_open == NULL || set->order_is_open(set->order_context, order);
 }
 
-static struct trigger_gates gates_of(struct reading *r)
+static bool is_shelved(void *context)
 {
-    return (struct trigger_gates){.context = r, .order_is_open = order_is_open};
+    const struct reading *r = context;
+    return shelf_holds(r->set, r->decision.route, r->decision.key, r->now_ms);
+}
+
+static bool storms(void *context)
+{
+    const struct reading *r = context;
+    return storm_takes(r->set, r->decision.route, r->decision.key, r->now_ms);
+}
+
+static struct trigger_gates gates_of(struct reading *r, int64_t now_ms)
+{
+    r->now_ms = now_ms;
+    return (struct trigger_gates){
+        .context = r, .order_is_open = order_is_open, .is_shelved = is_shelved, .storms = storms};
 }
 
 /* ---- what is kept of a message ----------------------------------------------*/
@@ -74,22 +88,28 @@ static bool needs_message(const struct rule *rule, const struct trigger_state *s
 
 /* It fired: the body is made. The destination may still refuse it. */
 static void finish_firing(struct reading *r, const struct rule *rule, struct trigger_state *state,
-                          struct trigger_result *result)
+                          const struct trigger_state *before, struct trigger_result *result)
 {
+    bool alarm;
     if (!reading_map(r, rule)) {
         result->outcome = OUTCOME_INVALID;
         result->reason = buf_span(r->reason).data;
+    } else if (rule->budget >= 0 && !budget_spends(r->set, rule, r->decision.body, r->now_ms, &alarm)) {
+        *result = trigger_refuse(&rule->trigger.rule, state, before, alarm);
+        r->decision.id = NULL;
+        r->decision.body = SPAN("");
+        return;
     }
     if (rule->trigger.rule.latch)
         memcpy(state->order, r->id, sizeof(state->order));
 }
 
 static void settle(struct reading *r, const struct rule *rule, struct trigger_state *state,
-                   struct trigger_result result)
+                   const struct trigger_state *before, struct trigger_result result)
 {
     struct route_set *set = r->set;
     if (result.outcome == OUTCOME_ACCEPTED)
-        finish_firing(r, rule, state, &result);
+        finish_firing(r, rule, state, before, &result);
     if (result.changed) {
         route_keys_put(set->keys, (uint32_t)r->decision.route, r->decision.key, state,
                        trigger_due(&rule->trigger.rule, state));
@@ -151,12 +171,13 @@ static const char *read_one(struct reading *r, const struct rule *rule, struct t
 static void step(struct reading *r, struct rule *rule, struct trigger_state *state, struct trigger_reading reading,
                  int64_t now_ms)
 {
-    struct trigger_gates gates = gates_of(r);
+    struct trigger_gates gates = gates_of(r, now_ms);
+    const struct trigger_state before = *state;
     r->decision.suppressed = state->suppressed;
     struct trigger_result result = trigger_step(&rule->trigger.rule, state, reading, &gates, now_ms);
     if (result.changed && needs_message(rule, state))
         keep_message(r, rule, state);
-    settle(r, rule, state, result);
+    settle(r, rule, state, &before, result);
 }
 
 void reading_step(struct reading *r, struct rule *rule, uint32_t number, const char *copy_of, int64_t steady_ms)
@@ -232,14 +253,15 @@ static void expire(struct route_set *set, struct rule *rule, uint32_t number, st
     reading_open(&r, set, &message, each, context);
     reading_begin_rule(&r, rule, number);
     if (json_get(kept, "at") != NULL)
-        r.scope.received_ms = json_object_get_int64(json_get(kept, "at"));
+        r.scope.received_ms = r.scope.time_ms = json_object_get_int64(json_get(kept, "at"));
     if (json_get(kept, "value") != NULL)
         reading_set_value(&r, json_object_get(json_get(kept, "value")));
     r.decision.key = r.scope.key = key;
     r.decision.timed = true;
     r.decision.suppressed = state->suppressed;
-    struct trigger_gates gates = gates_of(&r);
-    settle(&r, rule, state, trigger_expire(&rule->trigger.rule, state, &gates, now_ms));
+    struct trigger_gates gates = gates_of(&r, now_ms);
+    const struct trigger_state before = *state;
+    settle(&r, rule, state, &before, trigger_expire(&rule->trigger.rule, state, &gates, now_ms));
     reading_close(&r);
 }
 
@@ -254,20 +276,36 @@ static int64_t heard_due(const struct route_set *set, const struct rule *rule, c
     return due;
 }
 
+static void expire_key(struct route_set *set, uint32_t number, struct span key, int64_t now_ms, route_decide *each,
+                       void *context)
+{
+    struct rule *rule = &set->rules[number];
+    struct trigger_state state = {.words = set->words, .word_count = trigger_words(&rule->trigger.rule)};
+    route_keys_get(set->keys, number, key, &state);
+    int64_t due = heard_due(set, rule, &state);
+    if (due > now_ms)
+        route_keys_put(set->keys, number, key, &state, due);
+    else
+        expire(set, rule, number, key, &state, now_ms, each, context);
+}
+
 void route_set_tick(struct route_set *set, int64_t steady_ms, route_decide *each, void *context)
 {
     uint32_t number;
     struct span due_key;
     while (route_set_due(set) <= steady_ms && route_keys_next_due(set->keys, steady_ms, &number, &due_key)) {
-        struct rule *rule = &set->rules[number];
-        struct trigger_state state = {.words = set->words, .word_count = trigger_words(&rule->trigger.rule)};
         cleanup_text char *copy = span_dup(due_key);
         struct span key = {copy, due_key.len};
-        route_keys_get(set->keys, number, key, &state);
-        int64_t due = heard_due(set, rule, &state);
-        if (due > steady_ms)
-            route_keys_put(set->keys, number, key, &state, due);
-        else
-            expire(set, rule, number, key, &state, steady_ms, each, context);
+        switch (route_space(number)) {
+        case SPACE_SHELF:
+        case SPACE_BUDGET:
+            shelf_expire(set, number, key);
+            break;
+        case SPACE_STORM:
+            storm_expire(set, number, key, steady_ms, each, context);
+            break;
+        default:
+            expire_key(set, number, key, steady_ms, each, context);
+        }
     }
 }

@@ -195,3 +195,71 @@ def test_conditions_through_a_real_broker(busbar, sandbox, publisher, condition,
     assert sorted(tasks(sandbox)) == sorted(f"at {value}" for value in fired)
     metrics = daemon.metrics()
     assert metrics.sum("busbar_messages_received_total") == len(readings) == metrics.sum("busbar_messages_total")
+
+
+STORM = {"keys": 50, "within": "10s",
+         "body": {"equipment": {"type": "external", "value": "site"}, "description": "${.count} machines: ${.list}",
+                  "startDateTime": "${now}", "endDateTime": "${now+2h}", "allDay": False,
+                  "assignees": ["maintenance@example.com"]}}
+
+
+def test_storm_of_500_machines_is_one_order(busbar, sandbox, publisher):
+    """500 machines alarm within 10 s: 50 orders, then one that lists all 500; the other 450 are counted, none is lost."""
+    daemon = busbar([hot_route(storm=STORM, key="${asset}")])
+    for n in range(500):
+        publisher.send(f"plant/l1/p{n:03}/temperature", {"celsius": 90})
+        if n == 300:  # in the middle of it
+            publisher.flush()
+            decided(daemon, "storm", 200)
+            daemon.kill()
+            daemon.start()
+    publisher.flush()
+    wait_until(lambda: len(sandbox.tasks()) == 51, 40, "the storm's order")
+    order, = [text for text in tasks(sandbox) if "machines" in text]
+    assert order == "500 machines: " + ",".join(f"p{n:03}" for n in range(500))
+    assert {text[-4:] for text in tasks(sandbox) if "machines" not in text} == {f"p{n:03}" for n in range(50)}
+    assert len(audit(daemon, what="fire", outcome="storm_order")) == 1
+    assert daemon.metrics().sum("busbar_decisions_total", reason="storm") >= 199, "those since the kill"
+
+
+def test_shelf_is_durable_listed_counted_and_ends(busbar, sandbox, publisher):
+    daemon = busbar([hot_route()])
+    daemon.cli("routes", "shelve", "bearing-hot", "--key", "l1/p7", "--for", "1h", "--reason", "bearing is being changed")
+    daemon.kill()
+    daemon.start()
+    shelf, = daemon.json("routes", "shelves")["items"]
+    assert (shelf["route"], shelf["key"], shelf["reason"]) == ("bearing-hot", "l1/p7", "bearing is being changed")
+    temperature(publisher, 90)
+    decided(daemon, "shelved")
+    temperature(publisher, 90, "p8")
+    wait_until(lambda: tasks(sandbox) == ["Bearing at 90 °C on p8"], 10, "the other machine's task")
+    key, = [k for k in daemon.json("routes", "keys", "bearing-hot")["items"] if k["key"] == "l1/p7"]
+    assert (key["phase"], key["suppressed"]) == ("tripped", 1)
+    daemon.cli("routes", "unshelve", "bearing-hot", "--key", "l1/p7")
+    assert daemon.json("routes", "shelves")["items"] == []
+    temperature(publisher, 70)
+    temperature(publisher, 91)
+    wait_until(lambda: len(sandbox.tasks()) == 2, 10, "the task after the shelf")
+    assert [row["what"] for row in daemon.json("audit")["items"] if "shelve" in row["what"]] == ["unshelve", "shelve"]
+    daemon.cli("routes", "shelve", "bearing-hot", "--for", "2s", "--reason", "strike")
+    temperature(publisher, 90, "p9")
+    decided(daemon, "shelved")
+    wait_until(lambda: daemon.json("routes", "shelves")["items"] == [], 10, "its end")
+    done = daemon.cli("routes", "shelve", "nothing", "--for", "2s", "--reason", "x", expect=1)
+    assert "no such route" in done.stderr
+    assert "give --for" in daemon.cli("routes", "shelve", "bearing-hot", "--for", "2s", expect=2).stderr
+
+
+def test_rules_of_one_plan_share_its_budget(busbar, sandbox, publisher, subscribe):
+    """MW-P22, S0's statement 9: two rules, one plan: 24 a day together, then suppressed with an alarm."""
+    alerts = subscribe("busbar/alerts")
+    plan = [{"name": name, "from": f"plant/{name}/{{n}}", "trigger": {"above": 5, "cooldown": "0s"},
+             "to": "mw.maintenance_plan.trigger", "body": {"planId": "plan-7"}} for name in ("a", "b")]
+    daemon = busbar(plan)
+    for n in range(15):
+        publisher.send(f"plant/a/{n}", "6")
+        publisher.send(f"plant/b/{n}", "6")
+    publisher.flush()
+    decided(daemon, "destination_budget", 6)
+    assert daemon.metrics().sum("busbar_decisions_total", reason="fired") == 24
+    assert json.loads(alerts.wait("busbar/alerts")[0].payload)["alert"] == "over_budget"
