@@ -339,7 +339,7 @@ static void line_decode(struct case_run *run, struct span rest)
     case_end_attempt(run);
     run->message_count = 0;
     run->kind = CASE_DECODE;
-    const struct hook_rules rules = {.profile = &plugin->hook, .allow_unsigned = true};
+    const struct hook_rules rules = {.hook = &plugin->hook, .allow_unsigned = true};
     const struct hook_request request = {.body = rest, .now_ms = run->now_ms};
     struct hook_result result = {0};
     hook_verify(&rules, &request, &result);

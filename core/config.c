@@ -403,7 +403,9 @@ const char **config_keys(const char *section, size_t *count)
                                                      &config_batch_section,
                                                      &config_format_section,
                                                      &config_client_tls_section,
-                                                     &config_viewer_section};
+                                                     &config_viewer_section,
+                                                     &config_auth_section,
+                                                     &config_signature_section};
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
         if (strcmp(sections[i]->name, section) == 0)
             return table_keys(sections[i], count);

@@ -68,6 +68,33 @@ struct config_secret { /* of a webhook */
     char *secret;
 };
 
+enum config_auth_kind { AUTH_PLUGIN = 0, AUTH_NONE, AUTH_BEARER, AUTH_BASIC, AUTH_HEADER };
+
+struct config_basic {
+    char *user, *password;
+};
+
+struct config_auth_header {
+    char *name, *value;
+};
+
+struct config_auth {            /* what a target says over its plugin's scheme */
+    enum config_auth_kind kind; /* AUTH_PLUGIN: nothing */
+    struct mark mark;
+    char *bearer;
+    struct config_basic basic;
+    struct config_auth_header header;
+};
+
+enum config_signature_profile { SIGNATURE_STANDARD_WEBHOOKS = 1, SIGNATURE_GITHUB, SIGNATURE_HMAC, SIGNATURE_BEARER };
+enum config_signature_encoding { SIGNATURE_HEX = 1, SIGNATURE_BASE64 };
+
+struct config_signature { /* of a target's webhooks, over its plugin's */
+    int profile;          /* 0: as the plugin has it */
+    int encoding;         /* 0: not given */
+    char *header, *prefix, *signed_string, *time_header, *id_header;
+};
+
 struct config_mode_entry {
     char *operation; /* NULL: the default */
     enum config_mode mode;
@@ -110,6 +137,8 @@ struct config_target {
     struct config_secret *webhook_secrets;
     size_t webhook_secret_count;
     bool allow_unsigned;
+    struct config_signature signature;
+    struct config_auth auth;
     int64_t freshness_ms; /* 0: nothing turns stale */
     struct config_map maps[WORD_LISTS];
     struct config_option *options;

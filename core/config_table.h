@@ -67,7 +67,8 @@ struct section {
     }
 
 extern const struct section config_target_section, config_route_section, config_trigger_section, config_batch_section,
-    config_retry_section, config_client_tls_section, config_http_section, config_viewer_section, config_format_section;
+    config_retry_section, config_client_tls_section, config_http_section, config_viewer_section, config_format_section,
+    config_auth_section, config_signature_section;
 extern const struct choice config_mode_words[], config_uncertain_words[];
 
 /* Fills the struct at base: defaults first, then what the mapping says. mapping NULL or null: defaults only. */
@@ -107,6 +108,9 @@ void config_check_http(struct config *config, const struct yaml_node *root, stru
 void config_finish_http(struct config_http *http);
 void config_read_map_row(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_print_map_row(const struct config *config, const void *base, int indent, struct buf *out);
+void config_read_auth(struct config_reader *reader, const struct yaml_node *node, void *base);
+void config_print_auth(const struct config *config, const void *base, int indent, struct buf *out);
+void config_check_signature(struct config_reader *reader, const struct config_signature *own, struct mark mark);
 void config_read_targets(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_print_targets(const struct config *config, const void *base, int indent, struct buf *out);
 void config_finish_targets(struct config *config);

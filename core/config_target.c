@@ -265,8 +265,13 @@ static const struct setting target_rows[] = {
     {.key = "on_uncertain", .kind = SETTING_CHOICE, .offset = AT(on_uncertain), .choices = config_uncertain_words},
     {.key = "poll", .kind = SETTING_DURATION, .offset = AT(poll_ms), .min = SECOND_MS, .max = DAY_MS},
     {.key = "webhook_secret", .kind = SETTING_CUSTOM, .read = read_webhook_secret, .print = print_webhook_secret},
+    {.key = "webhook_signature",
+     .kind = SETTING_SECTION,
+     .offset = AT(signature),
+     .section = &config_signature_section},
     {.key = "webhook_tolerance", .kind = SETTING_DURATION, .offset = AT(webhook_tolerance_ms), .min = 0, .max = DAY_MS},
     {.key = "allow_unsigned", .kind = SETTING_BOOL, .offset = AT(allow_unsigned), .fallback = "false"},
+    {.key = "auth", .kind = SETTING_CUSTOM, .read = config_read_auth, .print = config_print_auth},
     {.key = "freshness",
      .kind = SETTING_DURATION,
      .offset = AT(freshness_ms),
@@ -286,6 +291,7 @@ static void check_target(struct config_reader *reader, struct config_target *tar
 {
     struct problems *problems = reader->problems;
     const struct yaml_node *retry = yaml_get(node, "retry"), *tls = yaml_get(node, "tls");
+    const struct yaml_node *signature = yaml_get(node, "webhook_signature");
     if (target->plugin != NULL && strchr(target->plugin, '/') != NULL) {
         char *path = path_beside(target->mark.file, target->plugin);
         free(target->plugin);
@@ -300,6 +306,8 @@ static void check_target(struct config_reader *reader, struct config_target *tar
         problems_add(problems, retry->mark, "'retry': 'first' cannot be longer than 'max'");
     if (tls != NULL && (target->tls.cert == NULL) != (target->tls.key == NULL))
         problems_add(problems, tls->mark, "'tls': 'cert' and 'key' go together");
+    if (signature != NULL)
+        config_check_signature(reader, &target->signature, signature->mark);
     if (target->allow_unsigned && target->webhook_secret_count > 0)
         problems_add(
             problems, yaml_get(node, "allow_unsigned")->mark,
@@ -378,6 +386,7 @@ void config_finish_targets(struct config *config)
     for (size_t i = 0; i < config->target_count; i++) {
         struct config_target *target = &config->targets[i];
         table_finish(&config_target_section, target);
+        table_finish(&config_auth_section, &target->auth);
         for (size_t j = 0; j < target->mode_count; j++)
             free(target->modes[j].operation);
         for (size_t j = 0; j < target->webhook_secret_count; j++) {

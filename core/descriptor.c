@@ -17,10 +17,25 @@
 #define MOST_NAME 64
 
 /* Keys that a target's configuration has already. */
-static const char *const reserved_options[] = {
-    "plugin",         "url",   "mode",         "rate", "concurrency", "connect_timeout", "timeout",
-    "poll",           "retry", "on_uncertain", "tls",  "proxy",       "webhook_secret",  "webhook_tolerance",
-    "allow_unsigned", "map",   "freshness"};
+static const char *const reserved_options[] = {"plugin",
+                                               "url",
+                                               "mode",
+                                               "rate",
+                                               "concurrency",
+                                               "connect_timeout",
+                                               "timeout",
+                                               "poll",
+                                               "retry",
+                                               "on_uncertain",
+                                               "tls",
+                                               "proxy",
+                                               "auth",
+                                               "webhook_secret",
+                                               "webhook_signature",
+                                               "webhook_tolerance",
+                                               "allow_unsigned",
+                                               "map",
+                                               "freshness"};
 
 __attribute__((format(printf, 2, 3))) static void complain(struct buf *why, const char *format, ...)
 {

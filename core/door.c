@@ -56,13 +56,14 @@ struct door *door_create(const struct door_options *options)
         t->secrets = mem_alloc(config->webhook_secret_count * sizeof(t->secrets[0]));
         for (size_t k = 0; k < config->webhook_secret_count; k++)
             t->secrets[k] = (struct hook_secret){config->webhook_secrets[k].event, config->webhook_secrets[k].secret};
-        t->rules = (struct hook_rules){.profile = &target->plugin->hook,
+        const struct hook_profile profile = hook_profile_of(&config->signature, &target->plugin->hook.signature);
+        t->rules = (struct hook_rules){.hook = &target->plugin->hook,
+                                       .profile = profile,
                                        .secrets = t->secrets,
                                        .secret_count = config->webhook_secret_count,
                                        .allow_unsigned = config->allow_unsigned,
-                                       .tolerance_ms = config->webhook_tolerance_ms >= 0
-                                                           ? config->webhook_tolerance_ms
-                                                           : target->plugin->hook.signature.tolerance_ms};
+                                       .tolerance_ms = config->webhook_tolerance_ms >= 0 ? config->webhook_tolerance_ms
+                                                                                         : profile.tolerance_ms};
     }
     return door;
 }
@@ -110,6 +111,13 @@ static struct door_target *find_target(struct door *door, const char *path)
     return NULL;
 }
 
+static struct hook_header find_header(const struct web_request *request, const char *name)
+{
+    if (name == NULL)
+        return (struct hook_header){0};
+    return (struct hook_header){web_header_value(request, name), web_header_count(request, name)};
+}
+
 void door_handle(void *context, struct web_request *request)
 {
     struct door *door = context;
@@ -124,10 +132,11 @@ void door_handle(void *context, struct web_request *request)
         answer(request, 405, "POST only");
         return;
     }
-    const char *header = t->rules.profile->signature.header;
+    const struct hook_profile *profile = &t->rules.profile;
     const struct hook_request asked = {.body = web_body(request),
-                                       .signature = header != NULL ? web_header_value(request, header) : NULL,
-                                       .signature_count = header != NULL ? web_header_count(request, header) : 0,
+                                       .signature = find_header(request, profile->header),
+                                       .time = find_header(request, profile->time_header),
+                                       .id = find_header(request, profile->id_header),
                                        .now_ms = clock_wall_ms()};
     struct hook_result result = {0};
     hook_verify(&t->rules, &asked, &result);

@@ -56,12 +56,15 @@ static void collect_secrets(struct secrets *secrets, const struct app *app)
         const struct config_target *target = &config->targets[i];
         for (size_t k = 0; k < target->webhook_secret_count; k++)
             add_secret(secrets, target->webhook_secrets[k].secret);
+        add_secret(secrets, target->auth.bearer);
+        add_secret(secrets, target->auth.basic.password);
+        add_secret(secrets, target->auth.header.value);
         for (size_t k = 0; k < target->option_count; k++)
             if (target->options[k].secret)
                 add_secret(secrets, target->options[k].text);
     }
     for (size_t i = 0; i < app->target_count; i++)
-        for (size_t k = 0; k < sizeof(app->targets[i]->secrets) / sizeof(app->targets[i]->secrets[0]); k++)
+        for (size_t k = 0; k < TARGET_SECRETS; k++)
             add_secret(secrets, app->targets[i]->secrets[k]);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "handoff_private.h"
 
+#include "hook.h"
 #include "lifecycle.h"
 #include "loader.h"
 
@@ -65,24 +66,20 @@ struct json_object *handoff_transitions(void)
 
 static struct json_object *describe_signature(const struct target *target)
 {
-    const struct bb_signature *signature = &target->plugin->hook.signature;
     const struct config_target *config = target->config;
-    if (signature->header == NULL)
+    const struct hook_profile profile = hook_profile_of(&config->signature, &target->plugin->hook.signature);
+    if (profile.proof == HOOK_UNSIGNED)
         return NULL;
     struct json_object *item = json_object_new_object();
     cleanup_buf struct buf value = {0};
-    const char *keys[] = {signature->time_key, signature->nonce_key, signature->sign_key};
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (signature->pairs && keys[i] != NULL)
-            buf_printf(&value, "%s%s=...", value.len > 0 ? "," : "", keys[i]);
-    if (!signature->pairs)
-        buf_printf(&value, "%s...", signature->sign_key != NULL ? signature->sign_key : "");
-    json_put_text(item, "header", signature->header);
+    const char *algorithm;
+    hook_profile_describe(&profile, &value, &algorithm);
+    json_put_text(item, "header", profile.header);
     json_put_text(item, "value", value.data);
-    json_put_text(item, "algorithm", "HMAC-SHA256, lower-case hex, over the raw bytes");
-    json_put_text(item, "signed", signature->signed_string);
+    json_put_text(item, "algorithm", algorithm);
+    json_put_text(item, "signed", profile.signed_string != NULL ? profile.signed_string : "nothing");
     put_duration(item, "tolerance",
-                 config->webhook_tolerance_ms >= 0 ? config->webhook_tolerance_ms : signature->tolerance_ms);
+                 config->webhook_tolerance_ms >= 0 ? config->webhook_tolerance_ms : profile.tolerance_ms);
     return item;
 }
 

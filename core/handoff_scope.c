@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "handoff_private.h"
 
+#include "hook.h"
 #include "loader.h"
 #include "number.h"
 #include "rehearse.h"
@@ -132,11 +133,21 @@ static void add_credential(struct json_object *items, const char *whose, const c
     json_object_array_add(items, item);
 }
 
-static void add_target_credentials(struct json_object *items, const struct app *app, const struct target *target)
+static void add_own_auth(struct json_object *items, const struct config *config, const struct target *target)
+{
+    const struct config_auth *own = &target->config->auth;
+    const struct yaml_node *node = setting(config, "targets", target->name, "auth");
+    cleanup_text char *use = own->kind == AUTH_NONE ? mem_strdup("none")
+                             : own->kind == AUTH_HEADER
+                                 ? mem_printf("header %s", target->auth_header)
+                                 : mem_printf("header Authorization, %s", own->kind == AUTH_BASIC ? "Basic" : "Bearer");
+    add_credential(items, target->name, "auth", use, node);
+}
+
+static void add_plugins_auth(struct json_object *items, const struct config *config, const struct target *target)
 {
     const struct bb_auth *auth = &target->plugin->auth;
-    const struct config *config = app->config;
-    cleanup_text char *header = NULL, *hook = NULL;
+    cleanup_text char *header = NULL;
     switch (auth->scheme) {
     case BB_AUTH_NONE:
         break;
@@ -155,8 +166,15 @@ static void add_target_credentials(struct json_object *items, const struct app *
     if (header != NULL)
         add_credential(items, target->name, auth->secret_option, header,
                        setting(config, "targets", target->name, auth->secret_option));
-    hook = mem_printf("verifies webhooks, header %s",
-                      target->plugin->hook.signature.header != NULL ? target->plugin->hook.signature.header : "none");
+}
+
+static void add_target_credentials(struct json_object *items, const struct app *app, const struct target *target)
+{
+    const struct config *config = app->config;
+    const struct hook_profile profile = hook_profile_of(&target->config->signature, &target->plugin->hook.signature);
+    (target->config->auth.kind != AUTH_PLUGIN ? add_own_auth : add_plugins_auth)(items, config, target);
+    cleanup_text char *hook =
+        mem_printf("verifies webhooks, header %s", profile.header != NULL ? profile.header : "none");
     add_credential(items, target->name, "webhook_secret", hook,
                    setting(config, "targets", target->name, "webhook_secret"));
     add_credential(items, target->name, "tls", "client certificate and who is trusted",

@@ -13,15 +13,20 @@
 #include <string.h>
 
 #define SIGNATURE_HEX (2 * DIGEST_BYTES)
+#define SIGNATURE_BASE64_LEN 44 /* of DIGEST_BYTES */
+#define SIGNATURES_MAX 16       /* in one header */
 #define TIME_DIGITS_MAX 12
+#define TIME_DIGITS_MS 13 /* in a header of its own: milliseconds, until the year 2286 and from 2001 on */
 #define NONCE_MAX 256
 #define EVENT_MAX 128
 #define DEDUP_KEY_MAX 256
 #define PARTS_MAX 16
 
-/* What the signature header says. */
+/* What the signature's headers say. */
 struct claim {
-    struct span time, nonce, sign;
+    struct span time, nonce, id;
+    struct span signs[SIGNATURES_MAX];
+    size_t sign_count;
     int64_t time_ms;
 };
 
@@ -56,7 +61,7 @@ static struct span take_until(struct span *rest, char separator, bool *found)
 
 /* A known key twice would let two readers disagree on what was signed: refused. Pairs that we do not know
  * are left alone, in any order. */
-static const char *read_pairs(const struct bb_signature *profile, struct span text, struct claim *claim)
+static const char *read_pairs(const struct hook_profile *profile, struct span text, struct claim *claim)
 {
     const struct {
         const char *key;
@@ -64,7 +69,7 @@ static const char *read_pairs(const struct bb_signature *profile, struct span te
     } known[] = {
         {profile->time_key, &claim->time},
         {profile->nonce_key, &claim->nonce},
-        {profile->sign_key, &claim->sign},
+        {profile->sign_key, &claim->signs[0]},
     };
     bool more = true;
     while (more) {
@@ -86,50 +91,90 @@ static const char *read_pairs(const struct bb_signature *profile, struct span te
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (known[i].key && !known[i].value->data)
             return "the signature header lacks its time, nonce or signature";
+    claim->sign_count = 1;
     return NULL;
 }
 
-static const char *read_prefixed(const struct bb_signature *profile, struct span text, struct claim *claim)
+/* A foreign one among several is passed over: another version of the scheme. */
+static const char *read_prefixed(const struct hook_profile *profile, struct span text, struct claim *claim)
 {
+    size_t prefix = profile->prefix ? strlen(profile->prefix) : 0;
+    bool more = true;
     text = trim(text);
-    size_t prefix = profile->sign_key ? strlen(profile->sign_key) : 0;
-    if (text.len < prefix || (prefix > 0 && memcmp(text.data, profile->sign_key, prefix) != 0))
-        return "the signature header does not start as it should";
-    claim->sign = (struct span){text.data + prefix, text.len - prefix};
-    return NULL;
+    while (more) {
+        struct span each = text;
+        more = false;
+        if (profile->several)
+            each = take_until(&text, ' ', &more);
+        if (each.len < prefix || (prefix > 0 && memcmp(each.data, profile->prefix, prefix) != 0))
+            continue;
+        if (claim->sign_count == SIGNATURES_MAX)
+            return "the signature header holds too many signatures";
+        claim->signs[claim->sign_count++] = (struct span){each.data + prefix, each.len - prefix};
+    }
+    return claim->sign_count > 0 ? NULL : "the signature header does not start as it should";
 }
 
-static bool read_time(struct span text, int64_t *time_ms)
+static bool read_time(struct span text, bool may_be_ms, int64_t *time_ms)
 {
-    int64_t seconds = 0;
-    if (text.len == 0 || text.len > TIME_DIGITS_MAX)
+    int64_t number = 0;
+    bool is_ms = may_be_ms && text.len == TIME_DIGITS_MS;
+    if (text.len == 0 || (text.len > TIME_DIGITS_MAX && !is_ms))
         return false;
     for (size_t i = 0; i < text.len; i++) {
         if (text.data[i] < '0' || text.data[i] > '9')
             return false;
-        seconds = seconds * 10 + (text.data[i] - '0');
+        number = number * 10 + (text.data[i] - '0');
     }
-    *time_ms = seconds * 1000;
+    *time_ms = is_ms ? number : number * 1000;
     return true;
 }
 
-/* NULL, or what is malformed. */
-static const char *read_claim(const struct bb_signature *profile, const char *header, struct claim *claim)
+static const char *sign_fault(const struct hook_profile *profile, struct span sign)
 {
-    const char *wrong =
-        profile->pairs ? read_pairs(profile, span_of(header), claim) : read_prefixed(profile, span_of(header), claim);
+    if (profile->base64)
+        return sign.len == SIGNATURE_BASE64_LEN ? NULL : "the signature is not 32 bytes in base64";
+    if (sign.len != SIGNATURE_HEX)
+        return "the signature is not 64 hex digits";
+    for (size_t i = 0; i < sign.len; i++)
+        if (!strchr("0123456789abcdef", sign.data[i]) || sign.data[i] == '\0')
+            return "the signature is not lower-case hex";
+    return NULL;
+}
+
+/* Time and id in headers of their own. */
+static const char *read_beside(const struct hook_profile *profile, const struct hook_request *request,
+                               struct claim *claim)
+{
+    if (profile->time_header) {
+        claim->time = trim(span_of(request->time.value));
+        if (claim->time.len == 0)
+            return "the header with the signature's time is missing";
+    }
+    if (profile->id_header) {
+        claim->id = trim(span_of(request->id.value));
+        if (claim->id.len == 0)
+            return "the header with the signed id is missing";
+    }
+    return claim->id.len > NONCE_MAX ? "the signed id is too long" : NULL;
+}
+
+/* NULL, or what is malformed. */
+static const char *read_claim(const struct hook_profile *profile, const struct hook_request *request,
+                              struct claim *claim)
+{
+    const struct span header = span_of(request->signature.value);
+    const char *wrong = profile->pairs ? read_pairs(profile, header, claim) : read_prefixed(profile, header, claim);
+    wrong = wrong ? wrong : read_beside(profile, request, claim);
     if (wrong)
         return wrong;
-    if (profile->pairs && profile->time_key && !read_time(claim->time, &claim->time_ms))
+    if (claim->time.data && !read_time(claim->time, profile->time_header, &claim->time_ms))
         return "the signature's time is not Unix seconds";
     if (claim->nonce.len > NONCE_MAX)
         return "the signature's nonce is too long";
-    if (claim->sign.len != SIGNATURE_HEX)
-        return "the signature is not 64 hex digits";
-    for (size_t i = 0; i < claim->sign.len; i++)
-        if (!strchr("0123456789abcdef", claim->sign.data[i]) || claim->sign.data[i] == '\0')
-            return "the signature is not lower-case hex";
-    return NULL;
+    for (size_t i = 0; !wrong && profile->proof == HOOK_HMAC && i < claim->sign_count; i++)
+        wrong = sign_fault(profile, claim->signs[i]);
+    return wrong;
 }
 
 /* The signed string in pieces, so that the body is not copied. Answers how many; 0: the profile has too many. */
@@ -141,6 +186,7 @@ static size_t signed_parts(const char *pattern, const struct claim *claim, struc
     } fields[] = {
         {SPAN("{time}"), claim->time},
         {SPAN("{nonce}"), claim->nonce},
+        {SPAN("{id}"), claim->id},
         {SPAN("{body}"), body},
     };
     size_t count = 0;
@@ -165,28 +211,75 @@ static size_t signed_parts(const char *pattern, const struct claim *claim, struc
     }
 }
 
-static bool secret_signed(const char *secret, const struct claim *claim, const struct span *parts, size_t count)
+/* The two are hashed, so that not even the length of the secret can be measured. */
+static bool is_token(const char *secret, struct span token)
+{
+    unsigned char ours[DIGEST_BYTES], theirs[DIGEST_BYTES];
+    digest_sha256(span_of(secret), ours);
+    digest_sha256(token, theirs);
+    return digest_equal(ours, theirs, sizeof ours);
+}
+
+/* The key that a secret stands for: the secret itself, or what it holds in base64. */
+static bool read_key(const struct hook_profile *profile, const char *secret, struct buf *key)
+{
+    const size_t prefix = profile->key_prefix ? strlen(profile->key_prefix) : 0;
+    if (!profile->key_prefix) {
+        buf_puts(key, secret);
+        return key->len > 0;
+    }
+    if (strncmp(secret, profile->key_prefix, prefix) == 0)
+        secret += prefix;
+    return digest_base64_decode(span_of(secret), key) && key->len > 0;
+}
+
+static bool secret_signed(const struct hook_profile *profile, const char *secret, const struct claim *claim,
+                          const struct span *parts, size_t count)
 {
     unsigned char mac[DIGEST_BYTES];
     char hex[DIGEST_HEX_MAX];
+    bool any = false;
     if (!secret || !*secret) /* an empty key is known to everyone */
         return false;
-    digest_hmac_sha256(span_of(secret), parts, count, mac);
-    digest_hex(mac, sizeof mac, hex);
-    return digest_equal(hex, claim->sign.data, SIGNATURE_HEX);
+    if (profile->proof == HOOK_TOKEN)
+        return is_token(secret, claim->signs[0]);
+    struct buf key = {0};
+    if (read_key(profile, secret, &key)) {
+        digest_hmac_sha256(buf_span(&key), parts, count, mac);
+        digest_hex(mac, sizeof mac, hex);
+        char *base64 cleanup_text = digest_base64((struct span){(const char *)mac, sizeof mac});
+        const char *expected = profile->base64 ? base64 : hex;
+        for (size_t i = 0; i < claim->sign_count; i++)
+            any |= digest_equal(expected, claim->signs[i].data, claim->signs[i].len);
+    }
+    if (key.data)
+        explicit_bzero(key.data, key.len);
+    buf_finish(&key);
+    return any;
 }
 
 /* Which secrets made this signature: tells `matches` by index. */
 static bool match_secrets(const struct hook_rules *rules, const struct claim *claim, struct span body, bool *matches)
 {
+    const struct hook_profile *profile = &rules->profile;
     struct span parts[PARTS_MAX];
-    size_t count = signed_parts(rules->profile->signature.signed_string, claim, body, parts);
+    size_t count = profile->proof == HOOK_HMAC ? signed_parts(profile->signed_string, claim, body, parts) : 1;
     bool any = false;
     for (size_t i = 0; i < rules->secret_count; i++) {
-        matches[i] = count > 0 && secret_signed(rules->secrets[i].secret, claim, parts, count);
+        matches[i] = count > 0 && secret_signed(profile, rules->secrets[i].secret, claim, parts, count);
         any = any || matches[i];
     }
     return any;
+}
+
+const char *hook_secret_fault(const struct hook_profile *profile, const char *secret)
+{
+    struct buf key = {0};
+    bool good = profile->proof == HOOK_TOKEN || read_key(profile, secret, &key);
+    if (key.data)
+        explicit_bzero(key.data, key.len);
+    buf_finish(&key);
+    return good ? NULL : "must be whsec_ and a key in base64, as Standard Webhooks has it";
 }
 
 static bool read_event(const struct hook_rules *rules, const struct hook_request *request, struct json_object **body,
@@ -199,7 +292,7 @@ static bool read_event(const struct hook_rules *rules, const struct hook_request
         refuse(result, 400, "bad_json", "the body is not a JSON object");
         return false;
     }
-    struct json_object *name = json_pointer(*body, rules->profile->event_pointer, NULL);
+    struct json_object *name = json_pointer(*body, rules->hook->event_pointer, NULL);
     size_t len = json_object_is_type(name, json_type_string) ? (size_t)json_object_get_string_len(name) : 0;
     if (len == 0 || len > EVENT_MAX || strlen(json_object_get_string(name)) != len) {
         refuse(result, 400, "no_event", "the body does not name its event");
@@ -214,7 +307,7 @@ static bool has_secret_for(const struct hook_rules *rules, const char *event, co
 {
     bool has = false;
     *matched = false;
-    for (size_t i = 0; rules->profile->signature.header && i < rules->secret_count; i++) {
+    for (size_t i = 0; rules->profile.proof && i < rules->secret_count; i++) {
         const char *only = rules->secrets[i].event;
         if (only && (!event || strcmp(only, event) != 0))
             continue;
@@ -239,19 +332,19 @@ static bool is_key_value(struct json_object *value)
            (json_object_is_type(value, json_type_string) && json_object_get_string_len(value) > 0);
 }
 
-/* The named values as one JSON array (so that no value can run into its neighbour), or the body's hash when
- * the target gave no key of its own: without it the rest says nothing about identity. */
-static char *make_dedup_key(const struct bb_hook *profile, struct json_object *root, struct span body)
+/* The named values as one JSON array (so that no value can run into its neighbour). When the target gave no key of
+ * its own (without it the rest says nothing about identity): the id that it signed, else the body's hash. */
+static char *make_dedup_key(const struct bb_hook *hook, struct json_object *root, struct span body, const char *id)
 {
-    bool usable = profile->dedup_pointers && profile->dedup_pointers[0];
-    if (profile->dedup_required)
-        usable = usable && is_key_value(json_pointer(root, profile->dedup_required, NULL));
+    bool usable = hook->dedup_pointers && hook->dedup_pointers[0];
+    if (hook->dedup_required)
+        usable = usable && is_key_value(json_pointer(root, hook->dedup_required, NULL));
     if (!usable)
-        return hash_key("sha256:", body);
+        return id ? mem_printf("id:%s", id) : hash_key("sha256:", body);
     cleanup_buf struct buf key = {0};
-    for (size_t i = 0; profile->dedup_pointers[i]; i++) {
+    for (size_t i = 0; hook->dedup_pointers[i]; i++) {
         buf_putc(&key, i == 0 ? '[' : ',');
-        json_print(json_pointer(root, profile->dedup_pointers[i], NULL), &key);
+        json_print(json_pointer(root, hook->dedup_pointers[i], NULL), &key);
     }
     buf_putc(&key, ']');
     return key.len > DEDUP_KEY_MAX ? hash_key("key-sha256:", buf_span(&key)) : buf_steal(&key);
@@ -262,12 +355,11 @@ static bool check_signature(const struct hook_rules *rules, const struct hook_re
                             struct hook_result *result)
 {
     struct claim claim = {0};
-    const struct bb_signature *profile = &rules->profile->signature;
-    if (request->signature_count > 1) {
-        refuse(result, 401, "malformed_signature", "the signature header came more than once");
+    if (request->signature.count > 1 || request->time.count > 1 || request->id.count > 1) {
+        refuse(result, 401, "malformed_signature", "a header of the signature came more than once");
         return false;
     }
-    const char *wrong = read_claim(profile, request->signature, &claim);
+    const char *wrong = read_claim(&rules->profile, request, &claim);
     if (wrong) {
         refuse(result, 401, "malformed_signature", wrong);
         return false;
@@ -283,6 +375,8 @@ static bool check_signature(const struct hook_rules *rules, const struct hook_re
     }
     if (claim.nonce.data)
         result->nonce = span_dup(claim.nonce);
+    if (claim.id.data)
+        result->id = span_dup(claim.id);
     return true;
 }
 
@@ -292,7 +386,7 @@ static void check_event(const struct hook_rules *rules, const struct hook_reques
 {
     bool matched;
     bool has = has_secret_for(rules, result->event, matches, &matched);
-    if (has && !request->signature)
+    if (has && !request->signature.value)
         refuse(result, 401, "unsigned", "the signature header is missing");
     else if (has && !matched)
         refuse(result, 401, "bad_signature", "the signature is not made with this event's secret");
@@ -305,9 +399,9 @@ static void check_event(const struct hook_rules *rules, const struct hook_reques
 static void verify(const struct hook_rules *rules, const struct hook_request *request, bool *matches,
                    struct hook_result *result)
 {
-    bool can_sign = rules->profile->signature.header && rules->secret_count > 0;
+    bool can_sign = rules->profile.proof && rules->secret_count > 0;
     bool unused;
-    if (can_sign && request->signature) {
+    if (can_sign && request->signature.value) {
         if (!check_signature(rules, request, matches, result))
             return;
     } else if (!rules->allow_unsigned || has_secret_for(rules, NULL, matches, &unused)) {
@@ -320,7 +414,7 @@ static void verify(const struct hook_rules *rules, const struct hook_request *re
         return;
     check_event(rules, request, matches, result);
     if (result->status == 200)
-        result->dedup_key = make_dedup_key(rules->profile, body, request->body);
+        result->dedup_key = make_dedup_key(rules->hook, body, request->body, result->id);
 }
 
 void hook_verify(const struct hook_rules *rules, const struct hook_request *request, struct hook_result *result)
@@ -338,4 +432,5 @@ void hook_result_finish(struct hook_result *result)
     mem_free_char(&result->event);
     mem_free_char(&result->dedup_key);
     mem_free_char(&result->nonce);
+    mem_free_char(&result->id);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "target.h"
+#include "target_private.h"
 
-#include "digest.h"
+#include "hook.h"
 #include "json.h"
 #include "loader.h"
 #include "number.h"
@@ -10,34 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What creating a target needs at hand. */
-struct builder {
-    struct target *target;
-    const struct config_target *config;
-    const struct bb_plugin *plugin;
-    struct problems *problems;
-};
-
-static char *keep_text(struct arena *arena, struct span text)
+char *target_keep(const struct builder *b, struct span text)
 {
-    return arena_dup(arena, text.data, text.len);
+    return arena_dup(b->target->arena, text.data, text.len);
 }
 
-__attribute__((format(printf, 2, 3))) static char *keep_format(struct arena *arena, const char *format, ...)
+char *target_keep_format(const struct builder *b, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    char *text = arena_vprintf(arena, format, args);
+    char *text = arena_vprintf(b->target->arena, format, args);
     va_end(args);
     return text;
-}
-
-static bool has_control(const char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            return true;
-    return false;
 }
 
 /* ---- url ---------------------------------------------------------------------- */
@@ -102,12 +86,12 @@ static void bind_url(const struct builder *b)
     size_t len = strlen(url);
     while (len && url[len - 1] == '/')
         len--;
-    b->target->url = keep_text(b->target->arena, (struct span){url, len});
+    b->target->url = target_keep(b, (struct span){url, len});
 }
 
 /* ---- options --------------------------------------------------------------------- */
 
-static const struct config_option *given_option(const struct config_target *config, const char *name)
+const struct config_option *target_option(const struct config_target *config, const char *name)
 {
     for (size_t i = 0; name && i < config->option_count; i++)
         if (strcmp(config->options[i].name, name) == 0)
@@ -152,7 +136,7 @@ static const char *set_scalar(const struct builder *b, const struct bb_option *o
     char *member = (char *)b->target->plugin_config + option->offset;
     switch (option->type) {
     case BB_STRING: {
-        const char *copy = keep_text(b->target->arena, text);
+        const char *copy = target_keep(b, text);
         memcpy(member, &copy, sizeof copy);
         return strlen(copy) == text.len ? NULL : "text without NUL";
     }
@@ -185,12 +169,12 @@ static const char *set_scalar(const struct builder *b, const struct bb_option *o
         return NULL;
     }
     case BB_JSON: {
-        const char *copy = keep_text(b->target->arena, text);
+        const char *copy = target_keep(b, text);
         memcpy(member, &copy, sizeof copy);
         return NULL;
     }
     case BB_SECRET:
-        return NULL; /* bind_auth takes it */
+        return NULL; /* target_bind_auth takes it */
     }
     return NULL;
 }
@@ -217,10 +201,12 @@ static void bind_options(const struct builder *b)
 {
     struct bb_option option;
     for (size_t i = 0; plugin_option(b->plugin, i, &option); i++) {
-        const struct config_option *given = given_option(b->config, option.name);
+        const struct config_option *given = target_option(b->config, option.name);
         const char *wanted = NULL;
         if (given)
             wanted = set_option(b, &option, given);
+        else if (option.type == BB_SECRET && b->config->auth.kind != AUTH_PLUGIN)
+            continue; /* the target's own auth stands for it */
         else if (option.flags & BB_REQUIRED)
             problems_add(b->problems, b->config->mark, "target %s needs the option %s%s%s", b->config->name,
                          option.name, option.help ? ": " : "", option.help ? option.help : "");
@@ -232,69 +218,12 @@ static void bind_options(const struct builder *b)
     }
 }
 
-/* ---- credential -------------------------------------------------------------------- */
-
-/* The text of an option that goes into a header. "" when it is not there. The value is never printed. */
-static const char *header_text(const struct builder *b, const char *name)
-{
-    const struct config_option *given = given_option(b->config, name);
-    const char *text = given ? given->text : NULL;
-    struct bb_option option;
-    for (size_t i = 0; !text && name && plugin_option(b->plugin, i, &option); i++)
-        if (strcmp(option.name, name) == 0)
-            text = option.default_value;
-    if (!text)
-        return "";
-    if (has_control(text)) {
-        problems_add(b->problems, given ? given->mark : b->config->mark,
-                     "option %s of target %s has a line break or control character, which no header may hold", name,
-                     b->config->name);
-        return "";
-    }
-    return text;
-}
-
-static void bind_auth(const struct builder *b)
-{
-    const struct bb_auth *auth = &b->plugin->auth;
-    struct target *target = b->target;
-    if (auth->scheme == BB_AUTH_NONE)
-        return;
-    const char *secret = header_text(b, auth->secret_option);
-    const struct config_option *given = given_option(b->config, auth->secret_option);
-    if (given && given->text && !*given->text)
-        problems_add(b->problems, given->mark, "option %s of target %s is empty", given->name, b->config->name);
-    if (!*secret) /* not required, not given: the target is asked without one */
-        return;
-    target->secrets[0] = keep_text(target->arena, span_of(secret));
-    target->auth_header = auth->scheme == BB_AUTH_HEADER ? auth->header : "Authorization";
-    switch (auth->scheme) {
-    case BB_AUTH_NONE:
-        break;
-    case BB_AUTH_HEADER:
-        target->auth_value = keep_text(target->arena, span_of(secret));
-        break;
-    case BB_AUTH_BEARER:
-        target->auth_value = keep_format(target->arena, "Bearer %s", secret);
-        break;
-    case BB_AUTH_BASIC: {
-        const char *user = header_text(b, auth->user_option);
-        if (strchr(user, ':'))
-            problems_add(b->problems, b->config->mark, "option %s of target %s holds a colon, which no user name may",
-                         auth->user_option, b->config->name);
-        char *pair cleanup_text = mem_printf("%s:%s", user, secret);
-        char *encoded cleanup_text = digest_base64(span_of(pair));
-        target->auth_value = keep_format(target->arena, "Basic %s", encoded);
-        target->secrets[1] = keep_text(target->arena, span_of(encoded));
-        break;
-    }
-    }
-}
+/* ---- http ------------------------------------------------------------------------------- */
 
 static void bind_http(const struct builder *b)
 {
     const struct config_target *config = b->config;
-    const char *comment = header_text(b, b->plugin->user_agent_option);
+    const char *comment = target_header_text(b, b->plugin->user_agent_option);
     b->target->http = (struct http_options){
         .connect_timeout_ms = config->connect_timeout_ms,
         .timeout_ms = config->timeout_ms,
@@ -302,7 +231,7 @@ static void bind_http(const struct builder *b)
         .cert_file = config->tls.cert,
         .key_file = config->tls.key,
         .proxy = config->proxy,
-        .user_agent = keep_format(b->target->arena, "busbar/%s%s%s", BUSBAR_VERSION, *comment ? " " : "", comment),
+        .user_agent = target_keep_format(b, "busbar/%s%s%s", BUSBAR_VERSION, *comment ? " " : "", comment),
     };
 }
 
@@ -327,24 +256,38 @@ static void check_modes(const struct builder *b)
     free(names);
 }
 
+static void check_secrets(const struct builder *b, const struct hook_profile *profile)
+{
+    for (size_t i = 0; i < b->config->webhook_secret_count; i++) {
+        const char *fault = hook_secret_fault(profile, b->config->webhook_secrets[i].secret);
+        if (fault)
+            problems_add(b->problems, b->config->mark, "webhook_secret of target %s %s", b->config->name, fault);
+    }
+}
+
 static void check_webhooks(const struct builder *b)
 {
     const struct config_target *config = b->config;
-    const struct bb_hook *hook = &b->plugin->hook;
+    const struct bb_hook *hook = &b->target->plugin->hook;
+    const struct hook_profile profile = hook_profile_of(&config->signature, &hook->signature);
     if (!hook->event_pointer) {
-        if (config->webhook_secret_count || config->allow_unsigned)
+        if (config->webhook_secret_count || config->allow_unsigned || config->signature.profile)
             problems_add(b->problems, config->mark,
-                         "target %s has webhook_secret or allow_unsigned, but the plugin %s takes no webhooks",
+                         "target %s has webhook_secret, webhook_signature or allow_unsigned, but the plugin %s takes "
+                         "no webhooks",
                          config->name, b->plugin->name);
         return;
     }
-    if (!hook->signature.header && config->webhook_secret_count)
+    if (profile.proof == HOOK_UNSIGNED && config->webhook_secret_count)
         problems_add(b->problems, config->mark,
-                     "target %s has a webhook_secret, but what the plugin %s speaks to does not sign its webhooks",
+                     "target %s has a webhook_secret, but what the plugin %s speaks to does not sign its webhooks; "
+                     "where it does, say how: webhook_signature",
                      config->name, b->plugin->name);
     else if (!config->webhook_secret_count && !config->allow_unsigned)
         problems_warn(b->problems, config->mark, "target %s has no webhook_secret: its webhooks are refused",
                       config->name);
+    else
+        check_secrets(b, &profile);
 }
 
 /* ---- create, destroy -------------------------------------------------------------------- */
@@ -407,7 +350,7 @@ struct target *target_create(const struct config_target *config, const struct lo
     bind_url(&b);
     report_unknown_options(&b);
     bind_options(&b);
-    bind_auth(&b);
+    target_bind_auth(&b);
     bind_http(&b);
     bind_tables(&b);
     check_modes(&b);

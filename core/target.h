@@ -10,6 +10,8 @@
 
 struct loaded_plugin;
 
+#define TARGET_SECRETS 4 /* at most; the last is NULL */
+
 struct target {
     const struct config_target *config; /* borrowed */
     const struct bb_plugin *plugin;     /* borrowed */
@@ -19,7 +21,7 @@ struct target {
     struct http_options http;                /* points into this target */
     const char *auth_header;                 /* NULL: no credential */
     char *auth_value;                        /* secret */
-    const char *secrets[3];                  /* each text that must never be shown; NULL past the last */
+    const char *secrets[TARGET_SECRETS];     /* each text that must never be shown; NULL past the last */
     struct mapping_table tables[WORD_LISTS]; /* as in force: the site's lines, then the plugin's */
     void *plugin_config;
     bool opened;

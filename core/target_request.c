@@ -68,6 +68,8 @@ static bool is_core_header(const struct target *target, const char *name)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcasecmp(names[i], name) == 0)
             return true;
+    if (target->auth_header && strcasecmp(target->auth_header, name) == 0)
+        return true;
     return target->plugin->auth.header && strcasecmp(target->plugin->auth.header, name) == 0;
 }
 
@@ -137,7 +139,7 @@ int target_request(const struct target *target, struct bb_job *job, const struct
 /* Length of the secret that starts here, or 0. */
 static size_t secret_at(const struct target *target, const char *at, size_t left)
 {
-    for (size_t i = 0; i < sizeof target->secrets / sizeof *target->secrets && target->secrets[i]; i++) {
+    for (size_t i = 0; i < TARGET_SECRETS && target->secrets[i]; i++) {
         size_t len = strlen(target->secrets[i]);
         if (len >= LEAST_SECRET && len <= left && memcmp(at, target->secrets[i], len) == 0)
             return len;
@@ -149,7 +151,7 @@ void target_scrub(const struct target *target, struct span text, struct buf *out
 {
     const size_t start = out->len;
     bool begins[256] = {false}; /* a secret may begin with this byte; what lies between such bytes is copied in runs */
-    for (size_t i = 0; i < sizeof target->secrets / sizeof *target->secrets && target->secrets[i]; i++)
+    for (size_t i = 0; i < TARGET_SECRETS && target->secrets[i]; i++)
         begins[(unsigned char)*target->secrets[i]] = true;
     size_t i = 0;
     while (i < text.len && out->len - start < max) {

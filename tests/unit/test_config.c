@@ -124,6 +124,29 @@ static void test_config_webhook_secrets_by_event(void **state)
     assert_string_equal(mw->webhook_secrets[2].secret, "c");
 }
 
+static void test_config_auth_and_signature(void **state)
+{
+    (void)state;
+    cleanup_loaded struct loaded loaded =
+        load("targets:\n  a: {plugin: p, mode: read, auth: {header: {name: X-Key, value: k}}, webhook_signature: "
+             "{profile: hmac, header: X-Sig, encoding: base64, prefix: v0=, signed: 'v0:{time}:{body}', time_header: "
+             "X-Time}}\n  b: {plugin: p, mode: read, auth: none}\n  c: {plugin: p, mode: read, auth: {basic: {user: u, "
+             "password: w}}}\n  d: {plugin: p, mode: read}\n");
+    assert_string_equal(loaded.said, "");
+    const struct config_target *a = config_target(loaded.config, "a"), *c = config_target(loaded.config, "c");
+    assert_int_equal(a->auth.kind, AUTH_HEADER);
+    assert_string_equal(a->auth.header.name, "X-Key");
+    assert_string_equal(a->auth.header.value, "k");
+    assert_int_equal(a->signature.profile, SIGNATURE_HMAC);
+    assert_int_equal(a->signature.encoding, SIGNATURE_BASE64);
+    assert_string_equal(a->signature.signed_string, "v0:{time}:{body}");
+    assert_int_equal(config_target(loaded.config, "b")->auth.kind, AUTH_NONE);
+    assert_int_equal(c->auth.kind, AUTH_BASIC);
+    assert_string_equal(c->auth.basic.password, "w");
+    assert_int_equal(config_target(loaded.config, "d")->auth.kind, AUTH_PLUGIN);
+    assert_int_equal(config_target(loaded.config, "d")->signature.profile, 0);
+}
+
 static void test_config_trigger_values(void **state)
 {
     (void)state;
@@ -233,6 +256,35 @@ static void test_config_target_problems(void **state)
         {"http: {webhooks: \"*:80\"}\n" MW "webhook_secret: a, allow_unsigned: true}}\n",
          "2:74: error: 'allow_unsigned' and 'webhook_secret' exclude each other: with a secret every webhook is "
          "checked"},
+        {MW "auth: bearer}}\n", "1:45: error: 'auth' must be none, or one of bearer, basic and header"},
+        {MW "auth: {}}}\n", "1:45: error: 'auth' must be none, or one of bearer, basic and header"},
+        {MW "auth: {bearer: a, basic: {user: b, password: c}}}}\n",
+         "1:45: error: 'auth' must be none, or one of bearer, basic and header"},
+        {MW "auth: {baerer: a}}}\n", "1:46: error: unknown key 'baerer', did you mean 'bearer'?"},
+        {MW "auth: {basic: {user: b}}}}\n", "1:45: error: 'basic': 'password' is missing"},
+        {MW "auth: {basic: {user: 'b:c', password: d}}}}\n",
+         "1:45: error: 'basic': 'user' holds a colon, which no user name may"},
+        {MW "auth: {bearer: \"a\\nb\"}}}\n",
+         "1:45: error: 'auth': 'bearer' has a line break or control character, which no header may hold"},
+        {MW "auth: {header: {name: X Y, value: a}}}}\n", "1:45: error: 'header': 'name' is no header's name"},
+        {MW "auth: {header: {name: host, value: a}}}}\n", "1:45: error: 'header': 'host' is a header of busbar's own"},
+        {MW "webhook_signature: {header: a}}}\n", "1:58: error: 'webhook_signature': 'profile' is missing: "
+                                                  "standard_webhooks, github, hmac or bearer"},
+        {MW "webhook_signature: {profile: github, prefix: a}}}\n",
+         "1:58: error: 'webhook_signature': only hmac and bearer have settings of their own"},
+        {MW "webhook_signature: {profile: hmac}}}\n",
+         "1:58: error: 'webhook_signature': 'header' is missing: the one with the signature"},
+        {MW "webhook_signature: {profile: hmac, header: A, signed: body}}}\n",
+         "1:58: error: 'webhook_signature': 'signed' must hold {body}, such as {time}.{body}"},
+        {MW "webhook_signature: {profile: hmac, header: A, time_header: B}}}\n",
+         "1:58: error: 'webhook_signature': 'time_header' and a {time} in 'signed' go together: a time that is not "
+         "signed proves nothing"},
+        {MW "webhook_signature: {profile: hmac, header: A, signed: '{id}{body}'}}}\n",
+         "1:58: error: 'webhook_signature': 'id_header' and a {id} in 'signed' go together"},
+        {MW "webhook_signature: {profile: bearer, encoding: hex}}}\n",
+         "1:58: error: 'webhook_signature': bearer knows 'header' and 'prefix'"},
+        {MW "webhook_signature: {profile: hmac, header: 'A B'}}}\n",
+         "1:58: error: 'webhook_signature': 'A B' is no header's name"},
         {MW "map: [a]}}\n", "1:44: error: 'map' must be a map such as {status: {WAPPR: triaged}}"},
         {MW "map: {statsu: {A: closed}}}}\n", "1:45: error: unknown list of 'map' 'statsu', did you mean 'status'?"},
         {MW "map: {status: closed}}}\n",
@@ -423,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_config_instance_defaults_to_the_host),
         cmocka_unit_test(test_config_reads_what_is_said),
         cmocka_unit_test(test_config_webhook_secrets_by_event),
+        cmocka_unit_test(test_config_auth_and_signature),
         cmocka_unit_test(test_config_trigger_values),
         cmocka_unit_test(test_config_unknown_keys_name_the_nearest),
         cmocka_unit_test(test_config_wrong_values_say_what_is_right),

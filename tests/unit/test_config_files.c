@@ -141,8 +141,12 @@ static const char full[] =
     "targets:\n"
     "  mw: {plugin: mobility_work, api_key: pl4in, name: \"yes\", n: 5, tags: [1, a], proxy: 'http://u:pl4in@h', rate: "
     "250/1m,\n"
-    "       mode: {default: read, task.schedule: handoff}, webhook_secret: {E: [pl4in, pl4in2], F: pl4in}}\n"
-    "  z: {plugin: p, mode: draft, webhook_secret: [pl4in, pl4in2], text: '$${a}',\n"
+    "       mode: {default: read, task.schedule: handoff}, webhook_secret: {E: [pl4in, pl4in2], F: pl4in},\n"
+    "       auth: {header: {name: X-Key, value: pl4in}}, webhook_signature: {profile: hmac, header: X-Sig}}\n"
+    "  y: {plugin: p, mode: draft, auth: {bearer: pl4in}}\n"
+    "  x: {plugin: p, mode: draft, auth: none}\n"
+    "  z: {plugin: p, mode: draft, auth: {basic: {user: u, password: pl4in}}, webhook_secret: [pl4in, pl4in2], text: "
+    "'$${a}',\n"
     "      map: {event: {X: sync.failed}, status: {A b: closed, 'null': unknown}}}\n"
     "routes:\n"
     "- {name: r, from: 'a/{b}', to: mw.task.schedule, trigger: {outside: [1, 9.50], key: '${b}', cooldown: 90s},\n"
@@ -167,6 +171,10 @@ static void test_config_print_has_defaults_and_no_secret(void **state)
                            "    rate: 250/1m\n",
                            "      max_age: 7d\n",
                            "    name: \"yes\"\n",
+                           "    auth:\n      header:\n        name: \"X-Key\"\n        value: \"***\"\n",
+                           "    webhook_signature:\n      profile: hmac\n      header: \"X-Sig\"\n",
+                           "    auth:\n      bearer: \"***\"\n",
+                           "    auth: none\n",
                            "    n: 5\n",
                            "      cooldown: 90s\n",
                            "    text: \"$${a}\"\n",
@@ -236,6 +244,8 @@ static const struct {
     {"target", "/$defs/target/properties"},
     {"retry", "/$defs/target/properties/retry/properties"},
     {"tls", "/$defs/client_tls/properties"},
+    {"auth", "/$defs/target/properties/auth/anyOf/1/properties"},
+    {"webhook_signature", "/$defs/target/properties/webhook_signature/properties"},
     {"route", "/$defs/route/properties"},
     {"trigger", "/$defs/route/properties/trigger/properties"},
     {"format", "/$defs/format/anyOf/1/properties"},

@@ -46,14 +46,18 @@ static const struct hook_secret one_secret[] = {{NULL, SECRET}};
 
 static struct hook_rules rules_of(const struct hook_secret *secrets, size_t count)
 {
-    return (struct hook_rules){.profile = &profile, .secrets = secrets, .secret_count = count, .tolerance_ms = 300000};
+    return (struct hook_rules){.hook = &profile,
+                               .profile = hook_profile_of(&(struct config_signature){0}, &profile.signature),
+                               .secrets = secrets,
+                               .secret_count = count,
+                               .tolerance_ms = 300000};
 }
 
 static struct hook_result verify(const struct hook_rules *rules, const char *body, const char *signature,
                                  int64_t now_ms)
 {
     struct hook_request request = {
-        .body = span_of(body), .signature = signature, .signature_count = signature ? 1 : 0, .now_ms = now_ms};
+        .body = span_of(body), .signature = {signature, signature ? 1 : 0}, .now_ms = now_ms};
     struct hook_result result;
     hook_verify(rules, &request, &result);
     return result;
@@ -208,8 +212,7 @@ static void test_hook_refuses_header_twice(void **state)
 {
     (void)state;
     struct hook_rules rules = rules_of(one_secret, 1);
-    struct hook_request request = {
-        .body = SPAN(BODY_V1), .signature = HEAD SIGN_V1, .signature_count = 2, .now_ms = SENT_MS};
+    struct hook_request request = {.body = SPAN(BODY_V1), .signature = {HEAD SIGN_V1, 2}, .now_ms = SENT_MS};
     struct hook_result result;
     hook_verify(&rules, &request, &result);
     assert_int_equal(result.status, 401);
@@ -343,7 +346,7 @@ static void test_hook_target_that_does_not_sign(void **state)
     struct bb_hook unsigned_profile = profile;
     unsigned_profile.signature = (struct bb_signature){0};
     struct hook_rules rules = rules_of(one_secret, 1);
-    rules.profile = &unsigned_profile;
+    rules.profile = hook_profile_of(&(struct config_signature){0}, &unsigned_profile.signature);
     expect(&rules, BODY_V1, NULL, 401, "unsigned");
     rules.allow_unsigned = true;
     expect(&rules, BODY_V1, NULL, 200, "accepted");
@@ -357,7 +360,7 @@ static void test_hook_prefixed_signature(void **state)
     prefixed.signature =
         (struct bb_signature){.header = "X-Hub-Signature-256", .sign_key = "sha256=", .signed_string = "{body}"};
     struct hook_rules rules = rules_of(one_secret, 1);
-    rules.profile = &prefixed;
+    rules.profile = hook_profile_of(&(struct config_signature){0}, &prefixed.signature);
     unsigned char mac[DIGEST_BYTES];
     char hex[DIGEST_HEX_MAX];
     struct span body = SPAN(BODY_V1);

@@ -461,6 +461,76 @@ static void test_target_refuses_headers(void **state)
                     "content_type");
 }
 
+/* ---- the target's own auth ------------------------------------------------------------------ */
+
+#define TEXT(literal) ((char *)(uintptr_t)(literal))
+
+static void own_auth_is(struct config_auth auth, const char *name, const char *value)
+{
+    f.config.option_count = 0;
+    give("site", "Factory Inc.");
+    auth.mark = (struct mark){"busbar.yaml", 6, 3};
+    f.config.auth = auth;
+    created();
+    assert_int_equal(ask((struct bb_request){.method = "GET", .path = "/"}), 0);
+    assert_null(sent_header("Api-Key"));
+    if (name)
+        assert_true(span_is(sent_header(name)->value, value));
+    else
+        assert_int_equal(f.request.header_count, 0);
+}
+
+/* It stands for the plugin's secret, which is then not asked for. */
+static void test_target_own_bearer(void **state)
+{
+    (void)state;
+    own_auth_is((struct config_auth){.kind = AUTH_BEARER, .bearer = TEXT("t0ken")}, "Authorization", "Bearer t0ken");
+}
+
+static void test_target_own_basic(void **state)
+{
+    (void)state;
+    own_auth_is((struct config_auth){.kind = AUTH_BASIC, .basic = {TEXT("user"), TEXT("pass")}}, "Authorization",
+                "Basic dXNlcjpwYXNz");
+}
+
+static void test_target_own_header(void **state)
+{
+    (void)state;
+    own_auth_is((struct config_auth){.kind = AUTH_HEADER, .header = {TEXT("X-Api-Key"), TEXT("k3y-of-ours")}},
+                "X-Api-Key", "k3y-of-ours");
+    header_refused("x-api-key", (struct bb_str){"x", 1}, "the core's");
+    const struct bb_str body = {"k3y-of-ours", 11};
+    assert_int_equal(ask((struct bb_request){.method = "POST", .path = "/", .body = body}), 0);
+    struct buf text cleanup_buf = {0};
+    target_request_print(&f.request, f.target, &text, 8192);
+    assert_null(strstr(text.data, "k3y"));
+    assert_non_null(strstr(text.data, "X-Api-Key: ***"));
+}
+
+static void test_target_own_auth_may_be_none(void **state)
+{
+    (void)state;
+    own_auth_is((struct config_auth){.kind = AUTH_NONE}, NULL, NULL);
+}
+
+static void test_target_refuses_auth_beside_the_plugin_s_secret(void **state)
+{
+    (void)state;
+    f.config.auth = (struct config_auth){.kind = AUTH_BEARER, .bearer = TEXT("t0ken")};
+    refused("target t has auth and the option api_key: one of them is the credential");
+}
+
+static void test_target_checks_secrets_of_the_profile(void **state)
+{
+    (void)state;
+    f.config.signature.profile = SIGNATURE_STANDARD_WEBHOOKS;
+    refused("webhook_secret of target t must be whsec_ and a key in base64");
+    struct buf text cleanup_buf = {0};
+    problems_print(&f.problems, &text);
+    assert_null(strstr(text.data, "hook-secret"));
+}
+
 /* ---- for people --------------------------------------------------------------------------- */
 
 static void test_target_prints_requests_without_the_secret(void **state)
@@ -569,6 +639,12 @@ int main(void)
         TEST(test_target_refuses_methods),
         TEST(test_target_refuses_paths),
         TEST(test_target_refuses_headers),
+        TEST(test_target_own_bearer),
+        TEST(test_target_own_basic),
+        TEST(test_target_own_header),
+        TEST(test_target_own_auth_may_be_none),
+        TEST(test_target_refuses_auth_beside_the_plugin_s_secret),
+        TEST(test_target_checks_secrets_of_the_profile),
         TEST(test_target_prints_requests_without_the_secret),
         TEST(test_target_prints_no_short_secret),
         TEST(test_target_cuts_at_a_character),

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* `auth` and `webhook_signature` of a target: how busbar shows the target who it is, and how the target's webhooks
+ * do, where that is not as the plugin has it. */
+#include "config_table.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define MOST_PLACES 7 /* of a signed string */
+
+static bool is_header_name(const char *name)
+{
+    static const char letters[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    return *name != '\0' && strspn(name, letters) == strlen(name);
+}
+
+static bool has_control(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return true;
+    return false;
+}
+
+/* What a setting holds must be there, and fit into a header. */
+static void need(struct config_reader *reader, struct mark mark, const char *section, const char *key, const char *text)
+{
+    if (text == NULL)
+        problems_add(reader->problems, mark, "'%s': '%s' is missing", section, key);
+    else if (has_control(text))
+        problems_add(reader->problems, mark,
+                     "'%s': '%s' has a line break or control character, which no header may hold", section, key);
+}
+
+/* ---- auth ------------------------------------------------------------------------------*/
+
+#define AT(member) offsetof(struct config_basic, member)
+static const struct setting basic_rows[] = {
+    {.key = "user", .kind = SETTING_TEXT, .offset = AT(user)},
+    {.key = "password", .kind = SETTING_SECRET, .offset = AT(password)},
+};
+#undef AT
+static const struct section basic_section = SECTION("basic", basic_rows, NULL);
+
+#define AT(member) offsetof(struct config_auth_header, member)
+static const struct setting header_rows[] = {
+    {.key = "name", .kind = SETTING_TEXT, .offset = AT(name)},
+    {.key = "value", .kind = SETTING_SECRET, .offset = AT(value)},
+};
+#undef AT
+static const struct section header_section = SECTION("header", header_rows, NULL);
+
+#define AT(member) offsetof(struct config_auth, member)
+static const struct setting auth_rows[] = {
+    {.key = "bearer", .kind = SETTING_SECRET, .offset = AT(bearer)},
+    {.key = "basic", .kind = SETTING_SECTION, .offset = AT(basic), .section = &basic_section},
+    {.key = "header", .kind = SETTING_SECTION, .offset = AT(header), .section = &header_section},
+};
+#undef AT
+const struct section config_auth_section = SECTION("auth", auth_rows, NULL);
+
+static const enum config_auth_kind kinds[] = {AUTH_BEARER, AUTH_BASIC, AUTH_HEADER}; /* as the rows stand */
+
+static void check_header(struct config_reader *reader, const struct config_auth *auth)
+{
+    static const char *const cores[] = {"Host",       "Content-Length", "Content-Type", "Transfer-Encoding", "TE",
+                                        "Connection", "Expect",         "Upgrade",      "User-Agent",        "Trailer"};
+    const char *name = auth->header.name;
+    need(reader, auth->mark, "header", "name", name);
+    need(reader, auth->mark, "header", "value", auth->header.value);
+    if (name != NULL && !is_header_name(name))
+        problems_add(reader->problems, auth->mark, "'header': 'name' is no header's name");
+    for (size_t i = 0; name != NULL && i < COUNT(cores); i++)
+        if (strcasecmp(name, cores[i]) == 0)
+            problems_add(reader->problems, auth->mark, "'header': '%s' is a header of busbar's own", name);
+}
+
+static void check_auth(struct config_reader *reader, const struct config_auth *auth)
+{
+    switch (auth->kind) {
+    case AUTH_PLUGIN:
+    case AUTH_NONE:
+        break;
+    case AUTH_BEARER:
+        need(reader, auth->mark, "auth", "bearer", auth->bearer);
+        break;
+    case AUTH_BASIC:
+        need(reader, auth->mark, "basic", "user", auth->basic.user);
+        need(reader, auth->mark, "basic", "password", auth->basic.password);
+        if (auth->basic.user != NULL && strchr(auth->basic.user, ':') != NULL)
+            problems_add(reader->problems, auth->mark, "'basic': 'user' holds a colon, which no user name may");
+        break;
+    case AUTH_HEADER:
+        check_header(reader, auth);
+        break;
+    }
+}
+
+void config_read_auth(struct config_reader *reader, const struct yaml_node *node, void *base)
+{
+    struct config_auth *auth = &((struct config_target *)base)->auth;
+    const size_t errors = reader->problems->errors;
+    size_t given = 0;
+    auth->mark = node->mark;
+    if (node->kind == YAML_SCALAR && span_is(node->text, "none")) {
+        auth->kind = AUTH_NONE;
+        return;
+    }
+    if (node->kind == YAML_MAPPING) {
+        table_read(reader, &config_auth_section, node, node->mark, auth);
+        for (size_t i = 0; i < COUNT(kinds); i++)
+            if (yaml_get(node, auth_rows[i].key) != NULL) {
+                auth->kind = kinds[i];
+                given++;
+            }
+    }
+    if (reader->problems->errors > errors)
+        return;
+    if (given != 1)
+        problems_add(reader->problems, node->mark, "'auth' must be none, or one of bearer, basic and header");
+    else
+        check_auth(reader, auth);
+}
+
+void config_print_auth(const struct config *config, const void *base, int indent, struct buf *out)
+{
+    const struct config_auth *auth = &((const struct config_target *)base)->auth;
+    if (auth->kind == AUTH_PLUGIN)
+        return;
+    table_indent(out, indent);
+    buf_puts(out, auth->kind == AUTH_NONE ? "auth: none\n" : "auth:\n");
+    table_print(config, &config_auth_section, auth, indent + 2, out);
+}
+
+/* ---- webhook_signature ---------------------------------------------------------------------*/
+
+static const struct choice profiles[] = {{"standard_webhooks", SIGNATURE_STANDARD_WEBHOOKS},
+                                         {"github", SIGNATURE_GITHUB},
+                                         {"hmac", SIGNATURE_HMAC},
+                                         {"bearer", SIGNATURE_BEARER},
+                                         {NULL, 0}};
+static const struct choice encodings[] = {{"hex", SIGNATURE_HEX}, {"base64", SIGNATURE_BASE64}, {NULL, 0}};
+
+#define AT(member) offsetof(struct config_signature, member)
+static const struct setting signature_rows[] = {
+    {.key = "profile", .kind = SETTING_CHOICE, .offset = AT(profile), .choices = profiles},
+    {.key = "header", .kind = SETTING_TEXT, .offset = AT(header)},
+    {.key = "prefix", .kind = SETTING_TEXT, .offset = AT(prefix)},
+    {.key = "encoding", .kind = SETTING_CHOICE, .offset = AT(encoding), .choices = encodings},
+    {.key = "signed", .kind = SETTING_TEXT, .offset = AT(signed_string)},
+    {.key = "time_header", .kind = SETTING_TEXT, .offset = AT(time_header)},
+    {.key = "id_header", .kind = SETTING_TEXT, .offset = AT(id_header)},
+};
+#undef AT
+const struct section config_signature_section = SECTION("webhook_signature", signature_rows, NULL);
+
+static size_t places(const char *text)
+{
+    size_t count = 0;
+    for (; (text = strchr(text, '{')) != NULL; text++)
+        count++;
+    return count;
+}
+
+/* {time} and {id} come in headers of their own, and only what is signed says anything. */
+static void check_signed(struct config_reader *reader, const struct config_signature *own, struct mark mark)
+{
+    const char *signed_string = own->signed_string != NULL ? own->signed_string : "{body}";
+    bool time = strstr(signed_string, "{time}") != NULL, id = strstr(signed_string, "{id}") != NULL;
+    if (strstr(signed_string, "{body}") == NULL || places(signed_string) > MOST_PLACES)
+        problems_add(reader->problems, mark, "'webhook_signature': 'signed' must hold {body}, such as {time}.{body}");
+    if (time != (own->time_header != NULL))
+        problems_add(reader->problems, mark,
+                     "'webhook_signature': 'time_header' and a {time} in 'signed' go together: a time that is not "
+                     "signed proves nothing");
+    if (id != (own->id_header != NULL))
+        problems_add(reader->problems, mark, "'webhook_signature': 'id_header' and a {id} in 'signed' go together");
+}
+
+void config_check_signature(struct config_reader *reader, const struct config_signature *own, struct mark mark)
+{
+    const char *const headers[] = {own->header, own->time_header, own->id_header};
+    bool details =
+        own->encoding != 0 || own->signed_string != NULL || own->time_header != NULL || own->id_header != NULL;
+    bool named = own->profile == SIGNATURE_STANDARD_WEBHOOKS || own->profile == SIGNATURE_GITHUB;
+    if (own->profile == 0)
+        problems_add(reader->problems, mark,
+                     "'webhook_signature': 'profile' is missing: standard_webhooks, github, hmac or bearer");
+    else if (named && (own->header != NULL || own->prefix != NULL || details))
+        problems_add(reader->problems, mark, "'webhook_signature': only hmac and bearer have settings of their own");
+    else if (own->profile == SIGNATURE_BEARER && details)
+        problems_add(reader->problems, mark, "'webhook_signature': bearer knows 'header' and 'prefix'");
+    else if (own->profile == SIGNATURE_HMAC && own->header == NULL)
+        problems_add(reader->problems, mark, "'webhook_signature': 'header' is missing: the one with the signature");
+    else if (own->profile == SIGNATURE_HMAC)
+        check_signed(reader, own, mark);
+    for (size_t i = 0; i < COUNT(headers); i++)
+        if (headers[i] != NULL && !is_header_name(headers[i]))
+            problems_add(reader->problems, mark, "'webhook_signature': '%s' is no header's name", headers[i]);
+}

@@ -1,0 +1,24 @@
+/* Shared by target.c (a target and its settings) and target_auth.c (its credential). */
+#ifndef BUSBAR_TARGET_PRIVATE_H
+#define BUSBAR_TARGET_PRIVATE_H
+
+#include "target.h"
+
+/* What creating a target needs at hand. */
+struct builder {
+    struct target *target;
+    const struct config_target *config;
+    const struct bb_plugin *plugin;
+    struct problems *problems;
+};
+
+/* In the target's arena. */
+char *target_keep(const struct builder *b, struct span text);
+__attribute__((format(printf, 2, 3))) char *target_keep_format(const struct builder *b, const char *format, ...);
+/* As it was given; NULL: it was not. */
+const struct config_option *target_option(const struct config_target *config, const char *name);
+/* The text of an option that goes into a header. "" when it is not there. The value is never printed. */
+const char *target_header_text(const struct builder *b, const char *name);
+void target_bind_auth(const struct builder *b);
+
+#endif
