@@ -165,6 +165,13 @@ static const struct setting store_rows[] = {
 #undef AT
 static const struct section store_section = SECTION("store", store_rows, NULL);
 
+#define AT(member) offsetof(struct config_assets, member)
+static const struct setting assets_rows[] = {
+    {.key = "file", .kind = SETTING_FILE, .offset = AT(file)},
+};
+#undef AT
+static const struct section assets_section = SECTION("assets", assets_rows, NULL);
+
 /* ---- the top level ------------------------------------------------------------------*/
 
 static void read_include(struct config_reader *reader, const struct yaml_node *node, void *base);
@@ -175,6 +182,7 @@ static const struct setting root_rows[] = {
     {.key = "bus", .kind = SETTING_SECTION, .offset = AT(bus), .section = &bus_section},
     {.key = "store", .kind = SETTING_SECTION, .offset = AT(store), .section = &store_section},
     {.key = "http", .kind = SETTING_SECTION, .offset = AT(http), .section = &config_http_section},
+    {.key = "assets", .kind = SETTING_SECTION, .offset = AT(assets), .section = &assets_section},
     {.key = "targets", .kind = SETTING_CUSTOM, .read = config_read_targets, .print = config_print_targets},
     {.key = "routes", .kind = SETTING_CUSTOM, .read = config_read_routes, .print = config_print_routes},
     /* last: fragments come after what the file itself says */
@@ -343,6 +351,7 @@ struct config *config_load(const char *path, struct problems *problems)
         problems_add(problems, top, "the file is empty");
     table_read(&reader, &root_section, root, top, config);
     settle_instance(config, root, problems);
+    config->assets.mark = config_mark_in(root, "assets", "file");
     check_bus(config, root, problems);
     config_check_http(config, root, problems);
     config_check_routes(&reader);
@@ -402,6 +411,8 @@ const char **config_keys(const char *section, size_t *count)
                                                      &config_trigger_section,
                                                      &config_batch_section,
                                                      &config_format_section,
+                                                     &config_unit_section,
+                                                     &assets_section,
                                                      &config_client_tls_section,
                                                      &config_viewer_section,
                                                      &config_auth_section,

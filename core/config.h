@@ -9,6 +9,7 @@
 
 #include "format.h"
 #include "lifecycle.h"
+#include "measure.h"
 #include "yaml.h"
 
 enum config_durability { DURABILITY_POWER_LOSS = 1, DURABILITY_CRASH };
@@ -149,6 +150,14 @@ struct config_input {                    /* what a route says about its payloads
     struct format format;                /* kind 0: as it comes: JSON, a bare number, text */
     const struct yaml_node *format_node; /* NULL: not given */
     const struct yaml_node *each;        /* NULL: a payload is one reading */
+    const struct yaml_node *time;        /* NULL: when it arrives */
+    int64_t late_ms;                     /* -1: nothing is late */
+    const struct yaml_node *asset;       /* the tag; NULL: none */
+    const struct yaml_node *metric_node; /* NULL: all */
+    const char **metrics;                /* names and patterns; borrowed */
+    size_t metric_count;
+    const struct yaml_node *unit_node; /* of the trigger's value; NULL: as it comes */
+    struct measure_conversion unit;
     char *separator;
     int format_kind, decimal;
 };
@@ -180,8 +189,14 @@ struct config_route {
     } batch;
 };
 
+struct config_assets {
+    char *file; /* NULL: no map */
+    struct mark mark;
+};
+
 struct config {
     char *file;
+    struct config_assets assets;
     char *instance;
     struct config_bus bus;
     struct config_store store;

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct choice kinds[] = {
-    {"json", FORMAT_JSON}, {"number", FORMAT_NUMBER}, {"text", FORMAT_TEXT}, {"csv", FORMAT_CSV}, {NULL, 0}};
+static const struct choice kinds[] = {{"json", FORMAT_JSON}, {"number", FORMAT_NUMBER},       {"text", FORMAT_TEXT},
+                                      {"csv", FORMAT_CSV},   {"sparkplug", FORMAT_SPARKPLUG}, {NULL, 0}};
 static const struct choice decimals[] = {{".", '.'}, {",", ','}, {NULL, 0}};
 
 static void read_columns(struct config_reader *reader, const struct yaml_node *node, void *base);
@@ -100,16 +100,115 @@ void config_read_format(struct config_reader *reader, const struct yaml_node *no
     input->format.kind = (enum format_kind)input->format_kind;
 }
 
-void config_print_format(const struct config *config, const void *base, int indent, struct buf *out)
+/* ---- metric: names or patterns of a Sparkplug route */
+
+void config_read_metric(struct config_reader *reader, const struct yaml_node *node, void *base)
 {
-    const struct config_input *input = &((const struct config_route *)base)->input;
-    (void)config;
-    if (input->format_node == NULL)
+    struct config_input *input = &((struct config_route *)base)->input;
+    size_t count = node->kind == YAML_SEQUENCE ? node->count : 1;
+    input->metric_node = node;
+    input->metrics = mem_alloc((count + 1) * sizeof(input->metrics[0]));
+    for (size_t i = 0; i < count; i++) {
+        const struct yaml_node *item = node->kind == YAML_SEQUENCE ? node->items[i].value : node;
+        if (item->kind == YAML_SCALAR && item->text.len > 0)
+            input->metrics[input->metric_count++] = item->text.data;
+        else
+            problems_add(reader->problems, item->mark,
+                         "'metric' is a name such as Temperature, a pattern such as \"Motor/*\", or a list of them");
+    }
+    if (count == 0)
+        problems_add(reader->problems, node->mark, "'metric' is an empty list");
+}
+
+static void print_node(const char *key, const struct yaml_node *node, int indent, struct buf *out)
+{
+    if (node == NULL)
         return;
     table_indent(out, indent);
-    buf_puts(out, "format: ");
-    table_print_node(input->format_node, out);
+    buf_printf(out, "%s: ", key);
+    table_print_node(node, out);
     buf_putc(out, '\n');
+}
+
+void config_print_format(const struct config *config, const void *base, int indent, struct buf *out)
+{
+    (void)config;
+    print_node("format", ((const struct config_route *)base)->input.format_node, indent, out);
+}
+
+void config_print_metric(const struct config *config, const void *base, int indent, struct buf *out)
+{
+    (void)config;
+    print_node("metric", ((const struct config_route *)base)->input.metric_node, indent, out);
+}
+
+/* ---- unit: {from: "[degF]", to: Cel} of a trigger's value */
+
+struct unit_codes {
+    char *from, *to;
+};
+
+static const struct setting unit_rows[] = {
+    {.key = "from", .kind = SETTING_RAW, .offset = offsetof(struct unit_codes, from), .flags = SETTING_REQUIRED},
+    {.key = "to", .kind = SETTING_RAW, .offset = offsetof(struct unit_codes, to), .flags = SETTING_REQUIRED},
+};
+const struct section config_unit_section = SECTION("unit", unit_rows, NULL);
+
+void config_read_unit(struct config_reader *reader, const struct yaml_node *node, void *base)
+{
+    struct config_input *input = &((struct config_route *)base)->input;
+    struct unit_codes codes = {NULL, NULL};
+    size_t errors = reader->problems->errors;
+    cleanup_text char *error = NULL;
+    table_read(reader, &config_unit_section, node, node->mark, &codes);
+    if (reader->problems->errors == errors &&
+        measure_find(span_of(codes.from), span_of(codes.to), &input->unit, &error) != 0)
+        problems_add(reader->problems, node->mark, "%s", error);
+    input->unit_node = node;
+    free(codes.from);
+    free(codes.to);
+}
+
+void config_print_unit(const struct config *config, const void *base, int indent, struct buf *out)
+{
+    (void)config;
+    print_node("unit", ((const struct config_route *)base)->input.unit_node, indent, out);
+}
+
+/* ---- what goes with what */
+
+/* Births, data and deaths of a node, its devices' too: all of them have to come. */
+static bool takes_all_types(const char *from)
+{
+    cleanup_text char *copy = mem_strdup(from);
+    char *rest = copy, *level;
+    const char *last = "";
+    for (int i = 0; (level = strsep(&rest, "/")) != NULL; i++) {
+        bool wild = strcmp(level, "+") == 0 || strcmp(level, "#") == 0 || level[0] == '{';
+        if ((i == 0 && strcmp(level, "spBv1.0") != 0) || (i == 2 && !wild) || i > 4)
+            return false;
+        last = level;
+    }
+    size_t len = strlen(last);
+    return strcmp(last, "#") == 0 || (len > 4 && strcmp(last + len - 4, "...}") == 0);
+}
+
+void config_check_input(struct config_reader *reader, const struct config_route *route)
+{
+    const struct config_input *input = &route->input;
+    bool sparkplug = input->format.kind == FORMAT_SPARKPLUG;
+    if (sparkplug && route->from != NULL && !takes_all_types(route->from))
+        problems_add(reader->problems, route->from_mark,
+                     "a Sparkplug route needs births and deaths too: spBv1.0/{group}/{type}/{node}/{device...}, where "
+                     "group and node may be names");
+    if (input->metric_node != NULL && !sparkplug)
+        problems_add(reader->problems, input->metric_node->mark, "'metric' goes with 'format: sparkplug' only");
+    if (input->each != NULL && sparkplug)
+        problems_add(reader->problems, input->each->mark, "with 'format: sparkplug' each metric is a reading already");
+    if (input->unit_node != NULL && (route->trigger.all != NULL || route->trigger.any != NULL))
+        problems_add(reader->problems, input->unit_node->mark, "'unit' is of one value: 'all' and 'any' have several");
+    if (input->late_ms >= 0 && (input->time == NULL || !route->trigger.given))
+        problems_add(reader->problems, route->mark, "'late' needs 'time' and a trigger");
 }
 
 void config_finish_input(struct config_input *input)
@@ -118,4 +217,5 @@ void config_finish_input(struct config_input *input)
         free(input->format.columns[i]);
     free(input->format.columns);
     free(input->separator);
+    free(input->metrics);
 }

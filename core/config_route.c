@@ -31,6 +31,10 @@ static const struct setting route_rows[] = {
     {.key = "retained", .kind = SETTING_BOOL, .offset = AT(retained), .fallback = "false"},
     {.key = "format", .kind = SETTING_CUSTOM, .read = config_read_format, .print = config_print_format},
     {.key = "each", .kind = SETTING_NODE, .offset = AT(input.each)},
+    {.key = "metric", .kind = SETTING_CUSTOM, .read = config_read_metric, .print = config_print_metric},
+    {.key = "time", .kind = SETTING_NODE, .offset = AT(input.time)},
+    {.key = "late", .kind = SETTING_DURATION, .offset = AT(input.late_ms), .min = 0, .max = 3650 * DAY_MS},
+    {.key = "asset", .kind = SETTING_NODE, .offset = AT(input.asset)},
     {.key = "trigger",
      .kind = SETTING_CUSTOM,
      .section = &config_trigger_section,
@@ -46,7 +50,6 @@ static const struct setting route_rows[] = {
      .section = &config_batch_section,
      .read = read_batch,
      .print = print_batch},
-    {.key = "unit", .kind = SETTING_LATER},
 };
 #undef AT
 const struct section config_route_section = SECTION("route", route_rows, NULL);
@@ -115,6 +118,7 @@ static void check_route(struct config_reader *reader, struct config_route *route
         problems_add(problems, yaml_get(node, "body_jq")->mark, "'body' and 'body_jq' exclude each other");
     if (route->body_jq != NULL)
         config_check_jq(reader, route->body_jq, "body_jq");
+    config_check_input(reader, route);
     if (route->key != NULL && route->trigger.key != NULL)
         problems_warn(problems, route->key_mark, "'key' has no effect beside the trigger's own 'key'");
 }
@@ -122,7 +126,7 @@ static void check_route(struct config_reader *reader, struct config_route *route
 static void add_route(struct config_reader *reader, const struct yaml_node *node)
 {
     struct config *config = reader->config;
-    struct config_route route = {.mark = node->mark, .to_mark = node->mark};
+    struct config_route route = {.mark = node->mark, .to_mark = node->mark, .input.late_ms = -1};
     route.trigger.cooldown_ms = route.batch.max = route.batch.wait_ms = -1;
     const struct yaml_node *from = yaml_get(node, "from"), *key = yaml_get(node, "key");
     route.from_mark = from != NULL ? from->mark : node->mark;

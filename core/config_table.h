@@ -68,7 +68,7 @@ struct section {
 
 extern const struct section config_target_section, config_route_section, config_trigger_section, config_batch_section,
     config_retry_section, config_client_tls_section, config_http_section, config_viewer_section, config_format_section,
-    config_auth_section, config_signature_section;
+    config_auth_section, config_signature_section, config_unit_section;
 extern const struct choice config_mode_words[], config_uncertain_words[];
 
 /* Fills the struct at base: defaults first, then what the mapping says. mapping NULL or null: defaults only. */
@@ -118,6 +118,11 @@ void config_read_routes(struct config_reader *reader, const struct yaml_node *no
 void config_print_routes(const struct config *config, const void *base, int indent, struct buf *out);
 void config_read_format(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_print_format(const struct config *config, const void *base, int indent, struct buf *out);
+void config_read_metric(struct config_reader *reader, const struct yaml_node *node, void *base);
+void config_print_metric(const struct config *config, const void *base, int indent, struct buf *out);
+void config_read_unit(struct config_reader *reader, const struct yaml_node *node, void *base); /* of a trigger */
+void config_print_unit(const struct config *config, const void *base, int indent, struct buf *out);
+void config_check_input(struct config_reader *reader, const struct config_route *route);
 void config_finish_input(struct config_input *input);
 /* The trigger of a struct config_route. */
 void config_read_trigger(struct config_reader *reader, const struct yaml_node *node, void *base);

@@ -47,6 +47,11 @@ static const struct setting trigger_rows[] = {
     NODE(budget),
     NODE(storm),
     NODE(key),
+    {.key = "unit",
+     .kind = SETTING_CUSTOM,
+     .read = config_read_unit,
+     .print = config_print_unit,
+     .section = &config_unit_section},
 };
 #undef AT
 const struct section config_trigger_section = SECTION("trigger", trigger_rows, NULL);

@@ -5,9 +5,9 @@
  *     <prelude> .[0] as $__n | if $__n < 2 then if $__n < 1 then (E0) else (E1) end else ... end
  *
  * (PROGRAM_EXPRS to a program: in a larger one, compiling leaves the processor's cache and is no longer
- * linear) is run on [n, payload, value, key, topic, captures, id, now, root]: a balanced tree of comparisons leads to
- * expression n, which binds the variables that its text mentions (the others are not even converted)
- * and goes on with the payload as its input.
+ * linear) is run on [n, payload, value, key, topic, captures, id, now, root, asset]: a balanced tree of comparisons
+ * leads to expression n, which binds the variables that its text mentions (the others are not even converted) and goes
+ * on with the payload as its input.
  *
  * Expressions are parted by parentheses, so one whose own brackets do not balance could join hands with
  * its neighbour; a scan refuses it before. Any other error makes the whole program fail: halves of it
@@ -36,7 +36,7 @@ static const struct {
     unsigned use;
 } variables[] = {
     {"value", EXPR_USES_VALUE}, {"key", EXPR_USES_KEY}, {"topic", EXPR_USES_TOPIC}, {"captures", EXPR_USES_CAPTURES},
-    {"id", EXPR_USES_ID},       {"now", EXPR_USES_NOW}, {"root", EXPR_USES_ROOT},
+    {"id", EXPR_USES_ID},       {"now", EXPR_USES_NOW}, {"root", EXPR_USES_ROOT},   {"asset", EXPR_USES_ASSET},
 };
 #define VARIABLE_COUNT (sizeof(variables) / sizeof(variables[0]))
 #define FIRST_VARIABLE 2 /* its place in the input */
@@ -519,6 +519,8 @@ static jv variable_of(unsigned use, const struct expr_scope *scope)
         return text_of(scope->topic);
     case EXPR_USES_CAPTURES:
         return to_jv(scope->captures);
+    case EXPR_USES_ASSET:
+        return to_jv(scope->asset);
     case EXPR_USES_ROOT:
         return to_jv(scope->root);
     case EXPR_USES_ID:

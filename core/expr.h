@@ -10,8 +10,8 @@
 struct json_object;
 struct expr_set;
 
-struct expr_scope {                                        /* borrowed */
-    struct json_object *payload, *value, *captures, *root; /* NULL: null */
+struct expr_scope {                                                /* borrowed */
+    struct json_object *payload, *value, *captures, *root, *asset; /* NULL: null */
     struct span key, topic;
     const char *id; /* NULL: null */
     int64_t now_ms; /* $now: RFC 3339 text */
@@ -24,6 +24,7 @@ struct expr_scope {                                        /* borrowed */
 #define EXPR_USES_ID 16u
 #define EXPR_USES_NOW 32u
 #define EXPR_USES_ROOT 64u
+#define EXPR_USES_ASSET 128u
 
 struct expr_set *expr_create(void);
 void expr_destroy(struct expr_set *set);

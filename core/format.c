@@ -20,6 +20,8 @@ const char *format_name(enum format_kind kind)
         return "UTF-8 text";
     case FORMAT_CSV:
         return "CSV line";
+    case FORMAT_SPARKPLUG:
+        return "Sparkplug B message";
     }
     return "?";
 }
@@ -88,6 +90,9 @@ struct json_object *format_parse(const struct format *format, struct span payloa
         break;
     case FORMAT_CSV:
         return format_parse_csv(format, payload, reason);
+    case FORMAT_SPARKPLUG:
+        error = "its births are not at hand";
+        break;
     }
     if (value == NULL && !*is_null)
         buf_puts(reason, error);

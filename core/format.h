@@ -9,7 +9,7 @@ struct json_object;
 
 #define FORMAT_FIELDS_MAX 1024 /* of a CSV line */
 
-enum format_kind { FORMAT_JSON = 1, FORMAT_NUMBER, FORMAT_TEXT, FORMAT_CSV };
+enum format_kind { FORMAT_JSON = 1, FORMAT_NUMBER, FORMAT_TEXT, FORMAT_CSV, FORMAT_SPARKPLUG };
 
 struct format {
     enum format_kind kind;
@@ -19,7 +19,7 @@ struct format {
 };
 
 /* NULL with *is_null: JSON null. NULL without: why not is appended to reason, as a clause ("it has 2 fields ...").
- * gives */
+ * Sparkplug has a memory and is not read here (sparkplug.h). gives */
 struct json_object *format_parse(const struct format *format, struct span payload, bool *is_null, struct buf *reason);
 const char *format_name(enum format_kind kind); /* for sentences: "CSV" */
 

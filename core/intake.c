@@ -112,7 +112,7 @@ struct intake *intake_create(const struct intake_options *options, char **error)
         metric_get(metric_family(METRIC_COUNTER, "busbar_bus_unrouted_total", "Messages that no route matched.", ""));
     if (store_load_triggers(options->session, restore_trigger, options->routes) != 0 ||
         store_recent_packets(options->session, (size_t)intake->remembered, restore_packet, intake) != 0 ||
-        store_get_packets(options->session, restore_record, intake) != 0) {
+        store_get_packets(options->session, restore_record, intake) != 0 || intake_load_births(intake) != 0) {
         *error = mem_printf("the store could not be read: %s", store_error(options->session));
         intake_destroy(intake);
         return NULL;
@@ -297,8 +297,11 @@ static void count_group(struct intake *intake)
             move_count(counts->reasons[r].metric, &counts->reasons[r].pending);
     }
     for (size_t i = 0; i < intake->added_count; i++) {
-        const struct config_route *route = &intake->options.config->routes[intake->added[i].route];
-        if (intake->added[i].state == 0)
+        bool to_bus = intake->added[i].route == NO_ROUTE;
+        const struct config_route *route = to_bus ? NULL : &intake->options.config->routes[intake->added[i].route];
+        if (to_bus)
+            dispatch_count_added(NULL, "bus", intake->added[i].state);
+        else if (intake->added[i].state == 0)
             dispatch_count_merged(route->name, route->target);
         else
             dispatch_count_added(route->name, route->target, intake->added[i].state);
@@ -332,11 +335,14 @@ int intake_flush_held(struct intake *intake, bool *wake)
 {
     store_states(intake);
     int rc = intake->failed ? -1 : 0;
+    if (rc == 0)
+        rc = intake_store_births(intake);
     if (rc == 0 && intake->in_group && (rc = store_packets(intake)) == 0)
         rc = store_commit(intake->options.session);
     *wake = rc == 0 && (intake->added_count > 0 || route_set_due(intake->options.routes) < intake->told_due_ms);
     if (rc == 0) {
         route_set_commit(intake->options.routes);
+        intake_births_stored(intake);
         count_group(intake);
     } else {
         log_error("the store refused messages: the broker keeps them", "reason", store_error(intake->options.session),

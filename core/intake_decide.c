@@ -37,7 +37,7 @@ char *intake_user_properties(const struct message *message)
     return buf_steal(&text);
 }
 
-static void note_added(struct intake *intake, size_t route, enum delivery_state state)
+void intake_note_added(struct intake *intake, size_t route, enum delivery_state state)
 {
     intake->added = mem_grow(intake->added, &intake->added_cap, intake->added_count + 1, sizeof(intake->added[0]));
     intake->added[intake->added_count++] = (struct added){route, state};
@@ -68,7 +68,7 @@ static int count_on_another(struct intake *intake, const struct route_decision *
     if (store_repeat_delivery(intake->options.session, complaint->seq, &counted) != 0)
         return -1;
     if (counted)
-        note_added(intake, decision->route, 0); /* 0: merged */
+        intake_note_added(intake, decision->route, 0); /* 0: merged */
     return counted ? 1 : 0;
 }
 
@@ -141,6 +141,12 @@ static int store_decision(struct intake *intake, const struct route_decision *de
             .code = "mapping_failed",
             .message = decision->reason,
             .owner_action = "mend the message's source or the route, then `busbar queue edit` or `discard`"};
+        if (decision->identity)
+            delivery.error = (struct delivery_error){
+                .error_class = "identity",
+                .code = "unknown_asset",
+                .message = decision->reason,
+                .owner_action = "add the asset to the asset map, reload, then `busbar queue edit`"};
     }
     int merged = invalid ? count_on_another(intake, decision) : 0;
     if (merged != 0)
@@ -149,7 +155,9 @@ static int store_decision(struct intake *intake, const struct route_decision *de
         return -1;
     if (audit_acceptance(intake, &delivery) != 0)
         return -1;
-    note_added(intake, decision->route, delivery.state);
+    intake_note_added(intake, decision->route, delivery.state);
+    if (decision->identity && intake_announce_exception(intake, &delivery) != 0)
+        return -1;
     if (invalid) {
         struct complaint *complaint = find_complaint(intake, decision);
         complaint->kept++;

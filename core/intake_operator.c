@@ -123,7 +123,8 @@ int intake_fire(struct intake *intake, struct store_session *session, const char
         buf_puts(reason, "the payload is larger than bus.max_payload");
         return -1;
     }
-    message.one_reading = intake->options.config->routes[route].input.each != NULL; /* not of its several */
+    const struct config_input *input = &intake->options.config->routes[route].input;
+    message.one_reading = input->each != NULL || input->format.kind == FORMAT_SPARKPLUG; /* not several */
     map(intake, route, &message, &mapping);
     if (!mapping.accepted) {
         buf_append(reason, mapping.reason.data, mapping.reason.len);

@@ -55,9 +55,9 @@ struct intake {
     uint16_t *touched; /* packet ids of the open group */
     size_t touched_count, touched_cap;
     bool in_group, failed, stored;
-    uint64_t poison; /* hash of a message that killed the process */
-    struct added {   /* deliveries of the open group, for the gauges after the commit */
-        size_t route;
+    uint64_t poison;               /* hash of a message that killed the process */
+    struct added {                 /* deliveries of the open group, for the gauges after the commit */
+        size_t route;              /* NO_ROUTE: to the bus */
         enum delivery_state state; /* 0: counted on another one */
     } * added;
     size_t added_count, added_cap;
@@ -70,7 +70,10 @@ struct intake {
     struct metric *duplicates, *unrouted;
 };
 
+#define NO_ROUTE SIZE_MAX
+
 bool intake_begin_group(struct intake *intake);
+void intake_note_added(struct intake *intake, size_t route, enum delivery_state state);
 /* The route's count of a reason (static text). borrowed until the next call */
 struct reason_count *intake_reason(struct intake *intake, size_t route, const char *reason);
 void intake_count_outcome(struct intake *intake, size_t route, enum outcome outcome);
@@ -84,5 +87,13 @@ char *intake_user_properties(const struct message *message); /* as a JSON object
 struct delivery intake_delivery(const struct intake *intake, const struct route_decision *decision,
                                 const struct message *message, const char *lane, const char *topic);
 const char *intake_mode(const struct intake *intake, const struct delivery *delivery); /* for the audit */
+
+/* ---- intake_bus.c: what goes back to the bus, in the open group. 0, or -1: the store failed */
+
+int intake_load_births(struct intake *intake);  /* at start */
+int intake_store_births(struct intake *intake); /* before the commit: what edge nodes told, and asking those unknown */
+void intake_births_stored(struct intake *intake);
+/* A dead letter for want of an asset: mapping.exception */
+int intake_announce_exception(struct intake *intake, const struct delivery *delivery);
 
 #endif

@@ -144,7 +144,10 @@ static void opened(struct mqtt *mqtt, bool session, int64_t now_ms)
         mqtt_subscribe_start(mqtt);
     }
     if (options->will_topic != NULL && options->birth_payload.len > 0)
-        mqtt_publish_send(mqtt, options->will_topic, options->birth_payload, true, NULL, 0, true);
+        mqtt_publish_send(mqtt,
+                          &(struct mqtt_publication){
+                              .topic = options->will_topic, .payload = options->birth_payload, .retained = true},
+                          0, true);
 }
 
 static void closed(struct mqtt *mqtt, const char *why, int64_t now_ms)
@@ -281,10 +284,11 @@ void mqtt_destroy(struct mqtt *mqtt, struct span farewell, int64_t timeout_ms)
     if (mqtt == NULL)
         return;
     if (farewell.len > 0 && mqtt->options->will_topic != NULL && mqtt_state(mqtt) >= MQTT_SUBSCRIBING) {
+        const struct mqtt_publication last = {
+            .topic = mqtt->options->will_topic, .payload = farewell, .retained = true};
         int64_t now_us = clock_monotonic_us();
         drain(mqtt, now_us + timeout_ms * 500);
-        if (mqtt_publish_send(mqtt, mqtt->options->will_topic, farewell, true, NULL, 0, true) != 0 ||
-            !drain(mqtt, now_us + timeout_ms * 1000))
+        if (mqtt_publish_send(mqtt, &last, 0, true) != 0 || !drain(mqtt, now_us + timeout_ms * 1000))
             log_warn("the broker did not take the farewell", "topic", mqtt->options->will_topic, NULL);
     }
     if (mqtt->acks != NULL)

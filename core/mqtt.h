@@ -55,9 +55,15 @@ enum mqtt_state mqtt_state(const struct mqtt *mqtt);
 const char *mqtt_last_error(const struct mqtt *mqtt); /* borrowed until the next tick; "" when none */
 /* True when our window (strictly below the broker's receive maximum) has room. */
 bool mqtt_can_publish(const struct mqtt *mqtt);
-/* QoS 1. Answers 0 when taken: one completion with the token follows. content_type NULL: none. */
-int mqtt_publish(struct mqtt *mqtt, const char *topic, struct span payload, bool retained, const char *content_type,
-                 uint64_t token);
+struct mqtt_publication { /* borrowed for the call */
+    const char *topic;
+    struct span payload;
+    bool retained, at_most_once; /* QoS 1, or 0 */
+    const char *content_type;    /* NULL: none; with version 5 only, like the correlation */
+    struct span correlation;     /* empty: none */
+};
+/* Answers 0 when taken: one completion with the token follows. */
+int mqtt_publish(struct mqtt *mqtt, const struct mqtt_publication *publication, uint64_t token);
 /* Copies up to max completions, answers how many. */
 size_t mqtt_collect(struct mqtt *mqtt, struct mqtt_completion *out, size_t max);
 /* What kept it away is mended: the next tick reconnects without further backoff. */

@@ -73,9 +73,9 @@ void mqtt_subscribe_report(const struct mqtt *mqtt, char **error);    /* logs th
 int mqtt_subscribe_filter(const struct mqtt *mqtt, uint32_t wire_id); /* index+1, or 0 */
 
 /* mqtt_publish.c */
-int mqtt_publish_send(struct mqtt *mqtt, const char *topic, struct span payload, bool retained,
-                      const char *content_type, uint64_t token, bool own); /* own: without a completion */
-void mqtt_publish_fail_all(struct mqtt *mqtt);                             /* the link went; the lock is held */
+/* own: without a completion */
+int mqtt_publish_send(struct mqtt *mqtt, const struct mqtt_publication *publication, uint64_t token, bool own);
+void mqtt_publish_fail_all(struct mqtt *mqtt); /* the link went; the lock is held */
 void mqtt_publish_finish(struct mqtt *mqtt);
 
 #endif

@@ -74,15 +74,23 @@ void mqtt_publish_fail_all(struct mqtt *mqtt)
         complete(publish, false, MQTTASYNC_DISCONNECTED);
 }
 
-static void add_content_type(MQTTProperties *properties, const char *type)
+static void add_properties(MQTTProperties *properties, const struct mqtt_publication *publication)
 {
-    MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_CONTENT_TYPE};
-    property.value.data = (MQTTLenString){(int)strlen(type), (char *)(uintptr_t)type}; /* copied */
-    MQTTProperties_add(properties, &property);
+    MQTTProperty property = {.identifier = MQTTPROPERTY_CODE_CONTENT_TYPE}; /* all is copied */
+    const char *type = publication->content_type;
+    if (type != NULL) {
+        property.value.data = (MQTTLenString){(int)strlen(type), (char *)(uintptr_t)type};
+        MQTTProperties_add(properties, &property);
+    }
+    property.identifier = MQTTPROPERTY_CODE_CORRELATION_DATA;
+    if (publication->correlation.len > 0) {
+        property.value.data =
+            (MQTTLenString){(int)publication->correlation.len, (char *)(uintptr_t)publication->correlation.data};
+        MQTTProperties_add(properties, &property);
+    }
 }
 
-int mqtt_publish_send(struct mqtt *mqtt, const char *topic, struct span payload, bool retained,
-                      const char *content_type, uint64_t token, bool own)
+int mqtt_publish_send(struct mqtt *mqtt, const struct mqtt_publication *publication, uint64_t token, bool own)
 {
     struct publish *publish = mem_alloc(sizeof(*publish));
     publish->mqtt = mqtt;
@@ -98,22 +106,21 @@ int mqtt_publish_send(struct mqtt *mqtt, const char *topic, struct span payload,
     pthread_mutex_unlock(&mqtt->lock);
 
     MQTTAsync_message message = MQTTAsync_message_initializer;
-    message.payload = (char *)(uintptr_t)payload.data; /* copied */
-    message.payloadlen = (int)payload.len;
-    message.qos = 1;
-    message.retained = retained;
+    message.payload = (char *)(uintptr_t)publication->payload.data; /* copied */
+    message.payloadlen = (int)publication->payload.len;
+    message.qos = publication->at_most_once ? 0 : 1;
+    message.retained = publication->retained;
     MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
     response.context = publish;
     if (mqtt->options->version == 5) {
         response.onSuccess5 = on_published5;
         response.onFailure5 = on_unpublished5;
-        if (content_type != NULL)
-            add_content_type(&message.properties, content_type);
+        add_properties(&message.properties, publication);
     } else {
         response.onSuccess = on_published3;
         response.onFailure = on_unpublished3;
     }
-    int rc = MQTTAsync_sendMessage(mqtt->client, topic, &message, &response);
+    int rc = MQTTAsync_sendMessage(mqtt->client, publication->topic, &message, &response);
     MQTTProperties_free(&message.properties);
     if (rc == MQTTASYNC_SUCCESS)
         return 0; /* publish may be gone already */
@@ -138,12 +145,11 @@ bool mqtt_can_publish(const struct mqtt *mqtt)
     return can;
 }
 
-int mqtt_publish(struct mqtt *mqtt, const char *topic, struct span payload, bool retained, const char *content_type,
-                 uint64_t token)
+int mqtt_publish(struct mqtt *mqtt, const struct mqtt_publication *publication, uint64_t token)
 {
     if (!mqtt_can_publish(mqtt))
         return -1;
-    return mqtt_publish_send(mqtt, topic, payload, retained, content_type, token, false) == 0 ? 0 : -1;
+    return mqtt_publish_send(mqtt, publication, token, false) == 0 ? 0 : -1;
 }
 
 size_t mqtt_collect(struct mqtt *mqtt, struct mqtt_completion *out, size_t max)

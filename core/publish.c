@@ -66,6 +66,12 @@ struct publish_context {
     bool sent;
 };
 
+/* A command to a Sparkplug edge node: the specification wants it so. */
+static bool is_to_edge_node(const char *topic)
+{
+    return strncmp(topic, "spBv1.0/", 8) == 0;
+}
+
 /* What it is stands at its beginning: event_print begins so, records and alerts do not. */
 static const char *content_type_of(struct span payload)
 {
@@ -77,8 +83,13 @@ static const char *content_type_of(struct span payload)
 static void publish_one(void *context, const struct delivery *delivery)
 {
     struct publish_context *publish = context;
-    publish->sent = mqtt_publish(publish->d->mqtt, delivery->topic, delivery->body, delivery->retained,
-                                 content_type_of(delivery->body), publish->at) == 0;
+    bool to_node = is_to_edge_node(delivery->topic);
+    const struct mqtt_publication publication = {.topic = delivery->topic,
+                                                 .payload = delivery->body,
+                                                 .retained = delivery->retained,
+                                                 .at_most_once = to_node,
+                                                 .content_type = to_node ? NULL : content_type_of(delivery->body)};
+    publish->sent = mqtt_publish(publish->d->mqtt, &publication, publish->at) == 0;
 }
 
 static size_t free_place(struct dispatch *d)

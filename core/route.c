@@ -11,6 +11,7 @@
 #include "route_private.h"
 
 #include "json.h"
+#include "sparkplug.h"
 
 #include <json-c/json.h>
 #include <stdlib.h>
@@ -92,9 +93,15 @@ struct route_set *route_set_create(const struct config *config, struct problems 
     set->rules = mem_alloc(set->count * sizeof(*set->rules));
     set->exprs = expr_create();
     set->keys = route_keys_create();
+    set->newest = route_newest_create();
+    if (config->assets.file != NULL)
+        set->assets = assets_load(config->assets.file, config->assets.mark, problems);
     set->prefix = config->bus.prefix != NULL ? mem_printf("%s/", config->bus.prefix) : NULL;
+    for (size_t i = 0; i < set->count && set->sparkplug == NULL; i++)
+        if (config->routes[i].input.format.kind == FORMAT_SPARKPLUG)
+            set->sparkplug = sparkplug_create();
     for (size_t i = 0; i < set->count; i++)
-        rule_build(&set->rules[i], config, &config->routes[i], set->exprs, problems);
+        rule_build(&set->rules[i], config, &config->routes[i], set->assets, set->exprs, problems);
     expr_compile(set->exprs, problems);
     route_set_need_words(set, 4);
     for (size_t i = 0; i < set->count; i++)
@@ -123,6 +130,9 @@ void route_set_destroy(struct route_set *set)
     topic_trie_destroy(set->trie);
     expr_destroy(set->exprs);
     route_keys_destroy(set->keys);
+    route_newest_destroy(set->newest);
+    assets_destroy(set->assets);
+    sparkplug_destroy(set->sparkplug);
     free(set->matches);
     free(set->words);
     free(set->other_words);
@@ -132,10 +142,15 @@ void route_set_destroy(struct route_set *set)
     }
     free(set->budgets);
     struct buf *scratch[] = {&set->key,  &set->lane, &set->body,  &set->reason, &set->state,
-                             &set->text, &set->kept, &set->value, &set->part};
+                             &set->text, &set->kept, &set->value, &set->part,   &set->asset};
     for (size_t i = 0; i < sizeof(scratch) / sizeof(scratch[0]); i++)
         buf_finish(scratch[i]);
     free(set);
+}
+
+struct sparkplug *route_set_sparkplug(const struct route_set *set)
+{
+    return set->sparkplug;
 }
 
 size_t route_set_filters(const struct route_set *set, const char *const **filters)
@@ -189,7 +204,10 @@ struct turn { /* of one message with one rule */
 
 static void judge(struct reading *r, const struct turn *turn)
 {
-    if (turn->rule->has_trigger)
+    buf_clear(r->reason);
+    if (!reading_find_time(r, turn->rule))
+        fail(r, turn->rule);
+    else if (turn->rule->has_trigger)
         reading_step(r, turn->rule, turn->number, turn->copy_of, turn->now_ms);
     else
         map(r, turn->rule, "command");
@@ -198,18 +216,25 @@ static void judge(struct reading *r, const struct turn *turn)
 /* Each reading of the message on its own, in their order; a message without any is one that is ignored. */
 static void judge_parts(struct reading *r, const struct turn *turn)
 {
-    cleanup_json struct json_object *parts = reading_parts(r, turn->rule->each);
-    size_t count = parts != NULL ? json_object_array_length(parts) : 0;
-    if (parts == NULL)
-        fail(r, turn->rule);
-    else if (count == 0)
-        reading_decide(r, OUTCOME_IGNORED, "no_reading");
+    cleanup_json struct json_object *parts = reading_parts(r, turn->rule);
+    size_t count = parts != NULL ? json_object_array_length(parts) : 0, judged = 0;
     for (size_t i = 0; i < count; i++) {
+        struct json_object *part = json_object_array_get_idx(parts, i);
+        if (!reading_is_wanted(turn->rule, part))
+            continue;
+        judged++;
         reading_begin_part(r, turn->number);
-        reading_see_part(r, json_object_array_get_idx(parts, i));
-        judge(r, turn);
+        reading_see_part(r, part);
+        if (reading_is_history(r, turn->rule))
+            reading_decide(r, OUTCOME_IGNORED, "historical");
+        else
+            judge(r, turn);
     }
     reading_see_whole(r);
+    if (parts == NULL)
+        fail(r, turn->rule);
+    else if (judged == 0)
+        reading_decide(r, OUTCOME_IGNORED, "no_reading");
 }
 
 static void judge_message(struct reading *r, const struct turn *turn)
@@ -219,7 +244,7 @@ static void judge_message(struct reading *r, const struct turn *turn)
         reading_decide(r, OUTCOME_IGNORED, "retained");
     else if (!reading_fits_format(r))
         fail(r, turn->rule);
-    else if (turn->rule->each != NULL)
+    else if (rule_has_parts(turn->rule))
         judge_parts(r, turn);
     else
         judge(r, turn);
@@ -293,17 +318,18 @@ void route_set_map(struct route_set *set, size_t route, const struct message *me
 {
     const struct rule *rule = &set->rules[route];
     struct reading r;
-    struct trigger_input unused = {0};
+    struct trigger_input input = {0};
     reading_open(&r, set, message, each, context);
     reading_begin_rule(&r, rule, (uint32_t)route);
     buf_clear(&set->reason);
     if (rule->filter.capture_count > 0 && r.captures.count == 0) {
         buf_printf(&set->reason, "the topic does not fit the route's filter %s", rule->filter.mqtt);
-    } else if (rule->each != NULL && !message->one_reading) {
+    } else if (rule_has_parts(rule) && !message->one_reading) {
         buf_puts(&set->reason, "a message of several readings cannot be mapped as one: give a body");
     } else if (reading_fits_format(&r)) {
-        if (rule->has_trigger)
-            reading_find_value(&r, &rule->trigger, &unused); /* if it is missed, ${value} will say so */
+        if (rule->has_trigger && reading_find_value(&r, &rule->trigger, &input)) /* else ${value} will say so */
+            reading_convert(&r, rule, &input);
+        reading_find_time(&r, rule);
         buf_clear(&set->reason);
         if (reading_find_key(&r, rule))
             buf_clear(&set->reason);

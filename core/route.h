@@ -14,6 +14,7 @@
 struct config;
 struct config_route;
 struct json_object;
+struct sparkplug;
 struct route_set;
 
 struct route_decision {            /* borrowed for the call of decide */
@@ -21,6 +22,7 @@ struct route_decision {            /* borrowed for the call of decide */
     const struct message *message; /* that was judged; timed: the one that was kept */
     bool timed;                    /* time alone decided: no message is to be counted */
     enum outcome outcome;
+    bool identity;         /* INVALID: for want of an asset in the map */
     const char *reason;    /* for ACCEPTED "fired" or "command"; for INVALID a sentence; else a word */
     struct span key, lane; /* key empty when the route has no trigger */
     bool state_changed;
@@ -78,6 +80,8 @@ void route_set_commit(struct route_set *set);   /* what was decided since the la
 void route_set_rollback(struct route_set *set); /* ... was not: forget it */
 /* At start: puts a stored state back. Unknown routes are ignored. */
 void route_set_restore(struct route_set *set, const char *route, struct span key, struct span state);
+/* What edge nodes told, for the caller to keep and to ask for; NULL: no route reads Sparkplug. borrowed */
+struct sparkplug *route_set_sparkplug(const struct route_set *set);
 size_t route_set_keys(const struct route_set *set); /* keys that have a state */
 /* Whether a message on a topic can be the route's. An empty topic becomes the filter, where that leaves no choice. */
 bool route_set_fits(const struct route_set *set, size_t route, struct span *topic);

@@ -56,6 +56,8 @@ struct template *rule_build_template(struct rule_builder *b, const struct yaml_n
     for (size_t i = 0; t != NULL && i < sizeof(words) / sizeof(words[0]); i++)
         if (template_uses(t) & words[i].use & without)
             problems_add(b->problems, node->mark, "${%s} is not known yet where this is evaluated", words[i].word);
+    if (t != NULL && (template_uses(t) & TEMPLATE_USES_ASSET) != 0 && (without & TEMPLATE_USES_ID) != 0)
+        problems_add(b->problems, node->mark, "${asset...} is looked up for what fires: use the tag itself here");
     return t;
 }
 
@@ -70,17 +72,18 @@ int rule_build_jq(struct rule_builder *b, const struct yaml_node *node)
 }
 
 void rule_build(struct rule *rule, const struct config *config, const struct config_route *route,
-                struct expr_set *exprs, struct problems *problems)
+                const struct assets *assets, struct expr_set *exprs, struct problems *problems)
 {
     struct rule_builder b = {.rule = rule, .route = route, .exprs = exprs, .problems = problems};
     b.names.captures = b.captures;
     *rule = (struct rule){.name = route->name, .retained = route->retained, .body_jq = -1};
     rule->trigger.when = rule->trigger.clear = -1;
     rule->budget = -1;
-    rule->format = route->input.format.kind != 0 ? &route->input.format : NULL;
     build_filter(&b, config->bus.prefix);
     if (route->from != NULL && rule->filter.mqtt == NULL)
         return; /* without the captures, every template would be wrong */
+    b.names.assets = assets != NULL ? assets_columns(assets) : NULL;
+    rule_build_input(&b);
     rule_build_trigger(&b);
     if (route->key != NULL) {
         struct yaml_node key = {
@@ -90,8 +93,8 @@ void rule_build(struct rule *rule, const struct config *config, const struct con
     if (route->body != NULL)
         rule->body = body_compile(route->body, &b.names, &rule->body_uses, problems);
     rule->body_jq = rule_build_jq(&b, route->body_jq);
-    rule->each = rule_build_template(&b, route->input.each, TEMPLATE_USES_VALUE | TEMPLATE_USES_KEY | TEMPLATE_USES_ID);
-    unsigned uses = rule->body_uses | (rule->lane != NULL ? template_uses(rule->lane) : 0);
+    unsigned uses = rule->body_uses | (rule->lane != NULL ? template_uses(rule->lane) : 0) |
+                    (rule->input.asset != NULL ? template_uses(rule->input.asset) : 0);
     rule->keeps_payload = rule->body == NULL || (uses & TEMPLATE_USES_PAYLOAD) != 0 ||
                           ((uses & TEMPLATE_USES_VALUE) != 0 && rule->trigger.value == NULL);
 }
@@ -99,7 +102,7 @@ void rule_build(struct rule *rule, const struct config *config, const struct con
 void rule_finish(struct rule *rule)
 {
     topic_filter_finish(&rule->filter);
-    template_destroy(rule->each);
+    rule_finish_input(rule);
     rule_finish_trigger(rule);
     template_destroy(rule->key);
     template_destroy(rule->lane);

@@ -41,11 +41,13 @@ size_t route_set_changes(struct route_set *set, route_state_each *each, void *co
 void route_set_commit(struct route_set *set)
 {
     route_keys_commit(set->keys);
+    route_newest_commit(set->newest);
 }
 
 void route_set_rollback(struct route_set *set)
 {
     route_keys_rollback(set->keys);
+    route_newest_rollback(set->newest);
 }
 
 size_t route_set_keys(const struct route_set *set)

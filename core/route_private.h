@@ -3,6 +3,7 @@
 #define BUSBAR_ROUTE_PRIVATE_H
 
 #include "route_keys.h"
+#include "route_newest.h"
 #include "route_reading.h"
 
 struct filter { /* a distinct one */
@@ -48,6 +49,9 @@ struct route_set {
     struct topic_trie *trie;
     struct expr_set *exprs;
     struct route_keys *keys;
+    struct route_newest *newest;
+    struct assets *assets;       /* NULL: no map */
+    struct sparkplug *sparkplug; /* NULL: no route reads it */
     size_t last_restored;
     bool listening;
     int64_t listening_since_ms;
@@ -60,7 +64,7 @@ struct route_set {
     size_t match_cap;
     size_t word_cap;
     double *words, *other_words; /* as many as the greediest rule needs; of what is no rule's key */
-    struct buf key, lane, body, reason, state, text, kept, value, part;
+    struct buf key, lane, body, reason, state, text, kept, value, part, asset;
 };
 
 /* ---- route_read.c: what a rule asks of the message */
@@ -85,6 +89,20 @@ bool reading_map(struct reading *r, const struct rule *rule);
 bool reading_map_with(struct reading *r, const struct body *body, unsigned uses);
 void reading_refuse(struct reading *r); /* a dead letter; the reason was said */
 void reading_decide(struct reading *r, enum outcome outcome, const char *reason);
+
+/* ---- route_input.c */
+
+bool rule_has_parts(const struct rule *rule);
+/* scope.time_ms; false: what stands there is no time, the reason says so */
+bool reading_find_time(struct reading *r, const struct rule *rule);
+/* After the key. false: *steady_ms becomes the time that the trigger sees */
+bool reading_is_late(struct reading *r, const struct rule *rule, uint32_t number, int64_t *steady_ms);
+void reading_find_asset(struct reading *r, const struct rule *rule);
+struct json_object *reading_asset_object(const struct reading *r);                             /* gives */
+void reading_convert(struct reading *r, const struct rule *rule, struct trigger_input *input); /* by `unit` */
+bool reading_is_wanted(const struct rule *rule, struct json_object *part);                     /* by `metric` */
+bool reading_is_history(const struct reading *r, const struct rule *rule);
+bool reading_is_doubtful(const struct reading *r, const struct rule *rule); /* its edge node does not vouch for it */
 
 /* ---- route_trigger.c */
 

@@ -209,7 +209,7 @@ static struct json_object *captures_object(const struct topic_captures *captures
     return object;
 }
 
-/* What jq sees. captures are given. */
+/* What jq sees. captures and asset are given. */
 static struct expr_scope expr_scope(struct reading *r, int n)
 {
     unsigned uses = expr_uses(r->set->exprs, n);
@@ -225,14 +225,22 @@ static struct expr_scope expr_scope(struct reading *r, int n)
         scope.root = r->in_part ? r->whole : r->message->one_reading ? NULL : scope.payload;
     if (uses & EXPR_USES_CAPTURES)
         scope.captures = captures_object(&r->captures);
+    if (uses & EXPR_USES_ASSET)
+        scope.asset = reading_asset_object(r);
     return scope;
+}
+
+static void finish_scope(struct expr_scope *scope)
+{
+    json_object_put(scope->captures);
+    json_object_put(scope->asset);
 }
 
 static int ask_jq(struct reading *r, int n)
 {
     struct expr_scope scope = expr_scope(r, n);
     int answer = expr_test(r->set->exprs, n, &scope, r->reason);
-    json_object_put(scope.captures);
+    finish_scope(&scope);
     return answer;
 }
 
@@ -254,11 +262,16 @@ static int make_body(struct reading *r, const struct rule *rule)
         prepare(r, rule->body_uses);
         return body_render(rule->body, &r->scope, body, reason);
     }
+    if (rule->body_jq >= 0 && (expr_uses(r->set->exprs, rule->body_jq) & EXPR_USES_ASSET) && r->asset.cells == NULL) {
+        buf_printf(reason, "asset '%.*s' is not in the asset map", (int)r->asset.tag.len, r->asset.tag.data);
+        r->asset.missed = true;
+        return -1;
+    }
     if (rule->body_jq >= 0) {
         struct expr_scope scope = expr_scope(r, rule->body_jq);
         cleanup_json struct json_object *result = NULL;
         int status = expr_eval(r->set->exprs, rule->body_jq, &scope, &result, reason);
-        json_object_put(scope.captures);
+        finish_scope(&scope);
         if (status == 0)
             json_print(result, body);
         return status;
@@ -290,8 +303,11 @@ bool reading_map(struct reading *r, const struct rule *rule)
     uuid_v7(r->message->received_ms, r->id);
     r->scope.id = r->decision.id = r->id;
     buf_clear(r->reason);
-    if (!find_lane(r, rule) || make_body(r, rule) != 0)
+    reading_find_asset(r, rule);
+    if (!find_lane(r, rule) || make_body(r, rule) != 0) {
+        r->decision.identity = r->asset.missed;
         return false;
+    }
     r->decision.body = buf_span(&r->set->body);
     return true;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "route_reading.h"
+#include "route_private.h"
 
 #include "json.h"
 #include "number.h"
+#include "sparkplug.h"
 
 #include <json-c/json.h>
 #include <string.h>
@@ -14,7 +15,7 @@ void reading_begin(struct reading *r, const struct message *message)
     r->message = message;
     r->scope.payload_text = message->payload;
     r->scope.topic = message->topic;
-    r->scope.now_ms = r->scope.received_ms = message->received_ms;
+    r->scope.now_ms = r->scope.received_ms = r->scope.time_ms = message->received_ms;
     r->scope.user = message->user;
     r->scope.user_count = message->user_count;
     r->scope.captures = &r->captures;
@@ -53,7 +54,10 @@ void reading_parse(struct reading *r)
         r->payload = json_parse(r->message->payload, &r->scope.payload_null, &r->scope.payload_error);
     } else {
         buf_clear(&r->format_error);
-        r->payload = format_parse(r->format, r->message->payload, &r->scope.payload_null, &r->format_error);
+        if (r->format->kind == FORMAT_SPARKPLUG)
+            r->payload = sparkplug_read(r->set->sparkplug, r->message->topic, r->message->payload, &r->format_error);
+        else
+            r->payload = format_parse(r->format, r->message->payload, &r->scope.payload_null, &r->format_error);
         if (r->payload == NULL && !r->scope.payload_null)
             r->scope.payload_error = buf_span(&r->format_error).data;
     }
@@ -72,11 +76,13 @@ struct json_object *reading_jq_payload(struct reading *r)
     return r->jq_payload;
 }
 
-struct json_object *reading_parts(struct reading *r, const struct template *each)
+struct json_object *reading_parts(struct reading *r, const struct rule *rule)
 {
     struct json_object *parts = NULL;
     reading_parse(r);
-    if (template_render(each, &r->scope, &parts, r->reason) != 0)
+    if (rule->input.each == NULL)
+        return json_object_get(r->payload); /* Sparkplug's metrics */
+    if (template_render(rule->input.each, &r->scope, &parts, r->reason) != 0)
         return NULL;
     if (!json_object_is_type(parts, json_type_array)) {
         buf_printf(r->reason, "what `each` names is no array but %s", json_type_to_name(json_object_get_type(parts)));

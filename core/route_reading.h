@@ -21,6 +21,7 @@ struct reading {
     bool whole_null, in_part;
     struct json_object *jq_payload; /* held: the payload, or its text */
     struct json_object *value;      /* held: of the rule at hand */
+    struct template_asset asset;
     struct route_decision decision;
     int64_t now_ms; /* for the gates */
     route_decide *decide;
@@ -37,7 +38,7 @@ void reading_parse(struct reading *r);
 /* What jq sees: a payload that is no JSON is text. NULL is JSON null, or neither. borrowed */
 struct json_object *reading_jq_payload(struct reading *r);
 /* The readings in the payload, an array. NULL: why there are none. gives */
-struct json_object *reading_parts(struct reading *r, const struct template *each);
+struct json_object *reading_parts(struct reading *r, const struct rule *rule);
 void reading_see_part(struct reading *r, struct json_object *part); /* borrowed by then */
 void reading_see_whole(struct reading *r);
 struct span reading_raw(const struct reading *r); /* the payload's own text, trimmed */

@@ -2,6 +2,7 @@
 #ifndef BUSBAR_ROUTE_RULE_H
 #define BUSBAR_ROUTE_RULE_H
 
+#include "assets.h"
 #include "body.h"
 #include "config.h"
 #include "expr.h"
@@ -21,12 +22,19 @@ struct member { /* of all, any */
     struct condition condition;
 };
 
+struct rule_input { /* templates: NULL: none */
+    const struct config_input *given;
+    struct template *each;  /* where in the payload its readings stand; NULL: it is one */
+    struct template *time;  /* when it was measured */
+    struct template *asset; /* its tag in the asset map */
+};
+
 struct rule {
     const char *name; /* borrowed from the configuration */
     struct topic_filter filter;
     bool retained, has_trigger;
     const struct format *format; /* NULL: as it comes */
-    struct template *each;       /* where in the payload its readings stand; NULL: it is one */
+    struct rule_input input;
     struct condition trigger;
     struct member *members; /* trigger.rule.member_count */
     struct template *key;   /* of the trigger; NULL: the topic */
@@ -46,7 +54,7 @@ struct rule {
 
 /* Fills a zeroed rule; problems say what is wrong with it. */
 void rule_build(struct rule *rule, const struct config *config, const struct config_route *route,
-                struct expr_set *exprs, struct problems *problems);
+                const struct assets *assets, struct expr_set *exprs, struct problems *problems);
 void rule_finish(struct rule *rule);
 
 /* ---- inside of building */
@@ -65,6 +73,8 @@ void rule_wrong(struct rule_builder *b, struct mark mark, const char *wanted); /
 struct template *rule_build_template(struct rule_builder *b, const struct yaml_node *node, unsigned without);
 int rule_build_jq(struct rule_builder *b, const struct yaml_node *node);
 void rule_build_trigger(struct rule_builder *b);
+void rule_build_input(struct rule_builder *b);
+void rule_finish_input(struct rule *rule);
 void rule_finish_trigger(struct rule *rule);
 
 #endif

@@ -58,7 +58,8 @@ static void keep_message(struct reading *r, const struct rule *rule, struct trig
     struct buf *kept = &r->set->kept;
     const struct message *message = r->message;
     buf_clear(kept);
-    buf_printf(kept, "{\"at\":%lld,\"topic\":", (long long)r->scope.received_ms);
+    buf_printf(kept, "{\"at\":%lld,\"time\":%lld,\"topic\":", (long long)r->scope.received_ms,
+               (long long)r->scope.time_ms);
     buf_put_json(kept, message->topic);
     if (r->value != NULL) {
         buf_puts(kept, ",\"value\":");
@@ -190,8 +191,17 @@ void reading_step(struct reading *r, struct rule *rule, uint32_t number, const c
         reading_decide(r, OUTCOME_IGNORED, "no_value");
         return;
     }
+    reading_convert(r, rule, &input);
+    if (input.numeric && reading_is_doubtful(r, rule)) {
+        reading_decide(r, OUTCOME_IGNORED, "bad_quality");
+        return;
+    }
     if (!reading_find_key(r, rule)) {
         reading_ignore(r, rule, "no_key");
+        return;
+    }
+    if (reading_is_late(r, rule, number, &steady_ms)) {
+        reading_decide(r, OUTCOME_IGNORED, "late");
         return;
     }
     route_keys_get(set->keys, number, r->decision.key, &state);
@@ -254,6 +264,8 @@ static void expire(struct route_set *set, struct rule *rule, uint32_t number, st
     reading_begin_rule(&r, rule, number);
     if (json_get(kept, "at") != NULL)
         r.scope.received_ms = r.scope.time_ms = json_object_get_int64(json_get(kept, "at"));
+    if (json_get(kept, "time") != NULL)
+        r.scope.time_ms = json_object_get_int64(json_get(kept, "time"));
     if (json_get(kept, "value") != NULL)
         reading_set_value(&r, json_object_get(json_get(kept, "value")));
     r.decision.key = r.scope.key = key;

@@ -209,6 +209,8 @@ int store_load_holds(struct store_session *session,
                      void *context);
 char *store_note_get(struct store_session *session, const char *target, const char *key); /* gives, NULL */
 int store_note_put(struct store_session *session, const char *target, const char *key, const char *value);
+int store_load_notes(struct store_session *session, const char *target,
+                     void (*each)(void *context, const char *key, struct span value), void *context);
 
 int store_put_subscriptions(struct store_session *session, const char *client_id, const char *const *filters,
                             size_t count);

@@ -118,6 +118,21 @@ int store_note_put(struct store_session *session, const char *target, const char
     return sql_run(&sql);
 }
 
+int store_load_notes(struct store_session *session, const char *target,
+                     void (*each)(void *context, const char *key, struct span value), void *context)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_LOAD_NOTES) != 0)
+        return -1;
+    sql_put_text(&sql, target);
+    int row;
+    while ((row = sql_row(&sql)) > 0) {
+        const char *key = sql_take_text(&sql);
+        each(context, key, span_of(sql_take_text(&sql)));
+    }
+    return row;
+}
+
 int store_put_subscriptions(struct store_session *session, const char *client_id, const char *const *filters,
                             size_t count)
 {

@@ -204,6 +204,7 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_DELETE_HOLD] = "DELETE FROM holds WHERE target = ? AND operation = ?",
     [SQL_LOAD_HOLDS] = "SELECT target, operation, reason, since_ms FROM holds",
     [SQL_GET_NOTE] = "SELECT value FROM notes WHERE target = ? AND key = ?",
+    [SQL_LOAD_NOTES] = "SELECT key, value FROM notes WHERE target = ?",
     [SQL_PUT_NOTE] = "INSERT OR REPLACE INTO notes (target, key, value) VALUES (?, ?, ?)",
     [SQL_DELETE_NOTE] = "DELETE FROM notes WHERE target = ? AND key = ?",
     [SQL_DELETE_SUBSCRIPTIONS] = "DELETE FROM subscriptions WHERE client_id = ?",

@@ -264,7 +264,11 @@ static inline void publish(struct bus *bus, const char *topic, const char *paylo
 {
     size_t before = bus->acked;
     await(bus, mqtt_can_publish(bus->mqtt));
-    assert_int_equal(mqtt_publish(bus->mqtt, topic, span_of(payload), retained, NULL, UINT64_MAX), 0);
+    assert_int_equal(
+        mqtt_publish(bus->mqtt,
+                     &(struct mqtt_publication){.topic = topic, .payload = span_of(payload), .retained = retained},
+                     UINT64_MAX),
+        0);
     await(bus, bus->acked > before);
 }
 
@@ -277,7 +281,11 @@ static inline void publish_numbers(struct bus *bus, struct bus *other, const cha
         while (next < count && mqtt_can_publish(bus->mqtt)) {
             char number[24];
             snprintf(number, sizeof(number), "%zu", next);
-            assert_int_equal(mqtt_publish(bus->mqtt, topic, span_of(number), false, NULL, next), 0);
+            assert_int_equal(
+                mqtt_publish(bus->mqtt,
+                             &(struct mqtt_publication){.topic = topic, .payload = span_of(number), .retained = false},
+                             next),
+                0);
             next++;
         }
         bus_turn(bus, 50);

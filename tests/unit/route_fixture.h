@@ -91,6 +91,8 @@ static inline void note(void *context, const struct route_decision *d)
         buf_printf(&b->log, " key=%.*s", (int)d->key.len, d->key.data);
     if (d->outcome == OUTCOME_ACCEPTED)
         buf_printf(&b->log, " lane=%.*s %.*s", (int)d->lane.len, d->lane.data, (int)d->body.len, d->body.data);
+    if (d->identity)
+        buf_puts(&b->log, " identity");
     if (d->one_reading && d->id != NULL)
         buf_printf(&b->log, " kept=%.*s", (int)d->payload.len, d->payload.data);
     if (d->state_changed)

@@ -179,8 +179,9 @@ static void test_config_unknown_keys_name_the_nearest(void **state)
         {"password: x\n", "1:1: error: 'password' belongs under 'bus'"},
         {"targets: {mw: {plugin: p, mode: read, retry: {frist: 1s}}}\n",
          "1:47: error: unknown key 'frist', did you mean 'first'?"},
-        {"\"a\\eb\": 1\n", "1:1: error: unknown key 'a?b'; known here: instance, bus, store, http, targets, routes, "
-                           "include"},
+        {"\"a\\eb\": 1\n",
+         "1:1: error: unknown key 'a?b'; known here: instance, bus, store, http, assets, targets, routes, "
+         "include"},
     };
     ASSERT_SAYINGS(sayings);
 }
@@ -305,6 +306,9 @@ static void test_config_target_problems(void **state)
     ASSERT_SAYINGS(sayings);
 }
 
+#define BIRTHS                                                                                                        \
+    "a Sparkplug route needs births and deaths too: spBv1.0/{group}/{type}/{node}/{device...}, where group and node " \
+    "may be names"
 static void test_config_route_problems(void **state)
 {
     (void)state;
@@ -330,7 +334,21 @@ static void test_config_route_problems(void **state)
         {ROUTE "  batch: {max: 0}\n", "6:16: error: 'max' must be from 1 to 1000000, not '0'"},
         {ROUTE "  batch: {wait: 2d}\n", "6:17: error: 'wait' must be from 0 to 1d, not '2d'"},
         {ROUTE "  batch: {most: 3}\n", "6:11: error: unknown key 'most'; known here: max, wait"},
-        {ROUTE "  format: xml\n", "6:11: error: 'format' must be json, number, text or csv, not 'xml'"},
+        {R "{name: r, from: 'spBv1.0/g/DDATA/n/#', format: sparkplug, to: mw.x}\n", "3:19: error: " BIRTHS},
+        {R "{name: r, from: 'spBv1.0/g/+/n/+', format: sparkplug, to: mw.x}\n", "3:19: error: " BIRTHS},
+        {R "{name: r, from: 'x/g/+/n/#', format: sparkplug, to: mw.x}\n", "3:19: error: " BIRTHS},
+        {R "{name: r, from: 'spBv1.0/#', format: sparkplug, each: '${.}', to: mw.x}\n",
+         "3:57: error: with 'format: sparkplug' each metric is a reading already"},
+        {R "{name: r, from: 'spBv1.0/{g}/{t}/{n}/{d...}', format: sparkplug, metric: [], to: mw.x}\n",
+         "3:76: error: 'metric' is an empty list"},
+        {ROUTE "  metric: M\n", "6:11: error: 'metric' goes with 'format: sparkplug' only"},
+        {ROUTE "  late: 5m\n", "3:3: error: 'late' needs 'time' and a trigger"},
+        {TRIGGER "    above: 1\n    unit: {from: psi, to: bar}\n",
+         "8:11: error: unknown unit 'psi', did you mean '[psi]'?"},
+        {TRIGGER "    above: 1\n    unit: {from: bar, to: Cel}\n",
+         "8:11: error: 'bar' measures pressure, 'Cel' temperature"},
+        {TRIGGER "    above: 1\n    unit: {from: bar}\n", "8:11: error: unit: 'to' is missing"},
+        {ROUTE "  format: xml\n", "6:11: error: 'format' must be json, number, text, csv or sparkplug, not 'xml'"},
         {ROUTE "  format: {columns: [a]}\n", "6:11: error: format: 'type' is missing"},
         {ROUTE "  format: {type: text, columns: [a]}\n", "6:33: error: 'columns' goes with 'type: csv' only"},
         {ROUTE "  format: {type: csv, columns: [a, ~, a]}\n", "6:39: error: column 'a' stands twice"},
@@ -344,7 +362,7 @@ static void test_config_route_problems(void **state)
          "6:33: error: 'decimal' goes with 'type: csv' and 'type: number' only"},
         {ROUTE "  format: {type: csv, decimal: ','}\n",
          "6:32: error: with a decimal ',' the 'separator' must be another"},
-        {ROUTE "  unit: K\n", "6:9: error: 'unit' is not supported by this version"},
+        {ROUTE "  unit: K\n", "6:3: error: 'unit' belongs under 'trigger'"},
         {ROUTE "  body: {id: ${part}}\n",
          "6:15: error: not YAML: did not find expected ',' or '}' while parsing a flow "
          "mapping; a placeholder inside {...} or [...] must be quoted, as in {id: "

@@ -249,6 +249,8 @@ static const struct {
     {"route", "/$defs/route/properties"},
     {"trigger", "/$defs/route/properties/trigger/properties"},
     {"format", "/$defs/format/anyOf/1/properties"},
+    {"unit", "/$defs/route/properties/trigger/properties/unit/properties"},
+    {"assets", "/properties/assets/properties"},
 };
 
 static char *read_source(const char *name)

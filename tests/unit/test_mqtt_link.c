@@ -72,9 +72,15 @@ static void test_mqtt_publishes_in_flight_complete_once_when_the_link_goes(void 
     kill(broker.pid, SIGSTOP);
     size_t sent = 0;
     for (; mqtt_can_publish(bus->mqtt); sent++)
-        assert_int_equal(mqtt_publish(bus->mqtt, "in/x", SPAN("7"), false, NULL, sent), 0);
+        assert_int_equal(
+            mqtt_publish(bus->mqtt,
+                         &(struct mqtt_publication){.topic = "in/x", .payload = SPAN("7"), .retained = false}, sent),
+            0);
     assert_int_equal(sent, 19); /* strictly below mosquitto's 20 */
-    assert_int_equal(mqtt_publish(bus->mqtt, "in/x", SPAN("7"), false, NULL, sent), -1);
+    assert_int_equal(mqtt_publish(bus->mqtt,
+                                  &(struct mqtt_publication){.topic = "in/x", .payload = SPAN("7"), .retained = false},
+                                  sent),
+                     -1);
     mqtt_drop(bus->mqtt);
     await(bus, bus->failed == sent);
     broker_kill(&broker, SIGKILL);

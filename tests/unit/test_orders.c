@@ -100,10 +100,9 @@ bool mqtt_can_publish(const struct mqtt *mqtt)
     return ack_count < COUNT(acks);
 }
 
-int mqtt_publish(struct mqtt *mqtt, const char *topic, struct span payload, bool retained, const char *content_type,
-                 uint64_t token)
+int mqtt_publish(struct mqtt *mqtt, const struct mqtt_publication *publication, uint64_t token)
 {
-    (void)mqtt, (void)topic, (void)payload, (void)retained, (void)content_type;
+    (void)mqtt, (void)publication;
     acks[ack_count++] = (struct mqtt_completion){token, true, 0};
     return 0;
 }
