@@ -438,7 +438,7 @@ class Publisher:
     def count(self, *_):
         self.acked += 1
 
-    def send(self, topic, payload, retain=False, user=None):
+    def send(self, topic, payload, retain=False, user=None, qos=1):
         if not isinstance(payload, (bytes, str)):
             payload = json.dumps(payload)
         properties = None
@@ -446,7 +446,7 @@ class Publisher:
             properties = Properties(PacketTypes.PUBLISH)
             properties.UserProperty = list(user.items())
         self.sent += 1
-        self.client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        self.client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
 
     def flush(self, deadline=120):
         wait_until(lambda: self.acked >= self.sent, deadline, "acknowledgements of what was published")
