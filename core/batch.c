@@ -57,6 +57,14 @@ static void add_rule(struct slot *slot, size_t *cap, const struct bb_operation *
     slot->rules[slot->rule_count++] = rule;
 }
 
+static struct metric *items_of(const char *target, const char *operation)
+{
+    return metric_get(metric_family(METRIC_SIZES, "busbar_batch_items",
+                                    "Items of a request of an operation that takes batches, first attempts.",
+                                    "target,operation"),
+                      target, operation);
+}
+
 void batch_init(const struct dispatch *d, struct slot *slot)
 {
     struct bb_operation operation;
@@ -65,6 +73,7 @@ void batch_init(const struct dispatch *d, struct slot *slot)
     for (size_t i = 0; plugin_operation(slot->target->plugin, i, &operation) != NULL; i++) {
         if (operation.max_batch <= 1)
             continue;
+        items_of(slot->name, operation.name); /* exported from the start */
         add_rule(slot, &cap, &operation, NULL);
         for (size_t k = 0; k < config->route_count; k++) {
             const struct config_route *route = &config->routes[k];
@@ -186,15 +195,6 @@ int batch_start(struct dispatch *d, struct attempt *a)
     return 0;
 }
 
-static void observe(const struct attempt *a)
-{
-    metric_observe(metric_get(metric_family(METRIC_SIZES, "busbar_batch_items",
-                                            "Items of a request of an operation that takes batches, first attempts.",
-                                            "target,operation"),
-                              a->slot->name, a->operation.name),
-                   (double)a->count);
-}
-
 /* It is committed. */
 void batch_started(struct attempt *a)
 {
@@ -202,7 +202,7 @@ void batch_started(struct attempt *a)
     if (batch == NULL || batch->frozen)
         return;
     batch->frozen = true;
-    observe(a);
+    metric_observe(items_of(a->slot->name, a->operation.name), (double)a->count);
     for (size_t i = 0; i < batch->count; i++) {
         struct queue_entry *entry = batch->entries[i];
         if (entry->merged_into == NULL)

@@ -221,7 +221,7 @@ def test_a_batch_that_is_refused_for_now_goes_again_as_it_is(busbar, sandbox, pu
     wait_until(lambda: len(daemon.deliveries(state="retrying")) == 40, 10)
     waiting = daemon.deliveries(state="retrying")
     assert len({d["batch"] for d in waiting}) == 1
-    assert all(d["error"]["http_status"] == 503 and d["attempts"] == 1 for d in waiting)
+    assert all(d["error"]["provider_http_status"] == 503 and d["attempts"] == 1 for d in waiting)
     publisher.publish("erp/stock/P3", 1003)
     wait_until(lambda: accepted(daemon) == 41, 10)
     out = next(d for d in waiting if d["lane"] == "erp/stock/P9")

@@ -198,7 +198,8 @@ def test_each_trigger_is_in_the_audit(busbar, sandbox, publisher):  # MW-P28
     for state, route, topic, value, plan, status in (("delivered", "plan", READINGS, 7.5, "PLAN-1", "201"),
                                                      ("rejected", "unknown", "erp/m1/moved", {"plan": "PLAN-9"}, "PLAN-9", "404")):
         (delivery,) = daemon.deliveries(state=state)
-        (row,) = daemon.json("audit", "--id", delivery["id"])["items"]
+        row, *fired = daemon.json("audit", "--id", delivery["id"])["items"]
+        assert [each["what"] for each in fired] == (["fire"] if route == "plan" else []), "what the rule decided"
         told = story(daemon, delivery)
         assert (row["who"], row["what"], row["route"], row["operation"], row["outcome"]) == (
             "busbar", "attempt", route, "maintenance_plan.trigger", state)
