@@ -252,6 +252,7 @@ static void hear(struct house *house, const char *id, const struct bb_work_order
 {
     struct delivery delivery = make_delivery(id, "mw");
     delivery.kind = DELIVERY_IN;
+    delivery.lane = id;
     delivery.topic = "changed";
     delivery.due_ms = house->now_ms;
     plugin_says.says = order;
