@@ -233,14 +233,10 @@ static void put_mapping(struct buf *out, struct json_object *document)
 static void put_inbound(struct buf *out, struct json_object *document)
 {
     struct json_object *inbound = json_get(document, "inbound"), *target;
-    static const struct column columns[] = {{"target", "/target"},
-                                            {"webhook", "/webhook/path"},
-                                            {"listener", "/webhook/listener"},
-                                            {"scheme", "/webhook/scheme"},
-                                            {"accepts", "/webhook/accepts"},
-                                            {"polls every", "/poll"},
-                                            {"events on the bus", "/events"},
-                                            {"newest records on the bus", "/orders"}};
+    static const struct column columns[] = {
+        {"target", "/target"},         {"webhook", "/webhook/path"},     {"listener", "/webhook/listener"},
+        {"scheme", "/webhook/scheme"}, {"accepts", "/webhook/accepts"},  {"polls every", "/poll"},
+        {"stale after", "/freshness"}, {"events on the bus", "/events"}, {"newest records on the bus", "/orders"}};
     buf_puts(out, "## 5. Webhooks and synchronisation\n\n");
     TABLE(out, inbound, columns);
     EACH(target, inbound)

@@ -123,6 +123,7 @@ struct json_object *handoff_inbound(const struct app *app)
             put_duration(item, "poll", config->poll_ms >= 0 ? config->poll_ms : target->plugin->poll_ms);
         else
             json_object_object_add(item, "poll", NULL);
+        put_duration(item, "freshness", config->freshness_ms);
         cleanup_text char *events = mem_printf("%s/events/%s/#", app->config->bus.prefix, target->name);
         cleanup_text char *orders = mem_printf("%s/orders/%s/+", app->config->bus.prefix, target->name);
         json_put_text(item, "events", events);

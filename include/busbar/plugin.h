@@ -111,7 +111,7 @@ struct bb_operation {
     const char *budget_pointer;  /* JSON Pointer of a second budget's key in the body, or NULL */
     /* With BB_WORK_ORDER, of what does not create: */
     const char *order_pointer; /* JSON Pointer in the body of the work order it is about: our common id, or the
-                                  target's own. The core finds its record, or refuses (identity) */
+                                  target's own. The core finds its record, or refuses (identity). max_batch is 1 */
     const char *moves_to;      /* the common status that it moves the order to, or a JSON Pointer of it in the body:
                                   a step that the lifecycle does not allow is refused (conflict). NULL: none */
 };

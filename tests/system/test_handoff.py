@@ -155,7 +155,7 @@ def test_modes_of_each_operation(site):  # FV-08
 
 def test_webhooks_and_polls(site):
     inbound = {i["target"]: i for i in document(site)["inbound"]}
-    assert inbound["at"]["webhook"] is None and inbound["at"]["poll"] == "90s"
+    assert inbound["at"]["webhook"] is None and inbound["at"]["poll"] == "90s" and inbound["at"]["freshness"] == "1d"
     hook = inbound["mw"]["webhook"]
     assert (hook["path"], hook["accepts"], inbound["mw"]["poll"]) == ("/hooks/mw", "signed ones", None)
     assert hook["signature"]["header"] == "X-MW-Signature" and hook["signature"]["tolerance"] == "2m"
