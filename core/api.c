@@ -458,6 +458,7 @@ static bool is_for_viewers(const struct endpoint *endpoint)
         "/api/v1/orders",
         "/api/v1/orders/{id}",
         "/api/v1/orders/{id}/history",
+        "/api/v1/audit",
     };
     bool listed = false;
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
@@ -548,7 +549,8 @@ void api_handle(const struct api *api, const struct api_request *request, struct
         if (strcmp(endpoints[i].method, method) != 0)
             continue;
         if (request->viewer != NULL && !is_for_viewers(&endpoints[i])) {
-            api_problem(reply, 403, "a viewer's token reads its targets, orders and deliveries, and does no more");
+            api_problem(reply, 403,
+                        "a viewer's token reads its targets, their orders, deliveries and audit, and does no more");
             return;
         }
         struct api_call call = {api, request, reply, argument};

@@ -42,6 +42,7 @@ static void reply_rows(struct api_call *call, struct audit_filter filter)
     if (!api_read_limit(call, &rows.limit) || !api_read_cursor(call, &filter.before_seq))
         return;
     filter.limit = rows.limit + 1;
+    filter.scope = api_scope(call);
     rows.items = json_object_new_array();
     if (store_list_audit(call->api->session, &filter, add_row, &rows) != 0) {
         json_object_put(rows.items);

@@ -264,6 +264,7 @@ struct audit_filter { /* NULL or 0: any */
     int outcome; /* 1: what went well, -1: what failed */
     int64_t since_ms, before_seq;
     size_t limit;
+    const char *scope; /* JSON array of the targets that may be seen; NULL: all */
 };
 int store_add_audit(struct store_session *session, const struct audit *audit);
 /* Newest first. */

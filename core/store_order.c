@@ -168,6 +168,7 @@ int store_list_audit(struct store_session *session, const struct audit_filter *f
     sql_put_text(&sql, filter->target);
     sql_put_text(&sql, filter->error_class);
     sql_put_int(&sql, filter->outcome);
+    sql_put_text(&sql, filter->scope);
     int row;
     while ((row = sql_row(&sql)) > 0) {
         const struct audit audit = take_audit(&sql);

@@ -120,7 +120,7 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
 #define AUDIT_FILTER                                                                       \
     " AND seq < ?1 AND (?3 IS NULL OR delivery_id = ?3) AND (?4 IS NULL OR order_id = ?4)" \
     " AND (?5 IS NULL OR target = ?5) AND (?6 IS NULL OR error_class = ?6)"                \
-    " AND (?7 = 0 OR (?7 > 0) = (error_class IS NULL)) ORDER BY seq DESC LIMIT ?2"
+    " AND (?7 = 0 OR (?7 > 0) = (error_class IS NULL)) AND " IN_SCOPE(target, "?8") " ORDER BY seq DESC LIMIT ?2"
 
 /* What one step of retention removes. The same rows for all three tables, deliveries itself last. */
 #define OVER_LONG_AGO                                                       \

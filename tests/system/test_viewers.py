@@ -53,6 +53,9 @@ def test_a_viewer_sees_what_is_of_its_targets_alone(daemon):  # FV-09a, FV-03
         assert sorted(target["name"] for target in ask(daemon, "targets", token)) == own
         assert {delivery["target"] for delivery in ask(daemon, "deliveries", token)} == set(own)
         assert ask(daemon, "deliveries?target=bus", token) == []
+        audit = ask(daemon, "audit?limit=500", token)
+        assert {line["target"] for line in audit} == set(own) and {line["mode"] for line in audit} == {"write_back"}
+        assert ask(daemon, "audit?limit=500", "the-admin's")[0] and ask(daemon, "audit?target=bus", token) == []
         one = ask(daemon, f"orders?target=mw-{tenant}", token)
         assert [order["provider_id"] for order in one] == [f"mw-{tenant}"] * 2, "the scope of one provider"
         for order in orders:
