@@ -202,11 +202,10 @@ static int run(int argc, char **argv)
 
 const struct command cmd_routes = {
     .name = "routes",
-    .usage =
-        "busbar routes list | fire ROUTE [--topic T] [--payload TEXT | --payload-file FILE] [--user JSON] "
-        "[--dry-run]\n"
-        "       busbar routes keys ROUTE | shelves | shelve ROUTE [--key K] --for TIME --reason TEXT | unshelve ROUTE "
-        "[--key K]  [-c FILE] [--json]",
+    .usage = "busbar routes list | fire ROUTE [--topic T] [--payload TEXT | --payload-file FILE] [--user JSON] "
+             "[--dry-run]\n"
+             "busbar routes keys ROUTE | shelves | shelve ROUTE [--key K] --for TIME --reason TEXT | unshelve ROUTE "
+             "[--key K]  [-c FILE] [--json]",
     .help =
         "Lists routes with their counts; fires one by hand; shows what its trigger remembers; lays it on a shelf.\n"
         "\n"

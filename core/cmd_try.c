@@ -6,6 +6,7 @@
 #include "app.h"
 #include "clock.h"
 #include "cmd.h"
+#include "cmd_try_timeline.h"
 #include "config.h"
 #include "digest.h"
 #include "json.h"
@@ -27,8 +28,12 @@ struct trial {
     bool as_json, all; /* all: ignored ones too */
     const struct message *message;
     int64_t now_ms;
-    bool begun;                  /* the recording */
-    int64_t (*counts)[OUTCOMES]; /* by route */
+    bool begun; /* the recording */
+    struct route_trial {
+        int64_t counts[OUTCOMES], timed; /* timed: of them, what time alone decided */
+        struct json_object *reasons;     /* by reason, how often */
+    } * routes;
+    struct timeline *timeline; /* NULL: no picture is asked for */
     struct json_object *decisions;
     size_t matched;
 };
@@ -110,13 +115,24 @@ static void add_json(struct trial *trial, const struct route_decision *decision,
     json_object_array_add(trial->decisions, item);
 }
 
+static void count_decision(struct trial *trial, const struct route_decision *decision)
+{
+    struct route_trial *route = &trial->routes[decision->route];
+    const char *reason = decision->outcome == OUTCOME_INVALID ? "mapping_failed" : decision->reason;
+    json_put_int(route->reasons, reason, 1 + json_object_get_int64(json_get(route->reasons, reason)));
+    route->counts[decision->outcome]++;
+    route->timed += decision->timed;
+    if (trial->timeline != NULL)
+        timeline_add(trial->timeline, decision->route, decision->outcome, trial->message->received_ms);
+}
+
 static void decide(void *context, const struct route_decision *decision)
 {
     struct trial *trial = context;
     trial->message = decision->message;
     cleanup_buf struct buf request = {0}, verdict = {0};
     const char *mode = NULL;
-    trial->counts[decision->route][decision->outcome]++;
+    count_decision(trial, decision);
     trial->matched++;
     if (decision->outcome == OUTCOME_IGNORED && !trial->all)
         return;
@@ -131,18 +147,29 @@ static void decide(void *context, const struct route_decision *decision)
         print_text(trial, decision, &request, &verdict, mode);
 }
 
+static void print_route(const struct config_route *config, const struct route_trial *route)
+{
+    int64_t received = -route->timed;
+    for (int outcome = 1; outcome < OUTCOMES; outcome++)
+        received += route->counts[outcome];
+    printf("%-24s %9lld %9lld %10lld %9lld %9lld %9lld %9lld\n", config->name, (long long)received,
+           (long long)route->counts[OUTCOME_IGNORED], (long long)route->counts[OUTCOME_SUPPRESSED],
+           (long long)route->counts[OUTCOME_WAITING], (long long)route->counts[OUTCOME_INVALID],
+           (long long)route->counts[OUTCOME_ACCEPTED], (long long)route->timed);
+    fputs("    why:", stdout);
+    json_object_object_foreach(route->reasons, reason, count)
+    {
+        printf(" %s %lld", reason, (long long)json_object_get_int64(count));
+    }
+    putchar('\n');
+}
+
 static void print_summary(const struct trial *trial)
 {
-    printf("\n%-24s %10s %10s %10s %10s %10s\n", "ROUTE", "RECEIVED", "IGNORED", "SUPPRESSED", "INVALID", "ACCEPTED");
-    for (size_t i = 0; i < trial->app.config->route_count; i++) {
-        const int64_t *counts = trial->counts[i];
-        int64_t received = 0;
-        for (int outcome = 1; outcome < OUTCOMES; outcome++)
-            received += counts[outcome];
-        printf("%-24s %10lld %10lld %10lld %10lld %10lld\n", trial->app.config->routes[i].name, (long long)received,
-               (long long)counts[OUTCOME_IGNORED], (long long)counts[OUTCOME_SUPPRESSED],
-               (long long)counts[OUTCOME_INVALID], (long long)counts[OUTCOME_ACCEPTED]);
-    }
+    printf("\n%-24s %9s %9s %10s %9s %9s %9s %9s\n", "ROUTE", "RECEIVED", "IGNORED", "SUPPRESSED", "WAITING", "INVALID",
+           "ACCEPTED", "BY TIME");
+    for (size_t i = 0; i < trial->app.config->route_count; i++)
+        print_route(&trial->app.config->routes[i], &trial->routes[i]);
 }
 
 static void print_json(struct trial *trial)
@@ -153,7 +180,9 @@ static void print_json(struct trial *trial)
         struct json_object *route = json_object_new_object();
         json_put_text(route, "name", trial->app.config->routes[i].name);
         for (int outcome = 1; outcome < OUTCOMES; outcome++)
-            json_put_int(route, outcome_name((enum outcome)outcome), trial->counts[i][outcome]);
+            json_put_int(route, outcome_name((enum outcome)outcome), trial->routes[i].counts[outcome]);
+        json_put_int(route, "by_time", trial->routes[i].timed);
+        json_object_object_add(route, "reasons", json_object_get(trial->routes[i].reasons));
         json_object_array_add(routes, route);
     }
     json_object_object_add(root, "decisions", trial->decisions);
@@ -161,6 +190,24 @@ static void print_json(struct trial *trial)
     json_print(root, &text);
     puts(text.data);
     json_object_put(root);
+}
+
+static int write_picture(const struct trial *trial, const char *path)
+{
+    cleanup_buf struct buf picture = {0};
+    const struct config *config = trial->app.config;
+    const char **names = mem_alloc((config->route_count + 1) * sizeof(*names));
+    for (size_t i = 0; i < config->route_count; i++)
+        names[i] = config->routes[i].name;
+    timeline_print(trial->timeline, names, config->route_count, &picture);
+    free(names);
+    FILE *file = fopen(path, "w");
+    bool written = file != NULL && fwrite(picture.data, 1, picture.len, file) == picture.len;
+    if (file != NULL && fclose(file) != 0)
+        written = false;
+    if (!written)
+        fprintf(stderr, "busbar: cannot write %s\n", path);
+    return written ? CMD_DONE : CMD_NO;
 }
 
 /* ---- messages */
@@ -270,7 +317,9 @@ static int begin(struct trial *trial, const char *path)
         app_finish(&trial->app);
         return CMD_NO;
     }
-    trial->counts = mem_alloc((trial->app.config->route_count + 1) * sizeof(trial->counts[0]));
+    trial->routes = mem_alloc((trial->app.config->route_count + 1) * sizeof(trial->routes[0]));
+    for (size_t i = 0; i < trial->app.config->route_count; i++)
+        trial->routes[i].reasons = json_object_new_object();
     trial->decisions = trial->as_json ? json_object_new_array() : NULL;
     return 0;
 }
@@ -279,7 +328,10 @@ static void end(struct trial *trial)
 {
     if (trial->as_json)
         print_json(trial);
-    free(trial->counts);
+    for (size_t i = 0; i < trial->app.config->route_count; i++)
+        json_object_put(trial->routes[i].reasons);
+    free(trial->routes);
+    timeline_destroy(trial->timeline);
     app_finish(&trial->app);
 }
 
@@ -302,31 +354,36 @@ int try_route(const char *config, const char *name, const struct message *given,
     trial.now_ms = message.received_ms;
     if (fits)
         route_set_map(trial.app.routes, i, &message, decide, &trial);
-    bool accepted = fits && trial.counts[i][OUTCOME_ACCEPTED] > 0;
+    bool accepted = fits && trial.routes[i].counts[OUTCOME_ACCEPTED] > 0;
     end(&trial);
     return accepted ? CMD_DONE : CMD_NO;
 }
 
 static int run(int argc, char **argv)
 {
-    const char *path = NULL, *topic = NULL, *payload = NULL, *file = NULL;
+    const char *path = NULL, *topic = NULL, *payload = NULL, *file = NULL, *picture = NULL;
     bool retained = false;
     struct trial trial = {0};
-    const struct cmd_option options[] = {{"-c", "--config", &path, NULL},        {"-t", "--topic", &topic, NULL},
-                                         {"-p", "--payload", &payload, NULL},    {NULL, "--replay", &file, NULL},
-                                         {NULL, "--retain", NULL, &retained},    {NULL, "--all", NULL, &trial.all},
-                                         {NULL, "--json", NULL, &trial.as_json}, {0}};
+    const struct cmd_option options[] = {
+        {"-c", "--config", &path, NULL},   {"-t", "--topic", &topic, NULL},        {"-p", "--payload", &payload, NULL},
+        {NULL, "--replay", &file, NULL},   {NULL, "--svg", &picture, NULL},        {NULL, "--retain", NULL, &retained},
+        {NULL, "--all", NULL, &trial.all}, {NULL, "--json", NULL, &trial.as_json}, {0}};
     int rc = cmd_options(&cmd_try, &argc, argv, options);
     if (rc >= 0)
         return rc;
     if (argc > 1 || (file == NULL) == (topic == NULL) || (topic != NULL && payload == NULL))
         return cmd_usage(&cmd_try, "give --topic and --payload, or --replay FILE");
+    if (picture != NULL && file == NULL)
+        return cmd_usage(&cmd_try, "--svg goes with --replay");
     if (begin(&trial, path) != 0)
         return CMD_NO;
+    trial.timeline = picture != NULL ? timeline_create() : NULL;
     trial.all |= file == NULL;
     rc = file != NULL ? replay(&trial, file) : try_one(&trial, topic, payload, retained);
     if (!trial.as_json && file != NULL)
         print_summary(&trial);
+    if (picture != NULL && write_picture(&trial, picture) != CMD_DONE)
+        rc = CMD_NO;
     end(&trial);
     return rc;
 }
@@ -342,7 +399,10 @@ const struct command cmd_try = {
             "      --retain           as a retained message\n"
             "      --replay FILE      recorded traffic, in its own time (- for standard input). A line is\n"
             "                         {\"time\": RFC 3339, \"topic\": ..., \"payload\": JSON or text,\n"
-            "                         \"payload_base64\": ..., \"retain\": false, \"user\": {...}}\n"
+            "                         \"payload_base64\": ..., \"retain\": false, \"user\": {...}},\n"
+            "                         as `busbar record` writes it. What time alone decides (for, absent) is decided\n"
+            "                         in the recording's time\n"
+            "      --svg FILE         with --replay: writes a picture, a row for each route, time to the right\n"
             "      --all              with --replay: shows ignored messages too\n"
             "      --json             for programs\n"
             "  -c, --config FILE      the configuration\n"

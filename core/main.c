@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct command *const commands[] = {&cmd_run,     &cmd_check,   &cmd_try,   &cmd_status,
-                                                 &cmd_targets, &cmd_routes,  &cmd_queue, &cmd_orders,
-                                                 &cmd_audit,   &cmd_handoff, &cmd_store, &cmd_plugins};
+static const struct command *const commands[] = {&cmd_run,     &cmd_check, &cmd_try,    &cmd_status, &cmd_targets,
+                                                 &cmd_routes,  &cmd_queue, &cmd_orders, &cmd_audit,  &cmd_record,
+                                                 &cmd_handoff, &cmd_store, &cmd_plugins};
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static void print_overview(FILE *to)

@@ -313,6 +313,15 @@ size_t route_set_evaluate(struct route_set *set, const struct message *message, 
     return count;
 }
 
+/* One of the filters that the captures could come from. */
+static bool fits(const struct rule *rule, struct span topic)
+{
+    bool any = rule->filter.capture_count == 0 || topic_filter_matches(rule->filter.mqtt, topic);
+    for (size_t i = 0; i < rule->trigger.rule.member_count && !any; i++)
+        any = topic_filter_matches(rule->members[i].filter.mqtt, topic);
+    return any;
+}
+
 void route_set_map(struct route_set *set, size_t route, const struct message *message, route_decide *each,
                    void *context)
 {
@@ -322,8 +331,9 @@ void route_set_map(struct route_set *set, size_t route, const struct message *me
     reading_open(&r, set, message, each, context);
     reading_begin_rule(&r, rule, (uint32_t)route);
     buf_clear(&set->reason);
-    if (rule->filter.capture_count > 0 && r.captures.count == 0) {
+    if (!fits(rule, message->topic)) {
         buf_printf(&set->reason, "the topic does not fit the route's filter %s", rule->filter.mqtt);
+        r.captures.count = 0;
     } else if (rule_has_parts(rule) && !message->one_reading) {
         buf_puts(&set->reason, "a message of several readings cannot be mapped as one: give a body");
     } else if (reading_fits_format(&r)) {

@@ -33,12 +33,11 @@ size_t reading_find_member(const struct reading *r, const struct rule *rule, siz
 /* The captures in the order of the route's filter, which its templates were compiled for. */
 static void capture(struct reading *r, const struct rule *rule)
 {
-    r->captures.count = 0;
     if (rule->members == NULL) {
-        if (topic_filter_matches(rule->filter.mqtt, r->message->topic))
-            topic_filter_capture(&rule->filter, r->message->topic, &r->captures);
+        topic_filter_capture(&rule->filter, r->message->topic, &r->captures);
         return;
     }
+    r->captures.count = 0;
     size_t at = reading_find_member(r, rule, 0, NULL);
     if (at == rule->trigger.rule.member_count)
         return;

@@ -29,17 +29,17 @@ struct rule_input { /* templates: NULL: none */
     struct template *asset; /* its tag in the asset map */
 };
 
-struct rule {
+struct rule {         /* what each reading needs comes first: with 10,000 rules none of it is in the cache */
     const char *name; /* borrowed from the configuration */
-    struct topic_filter filter;
     bool retained, has_trigger;
     const struct format *format; /* NULL: as it comes */
     struct rule_input input;
     struct condition trigger;
     struct member *members; /* trigger.rule.member_count */
     struct template *key;   /* of the trigger; NULL: the topic */
-    struct template *lane;  /* the route's own key; NULL */
-    struct body *body;      /* or body_jq >= 0, or neither: the payload itself */
+    struct topic_filter filter;
+    struct template *lane; /* the route's own key; NULL */
+    struct body *body;     /* or body_jq >= 0, or neither: the payload itself */
     unsigned body_uses;
     int body_jq;
     struct {                     /* more than `keys` keys that fire within `within_ms` make one order */

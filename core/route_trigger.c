@@ -262,6 +262,8 @@ static void expire(struct route_set *set, struct rule *rule, uint32_t number, st
     const struct message message = kept_message(kept, &payload, now_ms);
     reading_open(&r, set, &message, each, context);
     reading_begin_rule(&r, rule, number);
+    if (message.topic.len == 0) /* it was not kept: no capture is better than an empty one */
+        r.captures.count = 0;
     if (json_get(kept, "at") != NULL)
         r.scope.received_ms = r.scope.time_ms = json_object_get_int64(json_get(kept, "at"));
     if (json_get(kept, "time") != NULL)

@@ -11,13 +11,13 @@
 #define TOPIC_CAPTURES_MAX 16
 
 struct topic_filter {
-    char *mqtt; /* the filter with + and # that the broker is given */
+    char *mqtt;           /* the filter with + and # that the broker is given */
+    size_t capture_count; /* before them: with 10,000 filters each line of memory is a wait */
     struct topic_level {
         char *name; /* of a capture, or NULL */
         int level;  /* 0.. : which level of the topic */
         bool rest;  /* {name...}: from this level to the end */
     } captures[TOPIC_CAPTURES_MAX];
-    size_t capture_count;
 };
 
 struct topic_captures {
