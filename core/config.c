@@ -120,6 +120,7 @@ static const struct setting bus_rows[] = {
      .max = 65535000},
     {.key = "share", .kind = SETTING_TEXT, .offset = AT(share)},
     {.key = "prefix", .kind = SETTING_TEXT, .offset = AT(prefix), .fallback = "busbar"},
+    {.key = "commands", .kind = SETTING_BOOL, .offset = AT(commands), .fallback = "false"},
     {.key = "receive_maximum",
      .kind = SETTING_WHOLE,
      .offset = AT(receive_maximum),

@@ -29,6 +29,7 @@ struct config_bus {
     struct config_tls tls;
     int64_t session_expiry_ms, keep_alive_ms;
     int64_t receive_maximum, max_payload_bytes;
+    bool commands; /* <prefix>/commands/<target>/<operation> are taken */
 };
 
 struct config_store {

@@ -223,6 +223,8 @@ int64_t orders_next_due(const struct dispatch *d); /* steady */
 int announce_order(struct dispatch *d, const struct work_order *order);
 int announce_event(struct dispatch *d, struct event_facts *facts, const char *lane);
 int announce_alert(struct dispatch *d, const char *kind, const char *target, const char *operation, const char *reason);
+/* answer.c: what became of a command, where it asked for it, once it is over */
+int answer_command(struct dispatch *d, const char *route, int64_t seq);
 int announce_failure(struct dispatch *d, struct attempt *attempt, const struct item *item);
 void announce_release(struct dispatch *d); /* what was added is stored: it is counted and stands in line */
 /* A word of the target's that no line of its tables maps: told once, with the first order that brought it. */

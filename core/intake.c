@@ -26,8 +26,9 @@
 
 /* ---- creation */
 
-static const struct bb_plugin *plugin_of(const struct intake_options *options, const char *target)
+const struct bb_plugin *intake_plugin(const struct intake *intake, const char *target)
 {
+    const struct intake_options *options = &intake->options;
     for (size_t i = 0; i < options->target_count; i++)
         if (strcmp(options->targets[i]->name, target) == 0)
             return options->targets[i]->plugin;
@@ -53,7 +54,7 @@ static void init_route(struct intake *intake, size_t i)
                                                 "Messages of the bus that a route matched.", "route"),
                                   route->name);
     const struct config_target *target = config_target(intake->options.config, route->target);
-    const struct bb_plugin *plugin = plugin_of(&intake->options, route->target);
+    const struct bb_plugin *plugin = intake_plugin(intake, route->target);
     struct bb_operation operation;
     bool writes = false;
     if (plugin != NULL && plugin_find_operation(plugin, route->operation, &operation)) {
@@ -63,6 +64,16 @@ static void init_route(struct intake *intake, size_t i)
     }
     bool draft = writes && target != NULL && config_mode_of(target, route->operation) == MODE_DRAFT;
     counts->first_state = draft ? DELIVERY_DRAFT : DELIVERY_PENDING;
+}
+
+static void init_commands(struct intake *intake)
+{
+    struct route_counts *counts = &intake->routes[intake->options.config->route_count];
+    struct metric_family *family = metric_family(METRIC_COUNTER, "busbar_messages_total", "", "route,outcome");
+    for (int outcome = OUTCOME_IGNORED; outcome <= OUTCOME_ACCEPTED; outcome++)
+        counts->metrics[outcome] = metric_get(family, COMMANDS, outcome_name((enum outcome)outcome));
+    counts->received =
+        metric_get(metric_family(METRIC_COUNTER, "busbar_messages_received_total", "", "route"), COMMANDS);
 }
 
 static void restore_trigger(void *context, const char *route, struct span key, struct span state)
@@ -100,9 +111,11 @@ struct intake *intake_create(const struct intake_options *options, char **error)
     int deaths = 0;
     intake->options = *options;
     pthread_mutex_init(&intake->rules, NULL);
-    intake->routes = mem_alloc(options->config->route_count * sizeof(intake->routes[0]));
+    intake->routes = mem_alloc((options->config->route_count + 1) * sizeof(intake->routes[0]));
     for (size_t i = 0; i < options->config->route_count; i++)
         init_route(intake, i);
+    if (options->config->bus.commands)
+        init_commands(intake);
     intake->packets = mem_alloc(PACKET_IDS * sizeof(intake->packets[0]));
     intake->remembered = 4 * (uint64_t)options->config->bus.receive_maximum;
     intake->recent = mem_alloc(intake->remembered * sizeof(intake->recent[0]));
@@ -198,6 +211,8 @@ static void count_duplicate(struct intake *intake, const struct message *message
     note_packet(intake, message->packet_id, intake->hash); /* in flight still: among the newest again */
     for (size_t i = 0; i < count; i++)
         intake_count_outcome(intake, routes[i], OUTCOME_DUPLICATE);
+    if (route_set_is_command(intake->options.routes, message))
+        intake_count_outcome(intake, intake->options.config->route_count, OUTCOME_DUPLICATE);
 }
 
 /* Nothing of it was evaluated: it killed the process twice, or it is larger than the cap. */
@@ -249,6 +264,8 @@ void intake_message(struct intake *intake, const struct message *message)
             bury(intake, message, "the process died twice while it judged this message");
         else if (message->payload.len > (size_t)intake->options.config->bus.max_payload_bytes)
             bury(intake, message, "the payload is larger than bus.max_payload");
+        else if (route_set_is_command(intake->options.routes, message))
+            intake_command(intake, message);
         else if (route_set_evaluate(intake->options.routes, message, intake->steady_ms, intake_decide, intake) == 0)
             metric_add(intake->unrouted, 1);
         watchdog_leave(WATCHDOG_RULES);
@@ -297,14 +314,17 @@ static void count_group(struct intake *intake)
             move_count(counts->reasons[r].metric, &counts->reasons[r].pending);
     }
     for (size_t i = 0; i < intake->added_count; i++) {
-        bool to_bus = intake->added[i].route == NO_ROUTE;
-        const struct config_route *route = to_bus ? NULL : &intake->options.config->routes[intake->added[i].route];
-        if (to_bus)
-            dispatch_count_added(NULL, "bus", intake->added[i].state);
-        else if (intake->added[i].state == 0)
-            dispatch_count_merged(route->name, route->target);
+        const struct added *added = &intake->added[i];
+        const struct config *config = intake->options.config;
+        bool routed = added->route < config->route_count;
+        const char *route = routed ? config->routes[added->route].name : COMMANDS;
+        const char *target = routed ? config->routes[added->route].target : COMMANDS;
+        if (added->route == NO_ROUTE)
+            dispatch_count_added(NULL, "bus", added->state);
+        else if (added->state == 0)
+            dispatch_count_merged(route, target);
         else
-            dispatch_count_added(route->name, route->target, intake->added[i].state);
+            dispatch_count_added(route, added->target != NULL ? added->target : target, added->state);
     }
 }
 

@@ -15,7 +15,8 @@
 
 #define BIRTHS "$sparkplug" /* in the place of a target's name, which cannot begin so */
 
-static int add_to_bus(struct intake *intake, const char *id, const char *topic, const char *lane, struct span payload)
+int intake_add_to_bus(struct intake *intake, const char *id, const char *topic, const char *lane, struct span payload,
+                      const char *reply)
 {
     struct delivery delivery = {.id = id,
                                 .kind = DELIVERY_BUS,
@@ -26,7 +27,8 @@ static int add_to_bus(struct intake *intake, const char *id, const char *topic, 
                                 .topic = topic,
                                 .accepted_ms = clock_wall_ms(),
                                 .due_ms = clock_steady_ms(),
-                                .body = payload};
+                                .body = payload,
+                                .reply = reply};
     if (store_add_delivery(intake->options.session, &delivery) != 0)
         return -1;
     intake_note_added(intake, NO_ROUTE, delivery.state);
@@ -58,7 +60,7 @@ static void put_command(void *context, const char *topic, struct span payload)
     struct intake *intake = context;
     char id[UUID_TEXT_MAX];
     uuid_v7(clock_wall_ms(), id);
-    if (add_to_bus(intake, id, topic, topic, payload) != 0)
+    if (intake_add_to_bus(intake, id, topic, topic, payload, NULL) != 0)
         intake->failed = true;
 }
 
@@ -133,5 +135,5 @@ int intake_announce_exception(struct intake *intake, const struct delivery *deli
                                       .extra = buf_span(&extra)};
     event_print(&facts, &payload);
     cleanup_text char *topic = event_topic(config->bus.prefix, delivery->target, facts.type);
-    return add_to_bus(intake, id, topic, delivery->lane, buf_span(&payload));
+    return intake_add_to_bus(intake, id, topic, delivery->lane, buf_span(&payload), NULL);
 }

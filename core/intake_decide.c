@@ -40,7 +40,7 @@ char *intake_user_properties(const struct message *message)
 void intake_note_added(struct intake *intake, size_t route, enum delivery_state state)
 {
     intake->added = mem_grow(intake->added, &intake->added_cap, intake->added_count + 1, sizeof(intake->added[0]));
-    intake->added[intake->added_count++] = (struct added){route, state};
+    intake->added[intake->added_count++] = (struct added){.route = route, .state = state};
 }
 
 /* What a route could not map for one reason within one minute. */
@@ -162,6 +162,26 @@ static int store_decision(struct intake *intake, const struct route_decision *de
         struct complaint *complaint = find_complaint(intake, decision);
         complaint->kept++;
         complaint->seq = delivery.seq;
+    }
+    return 0;
+}
+
+int intake_add_command(struct intake *intake, struct delivery *delivery)
+{
+    bool invalid = delivery->state == DELIVERY_REJECTED;
+    const struct route_decision decision = {.route = intake->options.config->route_count,
+                                            .reason = delivery->error.message};
+    int merged = invalid ? count_on_another(intake, &decision) : 0;
+    if (merged != 0)
+        return merged > 0 ? 0 : -1;
+    if (store_add_delivery(intake->options.session, delivery) != 0 || audit_acceptance(intake, delivery) != 0)
+        return -1;
+    intake_note_added(intake, decision.route, delivery->state);
+    intake->added[intake->added_count - 1].target = delivery->target;
+    if (invalid) {
+        struct complaint *complaint = find_complaint(intake, &decision);
+        complaint->kept++;
+        complaint->seq = delivery->seq;
     }
     return 0;
 }

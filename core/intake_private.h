@@ -59,6 +59,7 @@ struct intake {
     struct added {                 /* deliveries of the open group, for the gauges after the commit */
         size_t route;              /* NO_ROUTE: to the bus */
         enum delivery_state state; /* 0: counted on another one */
+        const char *target;        /* of a command, else NULL; static or the configuration's */
     } * added;
     size_t added_count, added_cap;
     size_t *counted; /* routes with pending counts */
@@ -88,8 +89,19 @@ struct delivery intake_delivery(const struct intake *intake, const struct route_
                                 const struct message *message, const char *lane, const char *topic);
 const char *intake_mode(const struct intake *intake, const struct delivery *delivery); /* for the audit */
 
+#define COMMANDS \
+    "$commands" /* the route of commands, which has the number behind the last; a route cannot be called so */
+
+const struct bb_plugin *intake_plugin(const struct intake *intake, const char *target); /* NULL: unknown */
+void intake_command(struct intake *intake, const struct message *message);
+/* Stores a command; after some dead letters of one reason and minute the rest is counted on the last. */
+int intake_add_command(struct intake *intake, struct delivery *delivery);
+
 /* ---- intake_bus.c: what goes back to the bus, in the open group. 0, or -1: the store failed */
 
+/* reply: as struct delivery has it, or NULL */
+int intake_add_to_bus(struct intake *intake, const char *id, const char *topic, const char *lane, struct span payload,
+                      const char *reply);
 int intake_load_births(struct intake *intake);  /* at start */
 int intake_store_births(struct intake *intake); /* before the commit: what edge nodes told, and asking those unknown */
 void intake_births_stored(struct intake *intake);

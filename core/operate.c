@@ -216,6 +216,8 @@ static int change(struct dispatch *d, const struct found *found, enum delivery_s
     if (rc == 0)
         rc = orders_note_operator(d, found->order_id, to);
     if (rc == 0)
+        rc = answer_command(d, found->route, found->seq);
+    if (rc == 0)
         rc = store_commit(session);
     if (rc != 0) {
         store_rollback(session);

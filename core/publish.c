@@ -8,6 +8,7 @@
 #include "backoff.h"
 #include "digest.h"
 #include "dispatch_private.h"
+#include "json.h"
 #include "log.h"
 #include "mqtt.h"
 
@@ -80,15 +81,28 @@ static const char *content_type_of(struct span payload)
     return cloud_event ? "application/cloudevents+json" : "application/json";
 }
 
+/* An answer carries the correlation data of its command. */
+static void read_correlation(const char *reply, struct buf *out)
+{
+    cleanup_json struct json_object *json = json_parse(span_of(reply), NULL, NULL);
+    const char *correlation = json_get_text(json, "correlation");
+    if (correlation != NULL)
+        digest_base64_decode(span_of(correlation), out);
+}
+
 static void publish_one(void *context, const struct delivery *delivery)
 {
     struct publish_context *publish = context;
     bool to_node = is_to_edge_node(delivery->topic);
+    cleanup_buf struct buf correlation = {0};
+    if (delivery->reply != NULL)
+        read_correlation(delivery->reply, &correlation);
     const struct mqtt_publication publication = {.topic = delivery->topic,
                                                  .payload = delivery->body,
                                                  .retained = delivery->retained,
                                                  .at_most_once = to_node,
-                                                 .content_type = to_node ? NULL : content_type_of(delivery->body)};
+                                                 .content_type = to_node ? NULL : content_type_of(delivery->body),
+                                                 .correlation = buf_span(&correlation)};
     publish->sent = mqtt_publish(publish->d->mqtt, &publication, publish->at) == 0;
 }
 

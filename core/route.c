@@ -63,13 +63,19 @@ static void index_filters(struct route_set *set, const struct config_bus *bus)
         for (size_t m = 0; m < rule->trigger.rule.member_count; m++)
             add_filter(set, rule->members[m].filter.mqtt, (uint32_t)i);
     }
-    set->subscriptions = mem_alloc(set->filter_count * sizeof(*set->subscriptions));
+    set->subscriptions = mem_alloc((set->filter_count + 1) * sizeof(*set->subscriptions));
     for (size_t i = 0; i < set->filter_count; i++) {
         const char *mqtt = set->filters[i].mqtt;
         if (bus->version == 3 && is_covered(set, i))
             continue;
         set->subscriptions[set->subscription_count++] =
             bus->share != NULL ? mem_printf("$share/%s/%s", bus->share, mqtt) : mem_strdup(mqtt);
+    }
+    set->routed_count = set->subscription_count;
+    if (bus->commands) {
+        set->commands = mem_printf("%s/commands/+/+", bus->prefix);
+        set->subscriptions[set->subscription_count++] =
+            bus->share != NULL ? mem_printf("$share/%s/%s", bus->share, set->commands) : mem_strdup(set->commands);
     }
 }
 
@@ -127,6 +133,7 @@ void route_set_destroy(struct route_set *set)
         rule_finish(&set->rules[i]);
     free(set->rules);
     free(set->prefix);
+    free(set->commands);
     topic_trie_destroy(set->trie);
     expr_destroy(set->exprs);
     route_keys_destroy(set->keys);
@@ -264,7 +271,7 @@ static size_t unique(uint32_t *matches, size_t count)
 static const struct filter *filter_of_copy(const struct route_set *set, const struct message *message)
 {
     size_t id = message->subscription_id > 0 ? (size_t)message->subscription_id : 0;
-    bool ours = id > 0 && id <= set->filter_count && set->subscription_count == set->filter_count &&
+    bool ours = id > 0 && id <= set->filter_count && set->routed_count == set->filter_count &&
                 topic_filter_matches(set->filters[id - 1].mqtt, message->topic);
     return ours ? &set->filters[id - 1] : NULL;
 }
@@ -287,6 +294,12 @@ static bool is_own(const struct route_set *set, struct span topic)
 {
     size_t len = set->prefix != NULL ? strlen(set->prefix) : 0;
     return len > 0 && topic.len >= len && memcmp(topic.data, set->prefix, len) == 0;
+}
+
+bool route_set_is_command(const struct route_set *set, const struct message *message)
+{
+    return set->commands != NULL && topic_filter_matches(set->commands, message->topic) &&
+           filter_of_copy(set, message) == NULL;
 }
 
 size_t route_set_match(struct route_set *set, const struct message *message, const uint32_t **routes)

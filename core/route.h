@@ -44,6 +44,8 @@ void route_set_destroy(struct route_set *set);
  * ones; `share` puts $share/<share>/ before each. borrowed */
 size_t route_set_filters(const struct route_set *set, const char *const **filters);
 
+/* Of <prefix>/commands/..., where bus.commands is on; not a further copy that a route's own filter brought. */
+bool route_set_is_command(const struct route_set *set, const struct message *message);
 /* Which routes a message is for, ascending; borrowed until the next call. */
 size_t route_set_match(struct route_set *set, const struct message *message, const uint32_t **routes);
 /* Evaluates one message against its routes in the order of the file. steady_ms drives triggers. Answers the number

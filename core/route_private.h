@@ -44,8 +44,9 @@ struct route_set {
     char *prefix; /* "<prefix>/", our own topics; NULL */
     struct filter *filters;
     size_t filter_count, filter_cap;
-    const char **subscriptions; /* what the broker is asked for */
-    size_t subscription_count;
+    const char **subscriptions;              /* what the broker is asked for */
+    size_t subscription_count, routed_count; /* routed: of the filters; with commands there is one more */
+    char *commands;                          /* the filter of commands; NULL: off */
     struct topic_trie *trie;
     struct expr_set *exprs;
     struct route_keys *keys;

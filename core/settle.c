@@ -146,6 +146,8 @@ static int settle_item(struct dispatch *d, struct attempt *a, struct item *item,
     bool failed = item->fate == FATE_REJECTED || item->fate == FATE_EXPIRED;
     if (orders_note_own(d, a, item) != 0 || write_verdict(d, a, item, keeps) != 0)
         return -1;
+    if (answer_command(d, item->entry->route, item->entry->seq) != 0)
+        return -1;
     return failed ? announce_failure(d, a, item) : 0;
 }
 

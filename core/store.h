@@ -94,6 +94,8 @@ struct delivery {
     bool one_reading;    /* payload is one reading of that message, as JSON */
     const char *user;    /* JSON object of user properties, or NULL */
     bool retained;       /* BUS */
+    const char *reply;   /* {"topic": ..., "correlation": base64}: of a command, where its outcome is answered; BUS: the
+                            correlation of the answer. Or NULL */
     int packet_id;
     int64_t packet_hash; /* of the message that made it; 0: none */
     struct delivery_error error;
@@ -128,7 +130,8 @@ int64_t store_dissolve_batch(struct store_session *session, int64_t seq);
 typedef void store_delivery_each(void *context, const struct delivery *delivery);
 int store_get_delivery(struct store_session *session, int64_t seq, store_delivery_each *each, void *context);
 int store_find_delivery(struct store_session *session, const char *id, store_delivery_each *each, void *context);
-/* What an attempt needs, and nothing else: id, kind, state, accepted_ms, uncertain, retained, order_id, topic, body. */
+/* What an attempt needs, and nothing else: id, kind, state, accepted_ms, uncertain, retained, order_id, topic, body,
+ * reply. */
 int store_get_work(struct store_session *session, int64_t seq, store_delivery_each *each, void *context);
 
 struct delivery_filter { /* NULL or 0: any; without a target, what goes to the bus is left out */

@@ -98,6 +98,7 @@ static int add_content(struct store_session *session, const struct delivery *del
         sql_put_null(&sql);
     sql_put_text(&sql, delivery->user);
     sql_put_int(&sql, delivery->one_reading);
+    sql_put_text(&sql, delivery->reply);
     return sql_run(&sql);
 }
 
@@ -207,6 +208,7 @@ static struct delivery take_delivery(struct sql *sql)
     delivery.payload = sql_take_bytes(sql);
     delivery.user = sql_take_text(sql);
     delivery.one_reading = sql_take_int(sql) != 0;
+    delivery.reply = sql_take_text(sql);
     delivery.request = sql_take_text(sql);
     delivery.response = sql_take_text(sql);
     return delivery;
@@ -249,6 +251,7 @@ int store_get_work(struct store_session *session, int64_t seq, store_delivery_ea
         delivery.order_id = sql_take_text(&sql);
         delivery.topic = sql_take_text(&sql);
         delivery.body = sql_take_bytes(&sql);
+        delivery.reply = sql_take_text(&sql);
         each(context, &delivery);
     }
     return row;

@@ -48,7 +48,7 @@ const char *const sql_migrations[] = {
     "CREATE INDEX deliveries_waiting ON deliveries(state) WHERE " WAITING ";"
     "CREATE INDEX deliveries_ended ON deliveries(ended_ms) WHERE " OVER ";"
     "CREATE TABLE contents (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, payload BLOB, user TEXT,"
-    " one_reading INTEGER NOT NULL);"
+    " one_reading INTEGER NOT NULL, reply TEXT);"
     "CREATE TABLE exchanges (seq INTEGER PRIMARY KEY, request TEXT, response TEXT);"
 
     "CREATE TABLE audit ("
@@ -91,10 +91,10 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
     " d.uncertain, d.unconfirmed, d.retained, d.packet_id, d.packet_hash, d.target, d.route, d.operation, d.lane," \
     " d.order_id, d.topic, d.error_class, d.error_code, d.error_message, d.http_status, d.request_id,"             \
     " d.rejected_fields, d.owner_action, d.merged_into, d.batch"
-#define WHOLE_DELIVERY                                                                                       \
-    "SELECT " DELIVERY ", c.body, c.payload, c.user, c.one_reading, e.request, e.response FROM deliveries d" \
+#define WHOLE_DELIVERY                                                                                                \
+    "SELECT " DELIVERY ", c.body, c.payload, c.user, c.one_reading, c.reply, e.request, e.response FROM deliveries d" \
     " LEFT JOIN contents c ON c.seq = d.seq LEFT JOIN exchanges e ON e.seq = coalesce(d.exchange_of, d.seq)"
-#define LISTED_DELIVERY "SELECT " DELIVERY ", NULL, NULL, NULL, NULL, NULL, NULL FROM deliveries d"
+#define LISTED_DELIVERY "SELECT " DELIVERY ", NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM deliveries d"
 /* A viewer's targets are a JSON array; NULL: all. */
 #define IN_SCOPE(column, parameter) \
     "(" parameter " IS NULL OR " #column " IN (SELECT value FROM json_each(" parameter ")))"
@@ -141,7 +141,7 @@ const char *const sql_texts[SQL_STATEMENTS] = {
         " order_id, topic, error_class, error_code, error_message, http_status, request_id, rejected_fields,"
         " owner_action)"
         " VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [SQL_ADD_CONTENT] = "INSERT INTO contents (seq, body, payload, user, one_reading) VALUES (?, ?, ?, ?, ?)",
+    [SQL_ADD_CONTENT] = "INSERT INTO contents (seq, body, payload, user, one_reading, reply) VALUES (?, ?, ?, ?, ?, ?)",
     [SQL_SCAN_OPEN] = HEAD " WHERE " OPEN " AND target = ? AND kind = ? AND seq > ? ORDER BY seq LIMIT ?",
     /* At start only: they are few, and an index would be written with each attempt. */
     [SQL_SCAN_BATCHES] = HEAD " WHERE " OPEN " AND target = ? AND kind = 1 AND batch IS NOT NULL AND batch <> id"
@@ -150,7 +150,7 @@ const char *const sql_texts[SQL_STATEMENTS] = {
                            " AND batch = (SELECT batch FROM deliveries WHERE seq = ? AND batch <> id)",
     [SQL_GET_DELIVERY] = WHOLE_DELIVERY " WHERE d.seq = ?",
     [SQL_GET_WORK] = "SELECT d.seq, d.id, d.kind, d.state, d.accepted_ms, d.uncertain, d.retained, d.order_id, d.topic,"
-                     " c.body FROM deliveries d LEFT JOIN contents c ON c.seq = d.seq WHERE d.seq = ?",
+                     " c.body, c.reply FROM deliveries d LEFT JOIN contents c ON c.seq = d.seq WHERE d.seq = ?",
     [SQL_FIND_DELIVERY] = WHOLE_DELIVERY " WHERE d.id = ?",
     [SQL_LIST_DELIVERIES] = LISTED_DELIVERY " WHERE (?1 = 0 OR state = ?1)" LIST_FILTER,
     [SQL_LIST_DELIVERIES_BY_STATE] =

@@ -55,7 +55,7 @@ def test_one_reading_that_cannot_be_mapped_is_a_dead_letter_and_is_mended(busbar
     assert [t["body"]["equipment"]["value"] for t in sandbox.tasks()] == ["m1"]
 
 
-def test_an_unknown_asset_is_an_identity_error(busbar, sandbox, publisher, subscribe, tmp_path):  # FV-06, FV-07
+def test_an_unknown_asset_is_an_identity_error(busbar, sandbox, publisher, subscribe, tmp_path):  # FV-06g
     events = subscribe("busbar/events/#")
     table = tmp_path / "assets.csv"
     table.write_text("tag,mw\nl1-m1,equipment-1\nl1-m2,\n")
