@@ -16,6 +16,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: runs only with --full")
     config.addinivalue_line("markers", "slow: not in tests/run --fast")
+    config.addinivalue_line("markers", "xdist_group: tests that one worker runs, for what they share")
 
 
 def pytest_collection_modifyitems(config, items):

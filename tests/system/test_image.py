@@ -22,7 +22,7 @@ from busbar_harness import ROOT, hot_route, http_call, wait_until
 from container import do, inspect
 from test_reload import lines, numbered
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("container")]
 DRAIN = 10  # seconds: core/cmd_run.c
 GRACE = 20  # seconds: terminationGracePeriodSeconds of deploy/k8s, the drain and a margin
 

@@ -12,7 +12,7 @@ import pytest
 
 from busbar_harness import ROOT, configuration, command_route, mw_target, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packages")]
 UNIT = ROOT / "deploy" / "systemd" / "busbar.service"
 
 

@@ -27,7 +27,7 @@ from container import do
 from test_k8s import one, pod_of, text_of
 from test_reload import lines
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("container")]
 NAME = "busbar-0"
 SECRETS = {"admin-token": "an-admin-token-of-the-test", "mw-api-key": harness.KEY, "mw-webhook": harness.SECRET}
 
