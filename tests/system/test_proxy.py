@@ -141,14 +141,14 @@ def test_proxy_drops_requests(proxy, client, echo):
 @pytest.mark.parametrize("how, seen", [("reset", "reset"), ("close", "closed")])
 def test_proxy_breaks_after_n_bytes(proxy, echo, how, seen):
     proxy.set(**{f"{how}_up": 10})
-    for _ in range(2):  # counted for each connection anew
+    for ended in (1, 2):  # counted for each connection anew
         with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
             client.sendall(b"0123")
             assert read(client, 4) == b"0123"
             client.sendall(b"456789abcdef")
             with pytest.raises(ConnectionResetError) if how == "reset" else pytest.raises(AssertionError, match="closed"):
                 read(client, 100)
-    harness.wait_until(lambda: len(echo.ends) == 2)
+        harness.wait_until(lambda: len(echo.ends) == ended)
     assert echo.got == b"0123456789" * 2
     assert echo.ends == [seen] * 2
     assert proxy.state()["broken"] == 2
