@@ -149,7 +149,9 @@ static void call_plugin(struct case_run *run)
 
 static bool can_start(struct case_run *run)
 {
-    const struct bb_plugin *plugin = &run->plugin->descriptor;
+    if (!need_target(run))
+        return false;
+    const struct bb_plugin *plugin = run->target->plugin;
     struct bb_operation operation;
     if (run->kind == CASE_POLL && !plugin->poll)
         case_fail(run, "the plugin has no poll");
@@ -167,7 +169,7 @@ static bool can_start(struct case_run *run)
 bool case_advance(struct case_run *run)
 {
     if (!run->started) {
-        if (!can_start(run) || !need_target(run))
+        if (!can_start(run))
             return false;
         start_job(run);
     } else if (run->next != BB_SEND) {
@@ -331,7 +333,9 @@ static void line_note(struct case_run *run, struct span rest)
 
 static void line_decode(struct case_run *run, struct span rest)
 {
-    const struct bb_plugin *plugin = &run->plugin->descriptor;
+    if (!need_target(run))
+        return;
+    const struct bb_plugin *plugin = run->target->plugin;
     if (!plugin->decode) {
         case_fail(run, "the plugin has no decode");
         return;

@@ -171,6 +171,8 @@ static void show_operations(const struct bb_plugin *plugin)
             printf(", to %s", operation.moves_to);
         putchar('\n');
     }
+    if (plugin->describe)
+        puts("\noperations, webhooks and the poll of a target are what its settings say");
 }
 
 static const char *const table_names[] = {[WORDS_STATUS] = "statuses", [WORDS_PRIORITY] = "priorities"};

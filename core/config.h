@@ -140,6 +140,7 @@ struct config_target {
     size_t webhook_secret_count;
     bool allow_unsigned;
     struct config_signature signature;
+    char *webhook_event_header; /* NULL: the body names the event */
     struct config_auth auth;
     int64_t freshness_ms; /* 0: nothing turns stale */
     struct config_map maps[WORD_LISTS];

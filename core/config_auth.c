@@ -179,6 +179,12 @@ static void check_signed(struct config_reader *reader, const struct config_signa
         problems_add(reader->problems, mark, "'webhook_signature': 'id_header' and a {id} in 'signed' go together");
 }
 
+void config_check_event_header(struct config_reader *reader, const char *name, struct mark mark)
+{
+    if (!is_header_name(name))
+        problems_add(reader->problems, mark, "'webhook_event_header': '%s' is no header's name", name);
+}
+
 void config_check_signature(struct config_reader *reader, const struct config_signature *own, struct mark mark)
 {
     const char *const headers[] = {own->header, own->time_header, own->id_header};

@@ -110,6 +110,7 @@ void config_read_map_row(struct config_reader *reader, const struct yaml_node *n
 void config_print_map_row(const struct config *config, const void *base, int indent, struct buf *out);
 void config_read_auth(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_print_auth(const struct config *config, const void *base, int indent, struct buf *out);
+void config_check_event_header(struct config_reader *reader, const char *name, struct mark mark);
 void config_check_signature(struct config_reader *reader, const struct config_signature *own, struct mark mark);
 void config_read_targets(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_print_targets(const struct config *config, const void *base, int indent, struct buf *out);

@@ -269,6 +269,7 @@ static const struct setting target_rows[] = {
      .kind = SETTING_SECTION,
      .offset = AT(signature),
      .section = &config_signature_section},
+    {.key = "webhook_event_header", .kind = SETTING_TEXT, .offset = AT(webhook_event_header)},
     {.key = "webhook_tolerance", .kind = SETTING_DURATION, .offset = AT(webhook_tolerance_ms), .min = 0, .max = DAY_MS},
     {.key = "allow_unsigned", .kind = SETTING_BOOL, .offset = AT(allow_unsigned), .fallback = "false"},
     {.key = "auth", .kind = SETTING_CUSTOM, .read = config_read_auth, .print = config_print_auth},
@@ -308,6 +309,8 @@ static void check_target(struct config_reader *reader, struct config_target *tar
         problems_add(problems, tls->mark, "'tls': 'cert' and 'key' go together");
     if (signature != NULL)
         config_check_signature(reader, &target->signature, signature->mark);
+    if (target->webhook_event_header != NULL)
+        config_check_event_header(reader, target->webhook_event_header, target->mark);
     if (target->allow_unsigned && target->webhook_secret_count > 0)
         problems_add(
             problems, yaml_get(node, "allow_unsigned")->mark,

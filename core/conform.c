@@ -285,6 +285,16 @@ static const char *stand_in(enum bb_option_type type)
     return "";
 }
 
+/* As it would stand in busbar.yaml. Lives as long as the process. */
+static struct config_option read_option(const struct conform_option *option, struct problems *problems)
+{
+    struct yaml_tree *tree = yaml_read_text(span_of(option->value), "the command line", problems);
+    const struct yaml_node *node = tree ? yaml_root(tree) : NULL;
+    const bool plain = !node || node->kind == YAML_SCALAR;
+    return (struct config_option){
+        .name = mem_strdup(option->name), .node = node, .text = plain ? mem_strdup(option->value) : NULL};
+}
+
 /* A target with the given options, stand-ins for required ones, defaults for the rest. */
 static bool open_target(struct conform *c, const struct conform_option *options, size_t count)
 {
@@ -292,9 +302,9 @@ static bool open_target(struct conform *c, const struct conform_option *options,
     struct config_option *given = mem_alloc((count + plugin->option_count + 1) * sizeof *given);
     struct config_target *config = mem_alloc(sizeof *config); /* both live as long as the process */
     size_t total = 0;
+    struct problems problems = {0};
     for (size_t i = 0; i < count; i++)
-        given[total++] =
-            (struct config_option){.name = mem_strdup(options[i].name), .text = mem_strdup(options[i].value)};
+        given[total++] = read_option(&options[i], &problems);
     struct bb_option option;
     for (size_t i = 0; plugin_option(plugin, i, &option); i++) {
         bool there = !(option.flags & BB_REQUIRED);
@@ -310,7 +320,6 @@ static bool open_target(struct conform *c, const struct conform_option *options,
                                      .allow_unsigned = plugin->hook.event_pointer != NULL,
                                      .options = given,
                                      .option_count = total};
-    struct problems problems = {0};
     snprintf(c->shared->doing, sizeof c->shared->doing, "open");
     c->target = target_create(config, c->plugin, &problems);
     for (size_t i = 0; i < problems.count; i++)

@@ -32,6 +32,7 @@ static const char *const reserved_options[] = {"plugin",
                                                "auth",
                                                "webhook_secret",
                                                "webhook_signature",
+                                               "webhook_event_header",
                                                "webhook_tolerance",
                                                "allow_unsigned",
                                                "map",
@@ -389,7 +390,7 @@ static void check_hook(const struct bb_plugin *plugin, struct buf *why)
 {
     const struct bb_hook *hook = &plugin->hook;
     if (!hook->event_pointer) {
-        if (plugin->decode)
+        if (plugin->decode && !plugin->describe)
             complain(why, "it has decode but no hook.event_pointer, so decode would never be called");
         return;
     }
@@ -420,7 +421,7 @@ static void check_identity(const struct bb_plugin *plugin, struct buf *why)
         complain(why, "config_size %zu is over 1 MiB", plugin->config_size);
     if (plugin->default_url && strncmp(plugin->default_url, "https://", 8) != 0)
         complain(why, "default_url does not start with https://");
-    if (plugin->poll_ms < 0 || (plugin->poll_ms > 0) != !!plugin->poll)
+    if (plugin->poll_ms < 0 || (plugin->poll_ms > 0 ? !plugin->poll : plugin->poll && !plugin->describe))
         complain(why, "poll and poll_ms go together");
     struct bb_option option;
     if (plugin->user_agent_option &&
@@ -482,4 +483,29 @@ bool descriptor_check(const struct bb_plugin *plugin, struct buf *why)
     check_table(WORDS_STATUS, plugin->statuses, plugin->status_count, why);
     check_table(WORDS_PRIORITY, plugin->priorities, plugin->priority_count, why);
     return why->len == before;
+}
+
+bool plugin_describe(const struct bb_plugin *plugin, void *self, struct bb_plugin *own, struct buf *why)
+{
+    *own = *plugin;
+    if (!plugin->describe)
+        return true;
+    own->describe = NULL;
+    struct bb_description said = {.size = sizeof said,
+                                  .operations = plugin->operations,
+                                  .operation_size = plugin->operation_size,
+                                  .operation_count = plugin->operation_count,
+                                  .hook = plugin->hook,
+                                  .poll_ms = plugin->poll_ms};
+    plugin->describe(self, &said);
+    own->operations = said.operations;
+    own->operation_size = said.operation_size;
+    own->operation_count = said.operation_count;
+    own->hook = said.hook;
+    own->poll_ms = said.poll_ms;
+    if (!own->hook.event_pointer)
+        own->decode = NULL;
+    if (own->poll_ms == 0)
+        own->poll = NULL;
+    return descriptor_check(own, why);
 }

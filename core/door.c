@@ -59,6 +59,7 @@ struct door *door_create(const struct door_options *options)
         const struct hook_profile profile = hook_profile_of(&config->signature, &target->plugin->hook.signature);
         t->rules = (struct hook_rules){.hook = &target->plugin->hook,
                                        .profile = profile,
+                                       .event_in_header = config->webhook_event_header != NULL,
                                        .secrets = t->secrets,
                                        .secret_count = config->webhook_secret_count,
                                        .allow_unsigned = config->allow_unsigned,
@@ -137,6 +138,7 @@ void door_handle(void *context, struct web_request *request)
                                        .signature = find_header(request, profile->header),
                                        .time = find_header(request, profile->time_header),
                                        .id = find_header(request, profile->id_header),
+                                       .event = find_header(request, t->target->config->webhook_event_header),
                                        .now_ms = clock_wall_ms()};
     struct hook_result result = {0};
     hook_verify(&t->rules, &asked, &result);

@@ -282,6 +282,15 @@ const char *hook_secret_fault(const struct hook_profile *profile, const char *se
     return good ? NULL : "must be whsec_ and a key in base64, as Standard Webhooks has it";
 }
 
+static bool is_event(const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+            return false;
+    return len > 0 && len <= EVENT_MAX;
+}
+
 static bool read_event(const struct hook_rules *rules, const struct hook_request *request, struct json_object **body,
                        struct hook_result *result)
 {
@@ -292,13 +301,19 @@ static bool read_event(const struct hook_rules *rules, const struct hook_request
         refuse(result, 400, "bad_json", "the body is not a JSON object");
         return false;
     }
-    struct json_object *name = json_pointer(*body, rules->hook->event_pointer, NULL);
-    size_t len = json_object_is_type(name, json_type_string) ? (size_t)json_object_get_string_len(name) : 0;
-    if (len == 0 || len > EVENT_MAX || strlen(json_object_get_string(name)) != len) {
-        refuse(result, 400, "no_event", "the body does not name its event");
+    struct json_object *value = json_pointer(*body, rules->hook->event_pointer, NULL);
+    const char *name = json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+    if (*name && strlen(name) != (size_t)json_object_get_string_len(value))
+        name = "";
+    if (rules->event_in_header)
+        name = request->event.value && request->event.count == 1 ? request->event.value : "";
+    if (!is_event(name)) {
+        refuse(result, 400, "no_event",
+               rules->event_in_header ? "the header that names the event is missing, or no name"
+                                      : "the body does not name its event");
         return false;
     }
-    result->event = mem_strdup(json_object_get_string(name));
+    result->event = mem_strdup(name);
     return true;
 }
 

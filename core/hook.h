@@ -31,6 +31,7 @@ struct hook_secret {
 
 struct hook_rules {             /* borrowed */
     const struct bb_hook *hook; /* where the body tells what it is */
+    bool event_in_header;       /* but the event's name is the request's */
     struct hook_profile profile;
     const struct hook_secret *secrets;
     size_t secret_count;
@@ -46,7 +47,8 @@ struct hook_header {
 struct hook_request {
     struct span body;
     struct hook_header signature, time, id; /* the profile's */
-    int64_t now_ms;                         /* wall */
+    struct hook_header event;
+    int64_t now_ms; /* wall */
 };
 
 struct hook_result {

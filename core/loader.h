@@ -21,6 +21,9 @@ char **loader_list(void);
 /* Strided access. NULL past the end. */
 const struct bb_option *plugin_option(const struct bb_plugin *plugin, size_t i, struct bb_option *copy);
 const struct bb_operation *plugin_operation(const struct bb_plugin *plugin, size_t i, struct bb_operation *copy);
+/* What the plugin says of one target, after open: *own is the descriptor as it holds for it. False, and the reason
+ * appended to why, when that is wrong. */
+bool plugin_describe(const struct bb_plugin *plugin, void *self, struct bb_plugin *own, struct buf *why);
 bool plugin_find_operation(const struct bb_plugin *plugin, const char *name, struct bb_operation *copy);
 
 #endif

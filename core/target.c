@@ -239,14 +239,14 @@ static void bind_http(const struct builder *b)
 
 static void check_modes(const struct builder *b)
 {
-    const size_t count = b->plugin->operation_count;
+    const size_t count = b->target->plugin->operation_count;
     const char **names = mem_alloc((count + 1) * sizeof *names);
     struct bb_operation operation;
-    for (size_t i = 0; plugin_operation(b->plugin, i, &operation); i++)
+    for (size_t i = 0; plugin_operation(b->target->plugin, i, &operation); i++)
         names[i] = operation.name;
     for (size_t i = 0; i < b->config->mode_count; i++) {
         const struct config_mode_entry *mode = &b->config->modes[i];
-        if (!mode->operation || plugin_find_operation(b->plugin, mode->operation, &operation))
+        if (!mode->operation || plugin_find_operation(b->target->plugin, mode->operation, &operation))
             continue;
         const char *nearest = problems_nearest(span_of(mode->operation), names, count);
         problems_add(b->problems, mode->mark, "mode of target %s: the plugin %s has no operation %s%s%s%s",
@@ -338,6 +338,19 @@ static void open_plugin(const struct builder *b)
     job_finish(&job);
 }
 
+/* Where the settings decide what it can do, the target has a descriptor of its own. */
+static void describe(const struct builder *b)
+{
+    if (!b->plugin->describe)
+        return;
+    struct bb_plugin *own = arena_alloc(b->target->arena, sizeof *own);
+    struct buf why cleanup_buf = {0};
+    if (!plugin_describe(b->plugin, b->target->self, own, &why))
+        problems_add(b->problems, b->config->mark, "target %s: what the plugin %s makes of it is wrong: %s",
+                     b->config->name, b->plugin->name, why.data);
+    b->target->plugin = own;
+}
+
 struct target *target_create(const struct config_target *config, const struct loaded_plugin *plugin,
                              struct problems *problems)
 {
@@ -353,10 +366,14 @@ struct target *target_create(const struct config_target *config, const struct lo
     target_bind_auth(&b);
     bind_http(&b);
     bind_tables(&b);
-    check_modes(&b);
-    check_webhooks(&b);
     if (problems->errors == errors)
         open_plugin(&b);
+    if (problems->errors == errors)
+        describe(&b);
+    if (problems->errors == errors || !b.plugin->describe) {
+        check_modes(&b);
+        check_webhooks(&b);
+    }
     if (problems->errors == errors)
         return target;
     target_destroy(target);

@@ -14,7 +14,7 @@ struct loaded_plugin;
 
 struct target {
     const struct config_target *config; /* borrowed */
-    const struct bb_plugin *plugin;     /* borrowed */
+    const struct bb_plugin *plugin;     /* as it holds for this target; borrowed or in its arena */
     const char *name;
     const char *url; /* without trailing slash */
     void *self;

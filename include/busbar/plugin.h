@@ -300,6 +300,15 @@ struct bb_host {
 
 /* ---- the descriptor ------------------------------------------------------*/
 
+/* What a plugin may say of one target otherwise than its descriptor does. */
+struct bb_description {
+    size_t size;
+    const struct bb_operation *operations;
+    size_t operation_size, operation_count;
+    struct bb_hook hook; /* event_pointer NULL: this target has no webhooks */
+    int64_t poll_ms;     /* 0: nor a poll */
+};
+
 struct bb_plugin {
     uint32_t magic;          /* BB_MAGIC */
     uint32_t abi;            /* BB_ABI */
@@ -345,6 +354,10 @@ struct bb_plugin {
     size_t status_count;
     const struct bb_mapping *priorities;
     size_t priority_count;
+
+    /* Where a target's settings decide what it can do: called once, after open. *description comes with what the
+     * descriptor says; what it then points to lives as long as self. NULL: the descriptor holds for every target. */
+    void (*describe)(void *self, struct bb_description *description);
 };
 
 #define BB_ITEMS(array) (array), sizeof((array)[0]), sizeof(array) / sizeof((array)[0])

@@ -286,6 +286,7 @@ static void test_config_target_problems(void **state)
          "1:58: error: 'webhook_signature': bearer knows 'header' and 'prefix'"},
         {MW "webhook_signature: {profile: hmac, header: 'A B'}}}\n",
          "1:58: error: 'webhook_signature': 'A B' is no header's name"},
+        {MW "webhook_event_header: 'X Y'}}\n", "1:11: error: 'webhook_event_header': 'X Y' is no header's name"},
         {MW "map: [a]}}\n", "1:44: error: 'map' must be a map such as {status: {WAPPR: triaged}}"},
         {MW "map: {statsu: {A: closed}}}}\n", "1:45: error: unknown list of 'map' 'statsu', did you mean 'status'?"},
         {MW "map: {status: closed}}}\n",

@@ -259,6 +259,29 @@ static void test_hook_profiles_bearer(void **state)
     expect(&rules, request_of(body, "Bearer s3cret", NULL, NULL), "bad_signature");
 }
 
+/* GitHub's own events are named so. The name is not signed: what moves a record is in the body, which is. */
+static void test_hook_profiles_take_the_event_from_a_header(void **state)
+{
+    (void)state;
+    struct hook_rules rules = rules_of(&by_type, &(struct config_signature){.profile = SIGNATURE_GITHUB}, "key");
+    char *hex cleanup_text = sign("key", "{\"a\":1}", false);
+    char *header cleanup_text = mem_printf("sha256=%s", hex);
+    struct hook_request request = request_of("{\"a\":1}", header, NULL, NULL);
+    expect(&rules, request, "no_event");
+    rules.event_in_header = true;
+    expect(&rules, request, "no_event");
+    request.event = (struct hook_header){"issues", 1};
+    struct hook_result result;
+    hook_verify(&rules, &request, &result);
+    assert_string_equal(result.outcome, "accepted");
+    assert_string_equal(result.event, "issues");
+    hook_result_finish(&result);
+    request.event.count = 2;
+    expect(&rules, request, "no_event");
+    request.event = (struct hook_header){"a\tb", 1};
+    expect(&rules, request, "no_event");
+}
+
 static void test_hook_profiles_are_described(void **state)
 {
     (void)state;
@@ -295,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_hook_profiles_hmac_of_the_body_alone),
         cmocka_unit_test(test_hook_profiles_hmac_with_a_time_of_its_own),
         cmocka_unit_test(test_hook_profiles_bearer),
+        cmocka_unit_test(test_hook_profiles_take_the_event_from_a_header),
         cmocka_unit_test(test_hook_profiles_are_described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -531,6 +531,73 @@ static void test_target_checks_secrets_of_the_profile(void **state)
     assert_null(strstr(text.data, "hook-secret"));
 }
 
+/* ---- what the settings make of a plugin -------------------------------------------------------- */
+
+static struct bb_operation described = {
+    .name = "thing.poke", .help = "Pokes.", .flags = BB_WRITES | BB_IDEMPOTENT, .max_batch = 1};
+
+static void describe(void *self, struct bb_description *description)
+{
+    (void)self;
+    assert_int_equal(description->size, sizeof *description);
+    assert_string_equal(description->hook.event_pointer, "/event"); /* comes as the descriptor has it */
+    description->operations = &described;
+    description->operation_size = sizeof described;
+    description->operation_count = 1;
+    description->hook = (struct bb_hook){.event_pointer = "/what"};
+}
+
+static struct loaded_plugin describing(void)
+{
+    struct loaded_plugin copy = copy_of_good();
+    copy.descriptor.describe = describe;
+    return copy;
+}
+
+static void test_target_has_the_operations_that_its_settings_make(void **state)
+{
+    (void)state;
+    struct loaded_plugin copy = describing();
+    const struct loaded_plugin *good = f.plugin;
+    f.plugin = &copy;
+    f.config.signature.profile = SIGNATURE_GITHUB;
+    f.modes[0] = (struct config_mode_entry){TEXT("thing.poke"), MODE_READ, {"busbar.yaml", 8, 1}};
+    f.config.mode_count = 1;
+    created();
+    f.plugin = good;
+    struct bb_operation operation;
+    assert_true(plugin_find_operation(f.target->plugin, "thing.poke", &operation));
+    assert_int_equal(operation.flags, BB_WRITES | BB_IDEMPOTENT);
+    assert_false(plugin_find_operation(f.target->plugin, "thing.create", &operation));
+    assert_string_equal(f.target->plugin->hook.event_pointer, "/what");
+    assert_string_equal(copy.descriptor.hook.event_pointer, "/event");
+    assert_null(f.target->plugin->poll);
+}
+
+static void test_target_refuses_modes_of_what_its_settings_do_not_make(void **state)
+{
+    (void)state;
+    struct loaded_plugin copy = describing();
+    f.plugin = &copy;
+    f.config.signature.profile = SIGNATURE_GITHUB;
+    f.modes[0] = (struct config_mode_entry){TEXT("thing.pook"), MODE_READ, {"busbar.yaml", 8, 1}};
+    f.config.mode_count = 1;
+    refused("the plugin good has no operation thing.pook; did you mean thing.poke?");
+}
+
+static void test_target_refuses_what_is_described_wrong(void **state)
+{
+    (void)state;
+    struct loaded_plugin copy = describing();
+    f.plugin = &copy;
+    f.config.signature.profile = SIGNATURE_GITHUB;
+    described.name = "poke";
+    create();
+    described.name = "thing.poke";
+    assert_null(f.target);
+    says("operation 0 (poke) is not named resource.verb");
+}
+
 /* ---- for people --------------------------------------------------------------------------- */
 
 static void test_target_prints_requests_without_the_secret(void **state)
@@ -645,6 +712,9 @@ int main(void)
         TEST(test_target_own_auth_may_be_none),
         TEST(test_target_refuses_auth_beside_the_plugin_s_secret),
         TEST(test_target_checks_secrets_of_the_profile),
+        TEST(test_target_has_the_operations_that_its_settings_make),
+        TEST(test_target_refuses_modes_of_what_its_settings_do_not_make),
+        TEST(test_target_refuses_what_is_described_wrong),
         TEST(test_target_prints_requests_without_the_secret),
         TEST(test_target_prints_no_short_secret),
         TEST(test_target_cuts_at_a_character),
