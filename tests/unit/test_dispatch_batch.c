@@ -247,6 +247,7 @@ static void test_dispatch_batch_that_fails_for_good_is_a_dead_letter_each(void *
     put_ids(house, "thing.add", "d");
     assert_int_equal(dispatch_retry(house->dispatch, "b", &error), 0);
     assert_int_equal(dispatch_retry(house->dispatch, "a", &error), 0);
+    restart(house); /* nor does the store know a batch of theirs */
     run_acked(house);
     ASKED("a b d; ");
     assert_string_equal(whole(house, "a").batch, whole(house, "d").batch);
