@@ -98,16 +98,18 @@ struct route_set *route_set_create(const struct config *config, struct problems 
     set->count = config->route_count;
     set->rules = mem_alloc(set->count * sizeof(*set->rules));
     set->exprs = expr_create();
+    set->templates = template_pool_create();
     set->keys = route_keys_create();
     set->newest = route_newest_create();
     if (config->assets.file != NULL)
         set->assets = assets_load(config->assets.file, config->assets.mark, problems);
     set->prefix = config->bus.prefix != NULL ? mem_printf("%s/", config->bus.prefix) : NULL;
+    set->prefix_len = set->prefix != NULL ? strlen(set->prefix) : 0;
     for (size_t i = 0; i < set->count && set->sparkplug == NULL; i++)
         if (config->routes[i].input.format.kind == FORMAT_SPARKPLUG)
             set->sparkplug = sparkplug_create();
     for (size_t i = 0; i < set->count; i++)
-        rule_build(&set->rules[i], config, &config->routes[i], set->assets, set->exprs, problems);
+        rule_build(&set->rules[i], config, &config->routes[i], set->assets, set->exprs, set->templates, problems);
     expr_compile(set->exprs, problems);
     route_set_need_words(set, 4);
     for (size_t i = 0; i < set->count; i++)
@@ -136,6 +138,7 @@ void route_set_destroy(struct route_set *set)
     free(set->commands);
     topic_trie_destroy(set->trie);
     expr_destroy(set->exprs);
+    template_pool_destroy(set->templates);
     route_keys_destroy(set->keys);
     route_newest_destroy(set->newest);
     assets_destroy(set->assets);
@@ -257,16 +260,6 @@ static void judge_message(struct reading *r, const struct turn *turn)
         judge(r, turn);
 }
 
-/* A rule with members may match by several of its filters. */
-static size_t unique(uint32_t *matches, size_t count)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (kept == 0 || matches[i] != matches[kept - 1])
-            matches[kept++] = matches[i];
-    return kept;
-}
-
 /* The filter of the subscription that a copy came for; NULL: unknown, or of an older configuration's. */
 static const struct filter *filter_of_copy(const struct route_set *set, const struct message *message)
 {
@@ -287,12 +280,12 @@ static size_t find_rules(struct route_set *set, const struct message *message, c
     }
     size_t count = topic_trie_match(set->trie, message->topic, &set->matches, &set->match_cap);
     *rules = set->matches;
-    return unique(set->matches, count);
+    return count;
 }
 
 static bool is_own(const struct route_set *set, struct span topic)
 {
-    size_t len = set->prefix != NULL ? strlen(set->prefix) : 0;
+    size_t len = set->prefix_len;
     return len > 0 && topic.len >= len && memcmp(topic.data, set->prefix, len) == 0;
 }
 

@@ -52,7 +52,7 @@ struct template *rule_build_template(struct rule_builder *b, const struct yaml_n
         rule_wrong(b, node->mark, "text with placeholders");
         return NULL;
     }
-    struct template *t = body_scalar(node, &b->names, b->problems);
+    struct template *t = template_pool_get(b->pool, node, &b->names, b->problems);
     for (size_t i = 0; t != NULL && i < sizeof(words) / sizeof(words[0]); i++)
         if (template_uses(t) & words[i].use & without)
             problems_add(b->problems, node->mark, "${%s} is not known yet where this is evaluated", words[i].word);
@@ -72,9 +72,10 @@ int rule_build_jq(struct rule_builder *b, const struct yaml_node *node)
 }
 
 void rule_build(struct rule *rule, const struct config *config, const struct config_route *route,
-                const struct assets *assets, struct expr_set *exprs, struct problems *problems)
+                const struct assets *assets, struct expr_set *exprs, struct template_pool *pool,
+                struct problems *problems)
 {
-    struct rule_builder b = {.rule = rule, .route = route, .exprs = exprs, .problems = problems};
+    struct rule_builder b = {.rule = rule, .route = route, .exprs = exprs, .problems = problems, .pool = pool};
     b.names.captures = b.captures;
     *rule = (struct rule){.name = route->name, .retained = route->retained, .body_jq = -1};
     rule->trigger.when = rule->trigger.clear = -1;
@@ -102,9 +103,6 @@ void rule_build(struct rule *rule, const struct config *config, const struct con
 void rule_finish(struct rule *rule)
 {
     topic_filter_finish(&rule->filter);
-    rule_finish_input(rule);
     rule_finish_trigger(rule);
-    template_destroy(rule->key);
-    template_destroy(rule->lane);
     body_destroy(rule->body);
 }

@@ -384,7 +384,6 @@ void rule_build_trigger(struct rule_builder *b)
 static void finish_condition(struct condition *condition)
 {
     free(condition->equals);
-    template_destroy(condition->value);
 }
 
 void rule_finish_trigger(struct rule *rule)

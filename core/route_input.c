@@ -28,6 +28,8 @@ void rule_build_input(struct rule_builder *b)
     enum format_kind kind = from->format.kind;
     b->rule->format = kind == FORMAT_SPARKPLUG ? &sparkplug : kind != 0 ? &from->format : NULL;
     input->given = from;
+    input->late_ms = from->late_ms;
+    input->converts = from->unit_node != NULL;
     input->each = rule_build_template(b, from->each, early);
     input->time = rule_build_template(b, from->time, early);
     input->asset = rule_build_template(b, from->asset, TEMPLATE_USES_ID);
@@ -35,16 +37,9 @@ void rule_build_input(struct rule_builder *b)
         b->names.assets = NULL; /* ${asset...} would have no tag */
 }
 
-void rule_finish_input(struct rule *rule)
-{
-    template_destroy(rule->input.each);
-    template_destroy(rule->input.time);
-    template_destroy(rule->input.asset);
-}
-
 bool rule_has_parts(const struct rule *rule)
 {
-    return rule->input.each != NULL || rule->input.given->format.kind == FORMAT_SPARKPLUG;
+    return rule->input.each != NULL || (rule->format != NULL && rule->format->kind == FORMAT_SPARKPLUG);
 }
 
 /* ---- time */
@@ -95,7 +90,7 @@ bool reading_is_late(struct reading *r, const struct rule *rule, uint32_t number
 {
     if (rule->input.time == NULL)
         return false;
-    int64_t at_ms = r->scope.time_ms, late_ms = rule->input.given->late_ms;
+    int64_t at_ms = r->scope.time_ms, late_ms = rule->input.late_ms;
     int64_t newest_ms = route_newest_note(r->set->newest, number, r->decision.key, at_ms);
     if (late_ms >= 0 && newest_ms != INT64_MIN && at_ms < newest_ms - late_ms)
         return true;
@@ -152,7 +147,7 @@ static void set_number(struct reading *r, double number)
 void reading_convert(struct reading *r, const struct rule *rule, struct trigger_input *input)
 {
     double number = input->number;
-    if (rule->input.given->unit_node == NULL || (!input->numeric && !json_to_double(r->value, &number)))
+    if (!rule->input.converts || (!input->numeric && !json_to_double(r->value, &number)))
         return;
     number = measure_convert(&rule->input.given->unit, number);
     if (input->numeric)
@@ -206,7 +201,7 @@ bool reading_is_history(const struct reading *r, const struct rule *rule)
 
 bool reading_is_doubtful(const struct reading *r, const struct rule *rule)
 {
-    bool sparkplug = rule->input.given->format.kind == FORMAT_SPARKPLUG;
+    bool sparkplug = rule->format != NULL && rule->format->kind == FORMAT_SPARKPLUG;
     const char *quality = sparkplug ? json_get_text(r->payload, "quality") : NULL;
     return quality != NULL && strcmp(quality, "good") != 0;
 }

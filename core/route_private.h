@@ -42,6 +42,7 @@ struct route_set {
     struct rule *rules;
     size_t count;
     char *prefix; /* "<prefix>/", our own topics; NULL */
+    size_t prefix_len;
     struct filter *filters;
     size_t filter_count, filter_cap;
     const char **subscriptions;              /* what the broker is asked for */
@@ -49,6 +50,7 @@ struct route_set {
     char *commands;                          /* the filter of commands; NULL: off */
     struct topic_trie *trie;
     struct expr_set *exprs;
+    struct template_pool *templates;
     struct route_keys *keys;
     struct route_newest *newest;
     struct assets *assets;       /* NULL: no map */

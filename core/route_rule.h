@@ -24,6 +24,8 @@ struct member { /* of all, any */
 
 struct rule_input { /* templates: NULL: none */
     const struct config_input *given;
+    int64_t late_ms; /* of it, with the next: what each reading asks stands here */
+    bool converts;
     struct template *each;  /* where in the payload its readings stand; NULL: it is one */
     struct template *time;  /* when it was measured */
     struct template *asset; /* its tag in the asset map */
@@ -52,9 +54,18 @@ struct rule {         /* what each reading needs comes first: with 10,000 rules 
     bool warned;        /* that it cannot be evaluated: said once */
 };
 
+/* The templates of all rules: equal ones are one. */
+struct template_pool;
+struct template_pool *template_pool_create(void);
+void template_pool_destroy(struct template_pool *pool); /* NULL is legal; after the rules */
+/* borrowed; NULL when it does not compile, and a problem says why. The assets' columns are one configuration's. */
+struct template *template_pool_get(struct template_pool *pool, const struct yaml_node *node,
+                                   const struct template_names *names, struct problems *problems);
+
 /* Fills a zeroed rule; problems say what is wrong with it. */
 void rule_build(struct rule *rule, const struct config *config, const struct config_route *route,
-                const struct assets *assets, struct expr_set *exprs, struct problems *problems);
+                const struct assets *assets, struct expr_set *exprs, struct template_pool *pool,
+                struct problems *problems);
 void rule_finish(struct rule *rule);
 
 /* ---- inside of building */
@@ -64,6 +75,7 @@ struct rule_builder {
     const struct config_route *route;
     struct expr_set *exprs;
     struct problems *problems;
+    struct template_pool *pool;
     const char *captures[TOPIC_CAPTURES_MAX + 1];
     struct template_names names;
 };
@@ -74,7 +86,6 @@ struct template *rule_build_template(struct rule_builder *b, const struct yaml_n
 int rule_build_jq(struct rule_builder *b, const struct yaml_node *node);
 void rule_build_trigger(struct rule_builder *b);
 void rule_build_input(struct rule_builder *b);
-void rule_finish_input(struct rule *rule);
 void rule_finish_trigger(struct rule *rule);
 
 #endif

@@ -190,22 +190,36 @@ void topic_filter_capture(const struct topic_filter *filter, struct span topic, 
 
 /* ---- the trie ------------------------------------------------------------*/
 
+/* With many filters each line of memory that is touched is a wait: one value and short levels stand in place. */
 struct values {
-    uint32_t *items;
-    size_t count, cap;
+    uint32_t count, cap;
+    union {
+        uint32_t one; /* count 1 */
+        uint32_t *items;
+    };
 };
 
 struct node {
     uint32_t plus;       /* child for +, 0: none (0 is the root, no one's child) */
+    uint32_t named;      /* children with a name */
     struct values here;  /* filters that end here */
     struct values below; /* filters that end here with # */
 };
 
+#define SHORT_LEVEL 20
+
 struct slot { /* child 0: free */
-    uint32_t parent, child;
-    char *level;
-    size_t len;
+    uint32_t parent, child, len;
+    union {
+        char brief[SHORT_LEVEL]; /* len up to its size; no NUL */
+        char *level;
+    };
 };
+
+static struct span level_of(const struct slot *slot)
+{
+    return (struct span){slot->len <= SHORT_LEVEL ? slot->brief : slot->level, slot->len};
+}
 
 struct topic_trie {
     struct node *nodes;
@@ -224,16 +238,23 @@ struct topic_trie *topic_trie_create(void)
     return trie;
 }
 
+static void finish_values(struct values *values)
+{
+    if (values->count > 1)
+        free(values->items);
+}
+
 void topic_trie_destroy(struct topic_trie *trie)
 {
     if (!trie)
         return;
     for (size_t i = 0; i < trie->node_count; i++) {
-        free(trie->nodes[i].here.items);
-        free(trie->nodes[i].below.items);
+        finish_values(&trie->nodes[i].here);
+        finish_values(&trie->nodes[i].below);
     }
     for (size_t i = 0; i < trie->slot_count; i++)
-        free(trie->slots[i].level);
+        if (trie->slots[i].len > SHORT_LEVEL)
+            free(trie->slots[i].level);
     free(trie->nodes);
     free(trie->slots);
     free(trie);
@@ -245,7 +266,7 @@ static struct slot *find_slot(const struct topic_trie *trie, uint32_t parent, st
     size_t mask = trie->slot_count - 1;
     for (size_t i = digest_fast(level, parent) & mask;; i = (i + 1) & mask) {
         struct slot *slot = &trie->slots[i];
-        if (slot->child == 0 || (slot->parent == parent && same((struct span){slot->level, slot->len}, level)))
+        if (slot->child == 0 || (slot->parent == parent && same(level_of(slot), level)))
             return slot;
     }
 }
@@ -258,7 +279,7 @@ static void grow_slots(struct topic_trie *trie)
     trie->slots = mem_alloc(trie->slot_count * sizeof(struct slot));
     for (size_t i = 0; i < count; i++)
         if (old[i].child != 0)
-            *find_slot(trie, old[i].parent, (struct span){old[i].level, old[i].len}) = old[i];
+            *find_slot(trie, old[i].parent, level_of(&old[i])) = old[i];
     free(old);
 }
 
@@ -282,7 +303,12 @@ static uint32_t add_child(struct topic_trie *trie, uint32_t parent, struct span 
     if (slot->child != 0)
         return slot->child;
     uint32_t child = add_node(trie);
-    *slot = (struct slot){.parent = parent, .child = child, .level = span_dup(level), .len = level.len};
+    trie->nodes[parent].named++;
+    *slot = (struct slot){.parent = parent, .child = child, .len = (uint32_t)level.len};
+    if (level.len > SHORT_LEVEL)
+        slot->level = span_dup(level);
+    else if (level.len > 0)
+        memcpy(slot->brief, level.data, level.len);
     if (++trie->used * 2 > trie->slot_count)
         grow_slots(trie);
     return child;
@@ -290,8 +316,18 @@ static uint32_t add_child(struct topic_trie *trie, uint32_t parent, struct span 
 
 static void put_value(struct values *values, uint32_t value)
 {
-    values->items = mem_grow(values->items, &values->cap, values->count + 1, sizeof(*values->items));
-    values->items[values->count++] = value;
+    if (values->count == 0) {
+        values->one = value;
+    } else {
+        size_t cap = values->cap;
+        uint32_t *items = mem_grow(values->count > 1 ? values->items : NULL, &cap, values->count + 1, sizeof(*items));
+        if (values->count == 1)
+            items[0] = values->one;
+        items[values->count] = value;
+        values->items = items;
+        values->cap = (uint32_t)cap;
+    }
+    values->count++;
 }
 
 void topic_trie_add(struct topic_trie *trie, const char *mqtt_filter, uint32_t value)
@@ -322,7 +358,8 @@ static void take(struct match *match, const struct values *values)
     if (values->count == 0)
         return;
     *match->values = mem_grow(*match->values, match->cap, match->count + values->count, sizeof(uint32_t));
-    memcpy(*match->values + match->count, values->items, values->count * sizeof(uint32_t));
+    memcpy(*match->values + match->count, values->count > 1 ? values->items : &values->one,
+           values->count * sizeof(uint32_t));
     match->count += values->count;
 }
 
@@ -340,7 +377,7 @@ static void walk(struct match *match, uint32_t number, size_t at)
     }
     if (node->plus != 0 && !hidden)
         walk(match, node->plus, at);
-    uint32_t child = find_slot(match->trie, number, level)->child;
+    uint32_t child = node->named > 0 ? find_slot(match->trie, number, level)->child : 0;
     if (child != 0)
         walk(match, child, at);
 }

@@ -114,7 +114,8 @@ bool trigger_state_parse(const struct trigger_rule *rule, struct span text, stru
         state->order[0] = '\0';
         if (order != NULL && strlen(order) < sizeof(state->order))
             strcpy(state->order, order);
-        memset(state->words, 0, state->word_count * sizeof(*state->words));
+        for (size_t w = 0; w < state->word_count; w++)
+            state->words[w] = 0;
         parse_words(rule, object, state);
         buf_clear(kept);
         if (json_get(object, "kept") != NULL)
