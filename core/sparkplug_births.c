@@ -184,7 +184,8 @@ static int by_alias(const void *left, const void *right, void *metrics)
 
 void born_settle(struct born_device *device)
 {
-    qsort(device->metrics, device->count, sizeof(device->metrics[0]), by_name);
+    if (device->count > 0) /* qsort takes no NULL */
+        qsort(device->metrics, device->count, sizeof(device->metrics[0]), by_name);
     free(device->by_alias);
     device->by_alias = mem_alloc((device->count + 1) * sizeof(device->by_alias[0]));
     device->alias_count = 0;

@@ -299,6 +299,17 @@ static void test_sparkplug_births_outlive_a_restart(void **state)
     tear_down(&b);
 }
 
+/* A birth of nothing, as the fuzzer found it. */
+static void test_sparkplug_an_empty_birth(void **state)
+{
+    (void)state;
+    struct bench b = set_up();
+    assert_string_equal(read_bytes(&b, N, SPAN("")), "");
+    assert_string_equal(READ(&b, "spBv1.0/g/NDATA/n", 1, {.alias = 1, .field = 10}), "");
+    assert_string_equal(read_bytes(&b, "spBv1.0/g/NDEATH/n", SPAN("")), "");
+    tear_down(&b);
+}
+
 static void test_sparkplug_other_topics(void **state)
 {
     (void)state;
@@ -362,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_sparkplug_a_death_makes_what_was_born_stale),
         cmocka_unit_test(test_sparkplug_a_gap_asks_for_births_and_not_too_often),
         cmocka_unit_test(test_sparkplug_births_outlive_a_restart),
+        cmocka_unit_test(test_sparkplug_an_empty_birth),
         cmocka_unit_test(test_sparkplug_other_topics),
         cmocka_unit_test(test_sparkplug_survives_hostile_payloads),
     };
