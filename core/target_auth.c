@@ -49,6 +49,9 @@ static void bind_header(const struct builder *b, const char *name, const char *v
     b->target->auth_header = target_keep(b, span_of(name));
     b->target->auth_value = target_keep(b, span_of(value));
     hide(b, target_keep(b, span_of(value)));
+    const char *scheme = strrchr(value, ' '); /* "token <key>": the key alone is as good */
+    if (scheme)
+        hide(b, target_keep(b, span_of(scheme + 1)));
 }
 
 static void bind_bearer(const struct builder *b, const char *token)

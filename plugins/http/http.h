@@ -21,14 +21,15 @@ struct ht_self {
     const char **dedup; /* NULL-terminated */
 };
 
-enum ht_stage { HT_START, HT_LOOKING, HT_SENT, HT_READING };
+enum ht_stage { HT_START, HT_LOOKING, HT_FINDING, HT_SENT, HT_READING };
 
 /* What an attempt remembers from one request to the next. */
 struct ht_state {
     enum ht_stage stage;
     int page; /* so many were read */
     const char *cursor;
-    int64_t newest; /* poll: of what was seen; 0: nothing was */
+    int64_t newest;    /* poll: of what was seen; 0: nothing was */
+    const char *found; /* JSON of what was looked up, by its name; NULL: nothing yet */
 };
 
 struct ht_call {
@@ -45,7 +46,8 @@ struct ht_call {
 /* What placeholders mean. */
 struct ht_scope {
     const struct ht_call *call;
-    struct json_object *body; /* the message's: {/pointer} */
+    struct json_object *body;  /* the message's: {/pointer} */
+    struct json_object *found; /* {find.name}; when settings are checked: what can be */
     struct pl_faults faults;
     int64_t since_ms;     /* {since}; 0: there is none */
     bool polls;           /* {since}, {page}, {offset} and {cursor} mean something */

@@ -125,6 +125,9 @@ enum bb_next ht_ask(struct ht_scope *scope, struct json_object *said, enum ht_st
     if (!request.method)
         request.method = call->in->operation && said == ht_operation(call) ? "POST" : "GET";
     request.path = make_path(scope, said);
+    const char *cache = ht_setting(call, said, "cache");
+    if (!cache || strcmp(request.method, "GET") != 0 || !ht_read_duration(cache, &request.cache_ms))
+        request.cache_ms = 0;
     request.content_type = ht_setting(call, said, "content_type");
     make_headers(scope, said, &request);
     make_body(scope, said, &request);
@@ -162,6 +165,19 @@ static void use_of(struct uses *uses, struct json_object *said)
         ht_each_pointer(uses->call, pl_member(said, parts[i]), use, uses);
 }
 
+static void use_finds(struct uses *uses, struct json_object *finds)
+{
+    if (!json_object_is_type(finds, json_type_object))
+        return;
+    json_object_object_foreach(finds, name, find)
+    {
+        (void)name;
+        struct json_object *match = pl_member(find, "match");
+        ht_each_pointer(uses->call, match, use, uses);
+        use_of(uses, find);
+    }
+}
+
 static void use_names(struct uses *uses, struct json_object *said)
 {
     const char *asset = ht_setting(uses->call, said, "asset"), *order = ht_setting(uses->call, said, "order");
@@ -183,6 +199,7 @@ const char *ht_check_body(const struct ht_call *call, const char *operation, str
         return NULL;
     use_of(&uses, said);
     use_of(&uses, pl_member(said, "lookup"));
+    use_finds(&uses, pl_member(said, "find"));
     use_names(&uses, said);
     if (!pl_member(said, "body")) /* goes as it is */
         return uses.faults.text;

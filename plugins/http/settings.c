@@ -25,6 +25,7 @@ enum kind {
     MATCH,    /* a map from a pointer to a template */
     STATUS,   /* a common status, or a pointer to one */
     LOOKUP,
+    FINDS, /* a map of lookups */
     RECORD
 };
 
@@ -54,9 +55,16 @@ static const struct rule operation_rules[] = {REQUEST,
                                               {"order", POINTER, false},
                                               {"moves_to", STATUS, false},
                                               {"ignore", WORDS, false},
+                                              {"find", FINDS, false},
                                               {"lookup", LOOKUP, false}};
 static const struct rule lookup_rules[] = {
     REQUEST, {"items", POINTER, false}, {"match", MATCH, false}, {"id", POINTER, false}, {"at", POINTER, false}};
+static const struct rule find_rules[] = {REQUEST,
+                                         {"items", POINTER, false},
+                                         {"match", MATCH, false},
+                                         {"value", POINTER, true},
+                                         {"when", POINTER, false},
+                                         {"cache", DURATION, false}};
 static const struct rule poll_rules[] = {REQUEST,
                                          {"items", POINTER, true},
                                          {"at", POINTER, false},
@@ -237,10 +245,21 @@ static const char *plain_fault(const struct ht_scope *scope, struct json_object 
     case CLASSES:
     case MATCH:
     case LOOKUP:
+    case FINDS:
     case RECORD:
         break;
     }
     return NULL;
+}
+
+static void check_finds(struct ht_scope *scope, struct json_object *finds, const char *at)
+{
+    if (!json_object_is_type(finds, json_type_object)) {
+        pl_fault(&scope->faults, at, "type", NULL, "must be a map such as {asset: {path: /assets, value: /id}}");
+        return;
+    }
+    json_object_object_foreach(finds, name, find)
+        check_map(scope, find, pl_pointer_to(&scope->faults, at, name), RULES(find_rules));
 }
 
 static void check_value(struct ht_scope *scope, struct json_object *value, const char *at, enum kind kind)
@@ -260,6 +279,8 @@ static void check_value(struct ht_scope *scope, struct json_object *value, const
         check_classes(scope, value, at);
     else if (kind == MATCH)
         check_match(scope, value, at);
+    else if (kind == FINDS)
+        check_finds(scope, value, at);
     else if (kind == LOOKUP)
         check_map(scope, value, at, RULES(lookup_rules));
     else if (kind == RECORD)
@@ -307,6 +328,7 @@ static void check_operations(struct ht_scope *scope, struct json_object *operati
         const char *at = pl_pointer_to(&scope->faults, "/operations", name);
         if (!is_operation_name(name))
             pl_fault(&scope->faults, at, "name", NULL, "must be named resource.verb, such as work_order.create");
+        scope->found = pl_member(said, "find");
         check_map(scope, said, at, RULES(operation_rules));
         struct json_object *method = pl_member(said, "method");
         if (method && strcmp(json_object_get_string(method), "GET") == 0 && pl_member(said, "body"))
@@ -321,6 +343,7 @@ void ht_check_settings(const struct ht_call *call, struct pl_faults *faults)
     check_operations(&scope, self->operations);
     check_headers(&scope, self->headers, "/headers");
     scope.messages = false;
+    scope.found = NULL;
     check_map(&scope, self->record, "/record", RULES(record_rules));
     check_map(&scope, self->answers, "/answers", RULES(answers_rules));
     check_classes(&scope, self->errors, "/errors");

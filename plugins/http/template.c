@@ -4,7 +4,8 @@
  *   {order_id}  {source_work_order_id}  {id}  {topic}  {now}     of every message
  *   {since}  {page}  {offset}  {cursor}                          of a poll
  *   {/title}  {/title?}  {/title?none}                           of the message's body: needed, or not, or else this
- *   {/priority|priority}                                         through a filter
+ *   {find.asset}                                                 what was looked up before
+ *   {/priority|priority|number}                                  through filters
  *
  * {{ and }} are braces. */
 #include "http.h"
@@ -13,7 +14,7 @@
 #include <json-c/json_pointer.h>
 #include <string.h>
 
-enum name { POINTER, ORDER_ID, SOURCE_ID, ID, TOPIC, NOW, SINCE, PAGE, OFFSET, CURSOR, NAMES };
+enum name { POINTER, FOUND, ORDER_ID, SOURCE_ID, ID, TOPIC, NOW, SINCE, PAGE, OFFSET, CURSOR, NAMES };
 
 static const char *const names[NAMES] = {
     [POINTER] = "",     [ORDER_ID] = "order_id", [SOURCE_ID] = "source_work_order_id",
@@ -24,13 +25,15 @@ static const char *const names[NAMES] = {
 static const char *const filters[] = {"status",   "priority", "text",    "number", "date",
                                       "datetime", "iso",      "seconds", "ms"};
 
+#define FIND "find."
+
 struct piece {
     struct bb_str literal; /* len 0: a placeholder */
     enum name name;
-    const char *pointer; /* of POINTER */
+    const char *pointer; /* of POINTER; of FOUND the name of what was looked up */
     bool optional;
     const char *fallback; /* NULL: none */
-    const char *filter;   /* "": none */
+    const char *filters;  /* parted by |; "": none */
 };
 
 /* ---- reading -----------------------------------------------------------------------------*/
@@ -44,6 +47,8 @@ static enum name find_name(const char *text, size_t len)
 {
     if (len > 0 && text[0] == '/')
         return POINTER;
+    if (len > strlen(FIND) && memcmp(text, FIND, strlen(FIND)) == 0)
+        return FOUND;
     int i = ORDER_ID;
     while (i < NAMES && (strlen(names[i]) != len || memcmp(names[i], text, len) != 0))
         i++;
@@ -53,10 +58,10 @@ static enum name find_name(const char *text, size_t len)
 /* The placeholder whose text (without braces) is given. */
 static struct piece read_placeholder(const struct ht_call *call, const char *text, size_t len)
 {
-    struct piece piece = {.filter = ""};
+    struct piece piece = {.filters = ""};
     const char *bar = memchr(text, '|', len);
     if (bar)
-        piece.filter = keep(call, bar + 1, len - (size_t)(bar + 1 - text));
+        piece.filters = keep(call, bar + 1, len - (size_t)(bar + 1 - text));
     len = bar ? (size_t)(bar - text) : len;
     const char *question = memchr(text, '?', len);
     piece.optional = question != NULL;
@@ -64,7 +69,8 @@ static struct piece read_placeholder(const struct ht_call *call, const char *tex
         piece.fallback = keep(call, question + 1, len - (size_t)(question + 1 - text));
     len = question ? (size_t)(question - text) : len;
     piece.name = find_name(text, len);
-    piece.pointer = keep(call, text, len);
+    const size_t skip = piece.name == FOUND ? strlen(FIND) : 0;
+    piece.pointer = keep(call, text + skip, len - skip);
     return piece;
 }
 
@@ -120,6 +126,8 @@ static struct json_object *raw_value(const struct ht_scope *scope, const struct 
             value = NULL;
         }
         return value;
+    case FOUND:
+        return json_object_get(pl_member(scope->found, piece->pointer));
     case ORDER_ID:
     case SOURCE_ID:
     case ID:
@@ -161,19 +169,21 @@ static struct json_object *filter_word(struct ht_scope *scope, const struct piec
     if (theirs)
         return json_object_new_string(theirs);
     complain(scope, piece, "unmapped",
-             call->host->format(call->job, "is no word that the target's map of %s has a line for", piece->filter));
+             call->host->format(call->job, "is no word that the target's map of %s has a line for",
+                                table == BB_STATUSES ? "status" : "priority"));
     return NULL;
 }
 
 /* takes and gives */
-static struct json_object *filter_time(struct ht_scope *scope, const struct piece *piece, struct json_object *value)
+static struct json_object *filter_time(struct ht_scope *scope, const struct piece *piece, const char *format,
+                                       struct json_object *value)
 {
     int64_t ms;
     bool local;
     const bool good = ht_read_time(scope->call, value, &ms, &local);
     json_object_put(value);
     if (good)
-        return ht_print_time(scope->call, ms, piece->filter, strlen(piece->filter));
+        return ht_print_time(scope->call, ms, format, strlen(format));
     complain(scope, piece, "time", "must be a time, such as 2026-01-31T12:00:00Z");
     return NULL;
 }
@@ -191,21 +201,29 @@ static struct json_object *filter_number(struct ht_scope *scope, const struct pi
 }
 
 /* takes and gives */
-static struct json_object *filter(struct ht_scope *scope, const struct piece *piece, struct json_object *value)
+static struct json_object *filter(struct ht_scope *scope, const struct piece *piece, const char *name,
+                                  struct json_object *value)
 {
-    if (*piece->filter == '\0')
-        return value;
-    if (strcmp(piece->filter, "status") == 0)
+    if (strcmp(name, "status") == 0)
         return filter_word(scope, piece, BB_STATUSES, value);
-    if (strcmp(piece->filter, "priority") == 0)
+    if (strcmp(name, "priority") == 0)
         return filter_word(scope, piece, BB_PRIORITIES, value);
-    if (strcmp(piece->filter, "number") == 0)
+    if (strcmp(name, "number") == 0)
         return filter_number(scope, piece, value);
-    if (strcmp(piece->filter, "text") != 0)
-        return filter_time(scope, piece, value);
+    if (strcmp(name, "text") != 0)
+        return filter_time(scope, piece, name, value);
     struct json_object *text = json_object_new_string(json_object_get_string(value));
     json_object_put(value);
     return text;
+}
+
+/* The next of several, in job memory; NULL: there is none. */
+static const char *next_filter(const struct ht_call *call, const char **at)
+{
+    const size_t len = strcspn(*at, "|");
+    const char *name = len > 0 ? keep(call, *at, len) : NULL;
+    *at += len + ((*at)[len] == '|');
+    return name;
 }
 
 static bool has_nul(struct json_object *value)
@@ -225,8 +243,12 @@ static struct json_object *value_of(struct ht_scope *scope, const struct piece *
     }
     if (!value && piece->fallback)
         value = json_object_new_string(piece->fallback);
-    if (value)
-        return filter(scope, piece, value);
+    const char *at = piece->filters, *name;
+    if (value) {
+        while (value && (name = next_filter(scope->call, &at)))
+            value = filter(scope, piece, name, value);
+        return value;
+    }
     if (!piece->optional)
         complain(scope, piece, "required", "is needed");
     return NULL;
@@ -319,23 +341,33 @@ struct json_object *ht_fill(struct ht_scope *scope, struct json_object *template
 
 /* ---- checking ----------------------------------------------------------------------------------*/
 
+static bool is_filter(const char *name)
+{
+    for (size_t i = 0; i < PL_COUNT(filters); i++)
+        if (strcmp(filters[i], name) == 0)
+            return true;
+    return false;
+}
+
 static const char *piece_fault(const struct ht_scope *scope, const struct piece *piece)
 {
     const struct ht_call *call = scope->call;
-    size_t i = 0;
-    while (i < PL_COUNT(filters) && strcmp(filters[i], piece->filter) != 0)
-        i++;
-    if (*piece->filter && i == PL_COUNT(filters))
-        return call->host->format(call->job,
-                                  "knows no filter %s: status, priority, text, number, date, datetime, iso, seconds, "
-                                  "ms",
-                                  piece->filter);
+    const char *at = piece->filters, *name;
+    while ((name = next_filter(call, &at)))
+        if (!is_filter(name))
+            return call->host->format(call->job,
+                                      "knows no filter %s: status, priority, text, number, date, datetime, iso, "
+                                      "seconds, ms",
+                                      name);
+    if (piece->name == FOUND && !pl_member(scope->found, piece->pointer))
+        return call->host->format(call->job, "holds {find.%s}, and find has no %s", piece->pointer, piece->pointer);
     if (piece->name == NAMES)
         return call->host->format(call->job,
                                   "knows no {%s}: {/pointer} of the body, {order_id}, {source_work_order_id}, {id}, "
                                   "{topic}, {now}; in poll_orders {since}, {page}, {offset}, {cursor}",
                                   piece->pointer);
-    const bool of_poll = piece->name >= SINCE, of_message = piece->name != NOW && !of_poll;
+    const bool of_poll = piece->name >= SINCE;
+    const bool of_message = piece->name != NOW && piece->name != FOUND && !of_poll;
     if ((of_poll && !scope->polls) || (of_message && !scope->messages))
         return call->host->format(call->job, "cannot hold {%s} here", piece->pointer);
     return NULL;

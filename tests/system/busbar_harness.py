@@ -256,6 +256,26 @@ class FactVerseSandbox(Sandbox):
         return self.control("POST", "change", {"order": order, **fields})
 
 
+class AtlasSandbox(Sandbox):
+    """The stand-in for Atlas CMMS (see tests/sandbox/atlas.py)."""
+
+    name = "atlas"
+    program = "atlas.py"
+
+    def orders(self):
+        return self.items("orders")
+
+
+class ErpNextSandbox(Sandbox):
+    """The stand-in for ERPNext's Issues (see tests/sandbox/erpnext.py)."""
+
+    name = "erpnext"
+    program = "erpnext.py"
+
+    def orders(self):
+        return self.items("issues")
+
+
 class Proxy(Process):
     """A TCP proxy before `to_port` that delays, stalls, drops, resets and refuses (see tests/sandbox/proxy.py)."""
 

@@ -308,8 +308,12 @@ static void test_config_reference_shows_every_key(void **state)
 static void test_config_shipped_files_load(void **state)
 {
     (void)state;
-    static const char *const names[] = {"busbar.yaml", "examples/ai4i.yaml", "examples/thresholds.yaml",
-                                        "examples/commands.yaml"};
+    static const char *const names[] = {"busbar.yaml",
+                                        "examples/ai4i.yaml",
+                                        "examples/thresholds.yaml",
+                                        "examples/commands.yaml",
+                                        "examples/atlas_cmms.yaml",
+                                        "examples/erpnext.yaml"};
     const char *root = getenv("TEST_SOURCE_DIR");
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         cleanup_text char *path = mem_printf("%s/config/%s", root != NULL ? root : ".", names[i]);

@@ -508,6 +508,16 @@ static void test_target_own_header(void **state)
     assert_non_null(strstr(text.data, "X-Api-Key: ***"));
 }
 
+static void test_target_own_header_hides_what_is_behind_its_scheme(void **state)
+{
+    (void)state;
+    own_auth_is((struct config_auth){.kind = AUTH_HEADER, .header = {TEXT("Authorization"), TEXT("token k3y:s3cret")}},
+                "Authorization", "token k3y:s3cret");
+    struct buf text cleanup_buf = {0};
+    target_scrub(f.target, SPAN("you sent k3y:s3cret"), &text, 100);
+    assert_string_equal(text.data, "you sent ***");
+}
+
 static void test_target_own_auth_may_be_none(void **state)
 {
     (void)state;
@@ -709,6 +719,7 @@ int main(void)
         TEST(test_target_own_bearer),
         TEST(test_target_own_basic),
         TEST(test_target_own_header),
+        TEST(test_target_own_header_hides_what_is_behind_its_scheme),
         TEST(test_target_own_auth_may_be_none),
         TEST(test_target_refuses_auth_beside_the_plugin_s_secret),
         TEST(test_target_checks_secrets_of_the_profile),
