@@ -111,7 +111,7 @@ static int audit_import(struct dispatch *d, struct attempt *a, const struct orde
     const struct audit audit = {.at_ms = d->wall_ms,
                                 .who = a->slot->name,
                                 .what = "import",
-                                .delivery_id = a->message.id,
+                                .delivery_id = a->line != NULL ? a->message.id : NULL, /* a poll is none */
                                 .target = a->slot->name,
                                 .outcome = record->illegal ? "warning" : "delivered",
                                 .detail = record->illegal ? step : order->common_status,

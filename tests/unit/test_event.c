@@ -46,6 +46,27 @@ static void merge(struct order_record *record, const char *source, const char *c
     event_merge_order(record, &known, &said, "mw", "unused", NOW_MS);
 }
 
+/* FV-05a..f: every pair goes by the table, and last_synced_at moves with imported and synchronized alone (FV-01k). */
+static void test_event_enters_a_sync_state_where_the_table_leads(void **state)
+{
+    (void)state;
+    static const char *const states[] = {NULL, "imported", "pending", "synchronized", "retrying", "rejected", "stale"};
+    for (size_t i = 0; i < COUNT(states); i++)
+        for (size_t j = 1; j < COUNT(states); j++) {
+            struct work_order order = {
+                .sync_state = states[i], .last_synced_ms = BEFORE_MS, .fresh_until_ms = BEFORE_MS};
+            bool confirms = j == 1 || j == 3, again = i == j, allowed = sync_state_allows(states[i], states[j]);
+            assert_int_equal(event_enter_sync(&order, states[j], NOW_MS), allowed || again);
+            bool entered = allowed || (again && confirms);
+            if (entered)
+                assert_string_equal(order.sync_state, states[j]);
+            else
+                assert_ptr_equal(order.sync_state, states[i]);
+            assert_int_equal(order.last_synced_ms, entered && confirms ? NOW_MS : BEFORE_MS);
+            assert_int_equal(order.fresh_until_ms, entered ? 0 : BEFORE_MS); /* to be said anew */
+        }
+}
+
 static void test_event_import_makes_a_new_record(void **state)
 {
     (void)state;
@@ -331,6 +352,7 @@ static void test_event_topics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_event_enters_a_sync_state_where_the_table_leads),
         cmocka_unit_test(test_event_import_makes_a_new_record),
         cmocka_unit_test(test_event_import_confirms_a_known_record),
         cmocka_unit_test(test_event_silence_leaves_the_record_as_it_is),
