@@ -39,6 +39,8 @@ struct errand {
     int64_t due_ms;        /* INT64_MAX: not now */
     int64_t every_ms;      /* poll */
     int tries;             /* in vain, in a row */
+    int64_t done_ms;       /* wall, the last that went well; 0: none yet */
+    char error[64];        /* code of the last one, "" when it went well */
 };
 
 struct slot {

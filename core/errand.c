@@ -8,6 +8,8 @@
 #include "loader.h"
 #include "log.h"
 
+#include <stdio.h>
+
 #define AGAIN_FIRST_MS 1000
 #define AGAIN_MAX_MS 60000
 
@@ -46,9 +48,20 @@ void errand_pick(struct dispatch *d, struct slot *slot)
     }
 }
 
+/* For whoever looks after the connector. */
+static void note_outcome(const struct dispatch *d, struct errand *errand, const struct attempt *a)
+{
+    bool good = a->fate == FATE_DELIVERED;
+    const char *code = good ? "" : a->out.error.code != NULL ? a->out.error.code : "failed";
+    if (good)
+        errand->done_ms = d->wall_ms;
+    snprintf(errand->error, sizeof(errand->error), "%s", code);
+}
+
 void errand_release(struct dispatch *d, struct attempt *a)
 {
     struct errand *errand = a->errand;
+    note_outcome(d, errand, a);
     switch (a->fate) {
     case FATE_HELD:
         errand->due_ms = d->now_ms; /* as soon as it is resumed */

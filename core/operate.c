@@ -318,6 +318,30 @@ static struct json_object *describe_tables(const struct target *target)
     return map;
 }
 
+/* FV-14: what the connector does beside deliveries. */
+static void describe_connector(const struct slot *slot, struct json_object *target)
+{
+    static const char *const names[ERRANDS] = {[ERRAND_AT_START] = "at_start", [ERRAND_POLL] = "poll"};
+    for (size_t i = 0; i < ERRANDS; i++) {
+        const struct errand *errand = &slot->errands[i];
+        struct json_object *shown = NULL;
+        if (i == ERRAND_POLL ? errand->every_ms > 0 && slot->target->plugin->poll != NULL : errand->operation != NULL) {
+            shown = json_object_new_object();
+            if (errand->operation != NULL)
+                json_put_text(shown, "operation", errand->operation);
+            if (i == ERRAND_POLL)
+                json_put_int(shown, "every_ms", errand->every_ms);
+            json_put_time(shown, "last_done", errand->done_ms);
+            json_put_int(shown, "failures_in_a_row", errand->tries);
+            json_put_text(shown, "error", errand->error[0] != '\0' ? errand->error : NULL);
+        }
+        json_object_object_add(target, names[i], shown);
+    }
+    bool hooks = slot->target->plugin->hook.event_pointer != NULL;
+    cleanup_text char *path = hooks ? mem_printf("/hooks/%s", slot->name) : NULL;
+    json_put_text(target, "webhook", path);
+}
+
 static struct json_object *describe_slot(const struct dispatch *d, const struct slot *slot)
 {
     struct json_object *target = json_object_new_object(), *holds = json_object_new_array();
@@ -345,6 +369,7 @@ static struct json_object *describe_slot(const struct dispatch *d, const struct 
     json_put_int(target, "running", (int64_t)slot->running);
     json_put_int(target, "failures_in_a_row", slot->failures);
     json_put_int(target, "paused_ms", slot->pause_until_ms > d->now_ms ? slot->pause_until_ms - d->now_ms : 0);
+    describe_connector(slot, target);
     json_object_object_add(target, "map", describe_tables(slot->target));
     return target;
 }
