@@ -6,9 +6,12 @@
 
 #include "config.h"
 #include "host.h"
+#include "json.h"
 #include "loader.h"
 #include "log.h"
 #include "target.h"
+
+#include <json-c/json.h>
 
 #define MESSAGES_MAX 4
 #define SENDS_MAX 80
@@ -77,6 +80,12 @@ static void add_messages(struct span *rest, size_t count, bool decodes, struct b
     }
 }
 
+static bool is_object(struct bb_str body)
+{
+    cleanup_json struct json_object *value = json_parse((struct span){body.data, body.len}, NULL, NULL);
+    return json_object_is_type(value, json_type_object);
+}
+
 static void converse(struct span rest)
 {
     static const int statuses[] = {200, 201, 202, 204, 302, 400, 401, 403, 404, 409, 412, 422, 429, 500, 502, 503};
@@ -92,6 +101,8 @@ static void converse(struct span rest)
     size_t count = most > 1 ? 1 + (flags & 3) : most;
     struct bb_message messages[MESSAGES_MAX];
     add_messages(&rest, count, decodes, messages);
+    if (decodes && !is_object(messages[0].body)) /* the door lets nothing else through */
+        return;
 
     struct bb_job job;
     target_init_job(target, &job, count, 1704164645000);
