@@ -41,7 +41,7 @@
 
 /* What is under way ends, nothing new begins. Stopping, the door closes first; reloading, what knocks meanwhile waits
  * for the new process. */
-static void begin_drain(struct daemon *daemon, int why)
+static void begin_drain(struct daemon *daemon, enum daemon_going why)
 {
     if (daemon->going == STOPPING)
         return;

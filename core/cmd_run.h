@@ -9,6 +9,8 @@
 
 #include <stdatomic.h>
 
+enum daemon_going { RUNNING = 0, STOPPING, RELOADING };
+
 struct daemon {
     struct app app;
     struct store *store;
@@ -33,7 +35,7 @@ struct daemon {
     atomic_bool intake_refused; /* by the store; the link is down because of it */
     atomic_bool refused_full;   /* for want of room, */
     bool waits_for_room;        /* so it stays down until there is some */
-    enum { RUNNING = 0, STOPPING, RELOADING } going;
+    enum daemon_going going;
     struct reload *reload;
     bool was_ready, was_tight, store_failed;
     int64_t watchdog_every_ms, watchdog_at_ms; /* systemd's */

@@ -6,7 +6,11 @@ import re
 import signal
 import subprocess
 
+import pytest
+
 from busbar_harness import ROOT, wait_until
+
+pytestmark = pytest.mark.xdist_group("quickstart")  # both build in one folder
 
 
 def children_of(folder_prefix):

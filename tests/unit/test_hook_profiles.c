@@ -86,7 +86,7 @@ static void test_hook_profiles_standard_webhooks_refuses_what_was_changed(void *
     expect(&rules, request_of(SW_BODY, SW_SIGN, SW_TIME, NULL), "malformed_signature");
     expect(&rules, request_of(SW_BODY, SW_SIGN, NULL, SW_ID), "malformed_signature");
     expect(&rules, request_of(SW_BODY, "v1,g0hM9SsE", SW_TIME, SW_ID), "malformed_signature");
-    expect(&rules, request_of(SW_BODY, SW_SIGN + 3, SW_TIME, SW_ID), "malformed_signature");
+    expect(&rules, request_of(SW_BODY, &SW_SIGN[3], SW_TIME, SW_ID), "malformed_signature");
     const struct hook_rules other = standard("whsec_AAAAr8GKYqrTwjUPD8ILPZIo2LaLaSwA");
     expect(&other, request_of(SW_BODY, SW_SIGN, SW_TIME, SW_ID), "bad_signature");
 }
@@ -195,7 +195,7 @@ static void test_hook_profiles_github_vector(void **state)
     assert_string_equal(rules.profile.header, "X-Hub-Signature-256");
     expect(&rules, request_of(GH_BODY, GH_SIGN, NULL, NULL), "bad_json"); /* the signature was good */
     expect(&rules, request_of("Hello, World?", GH_SIGN, NULL, NULL), "bad_signature");
-    expect(&rules, request_of(GH_BODY, GH_SIGN + 7, NULL, NULL), "malformed_signature");
+    expect(&rules, request_of(GH_BODY, &GH_SIGN[7], NULL, NULL), "malformed_signature");
     expect(&rules, request_of(GH_BODY, NULL, NULL, NULL), "unsigned");
 }
 
