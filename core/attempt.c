@@ -357,10 +357,14 @@ struct call_context { /* in the job's arena */
     struct attempt *a;
 };
 
-static void send_request(struct dispatch *d, struct attempt *a)
+void attempt_send(struct dispatch *d, struct attempt *a)
 {
     struct http_request request;
     const char *error = NULL;
+    if (!token_is_ready(d, a)) {
+        token_wait(d, a);
+        return;
+    }
     if (target_request(a->slot->target, &a->job, &a->out.request, &request, &error) != 0) {
         set_error(a, BB_VALIDATION, "plugin_misuse", error);
         attempt_conclude(d, a, BB_REJECT);
@@ -377,6 +381,7 @@ static void send_request(struct dispatch *d, struct attempt *a)
     a->lookup_path = arena_dup(a->job.arena, a->out.request.path, strlen(a->out.request.path));
     a->response_text = a->request_id = NULL; /* those of the request before */
     a->http_status = 0;
+    a->token_number = a->slot->target->token != NULL ? target_token_number(a->slot->target) : 0;
     assert(!store_in_transaction());
     a->call = http_send(d->options.http, &request, on_answer, context);
 }
@@ -443,7 +448,7 @@ static void step(struct dispatch *d, struct attempt *a)
         }
     } while (next == BB_SEND && answer_from_memory(d, a));
     if (next == BB_SEND)
-        send_request(d, a);
+        attempt_send(d, a);
     else
         attempt_conclude(d, a, next);
 }
@@ -544,6 +549,8 @@ static void on_answer(void *context, const struct http_result *result)
         conclude_transport(d, a, result);
         return;
     }
+    if (token_renews(d, a, result->status))
+        return;
     keep_response(a, result);
     hand_response(a, result);
     if (a->harmless && result->status >= 200 && result->status <= 299 && result->body.len <= LOOKUP_BODY_MAX)

@@ -70,7 +70,7 @@ struct config_secret { /* of a webhook */
     char *secret;
 };
 
-enum config_auth_kind { AUTH_PLUGIN = 0, AUTH_NONE, AUTH_BEARER, AUTH_BASIC, AUTH_HEADER };
+enum config_auth_kind { AUTH_PLUGIN = 0, AUTH_NONE, AUTH_BEARER, AUTH_BASIC, AUTH_HEADER, AUTH_OAUTH2 };
 
 struct config_basic {
     char *user, *password;
@@ -80,12 +80,19 @@ struct config_auth_header {
     char *name, *value;
 };
 
+struct config_oauth2 { /* client credentials */
+    char *token_url, *client_id, *client_secret, *scope, *audience;
+    int client_auth; /* OAUTH2_BASIC or _POST */
+};
+enum config_client_auth { OAUTH2_BASIC = 1, OAUTH2_POST };
+
 struct config_auth {            /* what a target says over its plugin's scheme */
     enum config_auth_kind kind; /* AUTH_PLUGIN: nothing */
     struct mark mark;
     char *bearer;
     struct config_basic basic;
     struct config_auth_header header;
+    struct config_oauth2 oauth2;
 };
 
 enum config_signature_profile { SIGNATURE_STANDARD_WEBHOOKS = 1, SIGNATURE_GITHUB, SIGNATURE_HMAC, SIGNATURE_BEARER };

@@ -52,16 +52,32 @@ static const struct setting header_rows[] = {
 #undef AT
 static const struct section header_section = SECTION("header", header_rows, NULL);
 
+static const struct choice client_auths[] = {{"basic", OAUTH2_BASIC}, {"post", OAUTH2_POST}, {NULL, 0}};
+
+#define AT(member) offsetof(struct config_oauth2, member)
+static const struct setting oauth2_rows[] = {
+    {.key = "token_url", .kind = SETTING_TEXT, .offset = AT(token_url)},
+    {.key = "client_id", .kind = SETTING_TEXT, .offset = AT(client_id)},
+    {.key = "client_secret", .kind = SETTING_SECRET, .offset = AT(client_secret)},
+    {.key = "scope", .kind = SETTING_TEXT, .offset = AT(scope)},
+    {.key = "audience", .kind = SETTING_TEXT, .offset = AT(audience)},
+    {.key = "client_auth", .kind = SETTING_CHOICE, .offset = AT(client_auth), .choices = client_auths},
+};
+#undef AT
+static const struct section oauth2_section = SECTION("oauth2", oauth2_rows, NULL);
+
 #define AT(member) offsetof(struct config_auth, member)
 static const struct setting auth_rows[] = {
     {.key = "bearer", .kind = SETTING_SECRET, .offset = AT(bearer)},
     {.key = "basic", .kind = SETTING_SECTION, .offset = AT(basic), .section = &basic_section},
     {.key = "header", .kind = SETTING_SECTION, .offset = AT(header), .section = &header_section},
+    {.key = "oauth2", .kind = SETTING_SECTION, .offset = AT(oauth2), .section = &oauth2_section},
 };
 #undef AT
 const struct section config_auth_section = SECTION("auth", auth_rows, NULL);
 
-static const enum config_auth_kind kinds[] = {AUTH_BEARER, AUTH_BASIC, AUTH_HEADER}; /* as the rows stand */
+static const enum config_auth_kind kinds[] = {AUTH_BEARER, AUTH_BASIC, AUTH_HEADER,
+                                              AUTH_OAUTH2}; /* as the rows stand */
 
 static void check_header(struct config_reader *reader, const struct config_auth *auth)
 {
@@ -95,6 +111,11 @@ static void check_auth(struct config_reader *reader, const struct config_auth *a
     case AUTH_HEADER:
         check_header(reader, auth);
         break;
+    case AUTH_OAUTH2:
+        need(reader, auth->mark, "oauth2", "token_url", auth->oauth2.token_url);
+        need(reader, auth->mark, "oauth2", "client_id", auth->oauth2.client_id);
+        need(reader, auth->mark, "oauth2", "client_secret", auth->oauth2.client_secret);
+        break;
     }
 }
 
@@ -116,12 +137,12 @@ void config_read_auth(struct config_reader *reader, const struct yaml_node *node
                 given++;
             }
     }
-    if (reader->problems->errors > errors)
-        return;
-    if (given != 1)
-        problems_add(reader->problems, node->mark, "'auth' must be none, or one of bearer, basic and header");
-    else
+    if (reader->problems->errors == errors && given != 1)
+        problems_add(reader->problems, node->mark, "'auth' must be none, or one of bearer, basic, header and oauth2");
+    else if (reader->problems->errors == errors)
         check_auth(reader, auth);
+    if (reader->problems->errors > errors)
+        auth->kind = AUTH_NONE; /* nothing will run, but more can be checked */
 }
 
 void config_print_auth(const struct config *config, const void *base, int indent, struct buf *out)

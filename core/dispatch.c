@@ -182,6 +182,8 @@ void dispatch_destroy(struct dispatch *d)
         queue_destroy(slot->out.queue);
         queue_destroy(slot->in.queue);
         lookup_destroy(slot->lookups);
+        if (slot->asking != NULL)
+            arena_destroy(slot->asking);
         free(slot->rules);
         for (size_t k = 0; k < slot->hold_count; k++) {
             free(slot->holds[k].operation);

@@ -57,6 +57,7 @@ struct slot {
     size_t hold_count, hold_cap;
     int failures; /* in a row */
     bool breaker_open, probing;
+    struct arena *asking;   /* for its credential (OAuth2), while attempts wait for it; NULL: nobody asks */
     char last_failure[160]; /* what kept the target from answering; "" when it answers */
     int breaker_trips;
     int64_t pause_until_ms; /* breaker or Retry-After: nothing before */
@@ -108,8 +109,10 @@ struct attempt {
     bool refused;            /* by mode or policy: the plugin is not asked */
     bool postponed;          /* refused for now: to be tried again */
     bool transport_failed, sent_uncertain, probe;
-    bool holds;            /* its verdict: nothing more until someone resumes */
-    int64_t show_at_ms;    /* its orders are pending, and the bus is told so then; 0: it need not be */
+    bool holds;         /* its verdict: nothing more until someone resumes */
+    int64_t show_at_ms; /* its orders are pending, and the bus is told so then; 0: it need not be */
+    bool waits_for_token, token_renewed;
+    int token_number;      /* of the one that the request on its way has */
     bool place_given_back; /* no longer counted in slot->running */
     int http_status;
     int64_t delay_ms;                                      /* until the next attempt */
@@ -174,10 +177,16 @@ void attempt_examine(struct dispatch *d, struct attempt *attempt); /* may refuse
 void attempt_run(struct dispatch *d, struct attempt *attempt);     /* after the count was committed */
 void attempt_conclude(struct dispatch *d, struct attempt *attempt,
                       enum bb_next verdict);                       /* decides its fate, to `finished` */
+void attempt_send(struct dispatch *d, struct attempt *attempt);    /* the plugin's request */
 const char *attempt_held_operation(const struct attempt *attempt); /* "": the whole target */
 const char *attempt_owner_action(const struct bb_error *error);    /* what its error asks a person to do */
 void attempt_list_append(struct attempt_list *list, struct attempt *attempt);
 void attempt_list_remove(struct attempt_list *list, struct attempt *attempt);
+
+/* token.c */
+bool token_is_ready(const struct dispatch *d, const struct attempt *attempt);
+void token_wait(struct dispatch *d, struct attempt *attempt); /* attempt_send follows, or its conclusion */
+bool token_renews(struct dispatch *d, struct attempt *attempt, int status); /* true: the answer was not the last word */
 
 /* batch.c */
 void batch_init(const struct dispatch *d, struct slot *slot);

@@ -59,6 +59,7 @@ static void collect_secrets(struct secrets *secrets, const struct app *app)
         add_secret(secrets, target->auth.bearer);
         add_secret(secrets, target->auth.basic.password);
         add_secret(secrets, target->auth.header.value);
+        add_secret(secrets, target->auth.oauth2.client_secret);
         for (size_t k = 0; k < target->option_count; k++)
             if (target->options[k].secret)
                 add_secret(secrets, target->options[k].text);

@@ -137,10 +137,13 @@ static void add_own_auth(struct json_object *items, const struct config *config,
 {
     const struct config_auth *own = &target->config->auth;
     const struct yaml_node *node = setting(config, "targets", target->name, "auth");
-    cleanup_text char *use = own->kind == AUTH_NONE ? mem_strdup("none")
-                             : own->kind == AUTH_HEADER
-                                 ? mem_printf("header %s", target->auth_header)
-                                 : mem_printf("header Authorization, %s", own->kind == AUTH_BASIC ? "Basic" : "Bearer");
+    static const char *const schemes[] = {[AUTH_BEARER] = "Bearer",
+                                          [AUTH_BASIC] = "Basic",
+                                          [AUTH_OAUTH2] =
+                                              "Bearer: a token that busbar gets itself (OAuth2 client credentials)"};
+    cleanup_text char *use = own->kind == AUTH_NONE     ? mem_strdup("none")
+                             : own->kind == AUTH_HEADER ? mem_printf("header %s", target->auth_header)
+                                                        : mem_printf("header Authorization, %s", schemes[own->kind]);
     add_credential(items, target->name, "auth", use, node);
 }
 

@@ -41,7 +41,7 @@ static bool is_loopback(struct span host)
 
 /* NULL, or what is wrong with a base URL. Plain http is for this machine only: it would carry the
  * credential in the clear. */
-static const char *url_fault(const char *url)
+const char *target_url_fault(const char *url)
 {
     bool plain = strncmp(url, "http://", 7) == 0;
     if (!plain && strncmp(url, "https://", 8) != 0)
@@ -80,7 +80,7 @@ static void bind_url(const struct builder *b)
                      b->config->name, b->plugin->name);
         return;
     }
-    const char *fault = url_fault(url);
+    const char *fault = target_url_fault(url);
     if (fault)
         problems_add(b->problems, b->config->url_mark, "url of target %s: a url %s", b->config->name, fault);
     size_t len = strlen(url);
@@ -386,6 +386,7 @@ void target_destroy(struct target *target)
         return;
     if (target->opened && target->plugin->close)
         target->plugin->close(target->self);
+    target_free_token(target);
     if (target->auth_value)
         explicit_bzero(target->auth_value, strlen(target->auth_value));
     arena_destroy(target->arena);

@@ -10,7 +10,7 @@
 
 struct loaded_plugin;
 
-#define TARGET_SECRETS 4 /* at most; the last is NULL */
+#define TARGET_SECRETS 6 /* at most; the last is NULL */
 
 struct target {
     const struct config_target *config; /* borrowed */
@@ -23,6 +23,7 @@ struct target {
     char *auth_value;                        /* secret */
     const char *secrets[TARGET_SECRETS];     /* each text that must never be shown; NULL past the last */
     struct mapping_table tables[WORD_LISTS]; /* as in force: the site's lines, then the plugin's */
+    struct target_token *token;              /* NULL: its credential never changes */
     void *plugin_config;
     bool opened;
     struct arena *arena;
@@ -41,7 +42,20 @@ void target_init_job(const struct target *target, struct bb_job *job, size_t ite
  * Memory from the job's arena. */
 int target_request(const struct target *target, struct bb_job *job, const struct bb_request *request,
                    struct http_request *out, const char **error);
-/* The same for people: method, URL, headers with the credential as "***", body; cut to max bytes. */
+/* ---- a credential that is fetched (OAuth2 client credentials); target->token is not NULL */
+
+/* Whether a request can go out now: there is a token, and it is good for a while yet. */
+bool target_has_token(const struct target *target, int64_t now_ms);
+/* What asks for one. Memory from the arena. */
+void target_ask_token(const struct target *target, struct arena *arena, struct http_request *out);
+/* The answer to that. False, and why (static), when it holds none. */
+bool target_take_token(struct target *target, int status, struct span body, int64_t now_ms, const char **why);
+/* Which token a request made now would have; 0: none. */
+int target_token_number(const struct target *target);
+/* The target refused that one: it is asked for anew, unless it was already. */
+void target_refuse_token(struct target *target, int number);
+
+/* A request for people: method, URL, headers with the credential as "***", body; cut to max bytes. */
 void target_request_print(const struct http_request *request, const struct target *target, struct buf *out, size_t max);
 /* Appends text from or to the target for people: its secrets as "***", cut to max bytes at a character. */
 void target_scrub(const struct target *target, struct span text, struct buf *out, size_t max);

@@ -35,30 +35,29 @@ const char *target_header_text(const struct builder *b, const char *name)
     return text;
 }
 
-/* What is never shown: the secret, and what else it can be read from. */
-static void hide(const struct builder *b, const char *secret)
+void target_hide(struct target *target, const char *secret)
 {
     size_t i = 0;
-    while (b->target->secrets[i])
+    while (target->secrets[i])
         i++;
-    b->target->secrets[i] = secret;
+    target->secrets[i] = secret;
 }
 
 static void bind_header(const struct builder *b, const char *name, const char *value)
 {
     b->target->auth_header = target_keep(b, span_of(name));
     b->target->auth_value = target_keep(b, span_of(value));
-    hide(b, target_keep(b, span_of(value)));
+    target_hide(b->target, target_keep(b, span_of(value)));
     const char *scheme = strrchr(value, ' '); /* "token <key>": the key alone is as good */
     if (scheme)
-        hide(b, target_keep(b, span_of(scheme + 1)));
+        target_hide(b->target, target_keep(b, span_of(scheme + 1)));
 }
 
 static void bind_bearer(const struct builder *b, const char *token)
 {
     b->target->auth_header = "Authorization";
     b->target->auth_value = target_keep_format(b, "Bearer %s", token);
-    hide(b, target_keep(b, span_of(token)));
+    target_hide(b->target, target_keep(b, span_of(token)));
 }
 
 static void bind_basic(const struct builder *b, const char *user, const char *password)
@@ -67,8 +66,8 @@ static void bind_basic(const struct builder *b, const char *user, const char *pa
     char *encoded cleanup_text = digest_base64(span_of(pair));
     b->target->auth_header = "Authorization";
     b->target->auth_value = target_keep_format(b, "Basic %s", encoded);
-    hide(b, target_keep(b, span_of(password)));
-    hide(b, target_keep(b, span_of(encoded)));
+    target_hide(b->target, target_keep(b, span_of(password)));
+    target_hide(b->target, target_keep(b, span_of(encoded)));
 }
 
 /* By the plugin's options. One that is neither required nor given: the target is asked without one. */
@@ -129,6 +128,9 @@ void target_bind_auth(const struct builder *b)
         break;
     case AUTH_BASIC:
         bind_basic(b, own->basic.user, own->basic.password);
+        break;
+    case AUTH_OAUTH2:
+        target_bind_token(b);
         break;
     case AUTH_HEADER:
         bind_header(b, own->header.name, own->header.value);

@@ -20,5 +20,12 @@ const struct config_option *target_option(const struct config_target *config, co
 /* The text of an option that goes into a header. "" when it is not there. The value is never printed. */
 const char *target_header_text(const struct builder *b, const char *name);
 void target_bind_auth(const struct builder *b);
+/* What is never shown: a secret, and what else it can be read from. Keeps the text where it is. */
+void target_hide(struct target *target, const char *secret);
+/* NULL, or what is wrong with a URL that a credential goes to. */
+const char *target_url_fault(const char *url);
+/* target_token.c */
+void target_bind_token(const struct builder *b);
+void target_free_token(struct target *target);
 
 #endif

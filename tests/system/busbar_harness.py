@@ -276,6 +276,13 @@ class ErpNextSandbox(Sandbox):
         return self.items("issues")
 
 
+class IdentitySandbox(Sandbox):
+    """The stand-in for an identity provider and the API behind it (see tests/sandbox/identity.py)."""
+
+    name = "identity"
+    program = "identity.py"
+
+
 class Proxy(Process):
     """A TCP proxy before `to_port` that delays, stalls, drops, resets and refuses (see tests/sandbox/proxy.py)."""
 

@@ -257,10 +257,10 @@ static void test_config_target_problems(void **state)
         {"http: {webhooks: \"*:80\"}\n" MW "webhook_secret: a, allow_unsigned: true}}\n",
          "2:74: error: 'allow_unsigned' and 'webhook_secret' exclude each other: with a secret every webhook is "
          "checked"},
-        {MW "auth: bearer}}\n", "1:45: error: 'auth' must be none, or one of bearer, basic and header"},
-        {MW "auth: {}}}\n", "1:45: error: 'auth' must be none, or one of bearer, basic and header"},
+        {MW "auth: bearer}}\n", "1:45: error: 'auth' must be none, or one of bearer, basic, header and oauth2"},
+        {MW "auth: {}}}\n", "1:45: error: 'auth' must be none, or one of bearer, basic, header and oauth2"},
         {MW "auth: {bearer: a, basic: {user: b, password: c}}}}\n",
-         "1:45: error: 'auth' must be none, or one of bearer, basic and header"},
+         "1:45: error: 'auth' must be none, or one of bearer, basic, header and oauth2"},
         {MW "auth: {baerer: a}}}\n", "1:46: error: unknown key 'baerer', did you mean 'bearer'?"},
         {MW "auth: {basic: {user: b}}}}\n", "1:45: error: 'basic': 'password' is missing"},
         {MW "auth: {basic: {user: 'b:c', password: d}}}}\n",
@@ -269,6 +269,9 @@ static void test_config_target_problems(void **state)
          "1:45: error: 'auth': 'bearer' has a line break or control character, which no header may hold"},
         {MW "auth: {header: {name: X Y, value: a}}}}\n", "1:45: error: 'header': 'name' is no header's name"},
         {MW "auth: {header: {name: host, value: a}}}}\n", "1:45: error: 'header': 'host' is a header of busbar's own"},
+        {MW "auth: {oauth2: {token_url: 'https://a', client_id: b}}}}\n",
+         "1:45: error: 'oauth2': 'client_secret' is missing"},
+        {MW "auth: {oauth2: {client_auth: body}}}}\n", "1:68: error: 'client_auth' must be basic or post, not 'body'"},
         {MW "webhook_signature: {header: a}}}\n", "1:58: error: 'webhook_signature': 'profile' is missing: "
                                                   "standard_webhooks, github, hmac or bearer"},
         {MW "webhook_signature: {profile: github, prefix: a}}}\n",

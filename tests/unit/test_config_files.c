@@ -145,6 +145,7 @@ static const char full[] =
     "       auth: {header: {name: X-Key, value: pl4in}}, webhook_signature: {profile: hmac, header: X-Sig}}\n"
     "  y: {plugin: p, mode: draft, auth: {bearer: pl4in}}\n"
     "  x: {plugin: p, mode: draft, auth: none}\n"
+    "  w: {plugin: p, mode: draft, auth: {oauth2: {token_url: 'https://a', client_id: b, client_secret: pl4in}}}\n"
     "  z: {plugin: p, mode: draft, auth: {basic: {user: u, password: pl4in}}, webhook_secret: [pl4in, pl4in2], text: "
     "'$${a}',\n"
     "      map: {event: {X: sync.failed}, status: {A b: closed, 'null': unknown}}}\n"
@@ -175,6 +176,8 @@ static void test_config_print_has_defaults_and_no_secret(void **state)
                            "    webhook_signature:\n      profile: hmac\n      header: \"X-Sig\"\n",
                            "    auth:\n      bearer: \"***\"\n",
                            "    auth: none\n",
+                           "      oauth2:\n        token_url: \"https://a\"\n        client_id: \"b\"\n        "
+                           "client_secret: \"***\"\n",
                            "    n: 5\n",
                            "      cooldown: 90s\n",
                            "    text: \"$${a}\"\n",
