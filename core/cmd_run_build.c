@@ -238,13 +238,13 @@ static int build_bus(struct daemon *daemon)
     return 0;
 }
 
-static struct web *listen_on(struct daemon *daemon, const char *address, web_handler *handler, void *context,
-                             void (*refused)(void *context, int status))
+static struct web *listen_on(struct daemon *daemon, const char *address, int inherited, web_handler *handler,
+                             void *context, void (*refused)(void *context, int status))
 {
     const struct config_http *config = &daemon->app.config->http;
     char *error = NULL;
     const struct web_options options = {.address = address,
-                                        .listen_fd = reload_inherited(address),
+                                        .listen_fd = inherited,
                                         .tls_cert = config->tls.cert,
                                         .tls_key = config->tls.key,
                                         .max_body_bytes = config->max_body_bytes,
@@ -260,13 +260,15 @@ static struct web *listen_on(struct daemon *daemon, const char *address, web_han
 static int build_listeners(struct daemon *daemon)
 {
     const struct config_http *config = &daemon->app.config->http;
+    int hooks = config->webhooks != NULL ? reload_inherited(config->webhooks) : -1;
+    int admin = config->admin != NULL ? reload_inherited(config->admin) : -1;
+    reload_drop_inherited(); /* before the new are opened: the port may be the same, 127.0.0.1:80 become 0.0.0.0:80 */
     if (config->webhooks != NULL &&
-        (daemon->hooks = listen_on(daemon, config->webhooks, door_handle, daemon->door, door_refused)) == NULL)
+        (daemon->hooks = listen_on(daemon, config->webhooks, hooks, door_handle, daemon->door, door_refused)) == NULL)
         return -1;
     if (config->admin != NULL &&
-        (daemon->admin = listen_on(daemon, config->admin, admin_handle, &daemon->api, NULL)) == NULL)
+        (daemon->admin = listen_on(daemon, config->admin, admin, admin_handle, &daemon->api, NULL)) == NULL)
         return -1;
-    reload_drop_inherited();
     return 0;
 }
 

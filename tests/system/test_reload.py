@@ -136,6 +136,15 @@ def test_a_new_address_is_listened_on_and_the_old_one_given_up(busbar, sandbox):
         socket.create_connection(("127.0.0.1", old), 2)
 
 
+def test_a_wider_address_with_the_same_port_is_listened_on(busbar, sandbox):
+    """What the old process listened on must not be in the way of the new."""
+    daemon = busbar([numbered()])
+    daemon.config["http"]["webhooks"] = f"0.0.0.0:{daemon.hook_port}"
+    daemon.write()
+    hang_up(daemon, good=True)
+    assert http_call(daemon.hook_port, "GET", "/hooks/mw").status == 405
+
+
 def test_the_bus_is_not_told_that_we_are_gone(busbar, broker, subscribe):
     status = subscribe("busbar/status/edge-01")
     daemon = busbar([numbered()])
