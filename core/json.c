@@ -5,6 +5,7 @@
 #include "number.h"
 
 #include <json-c/json.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,7 +183,7 @@ bool json_to_double(struct json_object *value, double *out)
     case json_type_int:
     case json_type_double:
         *out = json_object_get_double(value);
-        return true;
+        return isfinite(*out); /* NaN, Infinity, 1e999: json-c reads them, nothing can be compared with them */
     case json_type_string:
         return number_parse_double(
             (struct span){json_object_get_string(value), (size_t)json_object_get_string_len(value)}, out);

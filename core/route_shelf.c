@@ -158,7 +158,6 @@ bool budget_spends(struct route_set *set, const struct rule *rule, struct span b
     bool room = trigger_spend(state.words, state.word_count, budget->rule.budget_ms, now_ms);
     *alarm = !room && !state.alarmed;
     state.alarmed = !room;
-    if (room || *alarm)
-        route_keys_put(set->keys, number, buf_span(&set->text), &state, budget_due(set, (size_t)rule->budget, &state));
+    route_keys_put(set->keys, number, buf_span(&set->text), &state, budget_due(set, (size_t)rule->budget, &state));
     return room;
 }

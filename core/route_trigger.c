@@ -200,7 +200,8 @@ void reading_step(struct reading *r, struct rule *rule, uint32_t number, const c
         reading_ignore(r, rule, "no_key");
         return;
     }
-    if (reading_is_late(r, rule, number, &steady_ms)) {
+    bool heard = rule->trigger.rule.kind == TRIGGER_ABSENT; /* when it came ends a silence, not when it was measured */
+    if (!heard && reading_is_late(r, rule, number, &steady_ms)) {
         reading_decide(r, OUTCOME_IGNORED, "late");
         return;
     }

@@ -11,6 +11,7 @@
 #include "trigger.h"
 #include "trigger_words.h"
 
+#include <math.h>
 #include <string.h>
 
 bool trigger_is_event(enum trigger_kind kind)
@@ -57,6 +58,8 @@ static bool is_latched(const struct trigger_rule *rule, struct trigger_state *st
 
 bool trigger_spend(double *times, size_t count, int64_t window_ms, int64_t now_ms)
 {
+    for (size_t i = 0; i < count; i++) /* the wall was set back over a restart: as for a cooldown */
+        times[i] = fmin(times[i], (double)now_ms);
     for (size_t i = 0; i < count; i++)
         if (times[i] == 0 || times[i] + (double)window_ms <= (double)now_ms) {
             times[i] = (double)now_ms;
@@ -121,6 +124,8 @@ struct trigger_result trigger_refuse(const struct trigger_rule *rule, struct tri
     struct trigger_result refused = result(OUTCOME_SUPPRESSED, "destination_budget", true);
     if (rule->budget > 0)
         trigger_unspend(words_budget(state), (size_t)rule->budget);
+    if (rule->kind == TRIGGER_CHANGES)
+        words_report(rule, state);
     state->last_fired_ms = before->last_fired_ms;
     state->suppressed = before->suppressed + 1;
     state->alarmed = before->alarmed;
@@ -161,8 +166,12 @@ static struct trigger_result step_off(const struct trigger_rule *rule, struct tr
         enter(state, TRIGGER_CLEARING, now_ms);
         return result(OUTCOME_IGNORED, "clearing", true);
     case TRIGGER_CLEARING:
-        if (reading.clear)
+        if (reading.clear && state->since_ms <= now_ms)
             return result(OUTCOME_IGNORED, "clearing", reading.changed);
+        if (reading.clear) { /* the wall was set back */
+            state->since_ms = now_ms;
+            return result(OUTCOME_IGNORED, "clearing", true);
+        }
         enter(state, TRIGGER_TRIPPED, now_ms);
         return result(OUTCOME_IGNORED, "not_clear", true);
     }

@@ -169,8 +169,8 @@ static struct trigger_reading read_meter(const struct trigger_rule *rule, double
     if (value == last || (value < last && value >= last / 2))
         return nothing_yet("no_progress", false);
     double before = words[METER_OFFSET] + last;
-    if (value < last)
-        words[METER_OFFSET] += last;
+    if (value < last) /* only what is above a multiple matters: the sum of all would lose the digits of a small one */
+        before = words[METER_OFFSET] = fmod(before, rule->step);
     words[METER_VALUE] = value;
     double total = words[METER_OFFSET] + value;
     return (struct trigger_reading){.holds = floor(total / rule->step) > floor(before / rule->step),
@@ -181,8 +181,13 @@ static struct trigger_reading read_meter(const struct trigger_rule *rule, double
 
 void words_report(const struct trigger_rule *rule, struct trigger_state *state)
 {
-    double *words = words_condition(rule, state);
-    memcpy(words + CHANGES_REPORTED, words + CHANGES_READ, 2 * sizeof(*words));
+    double *reported = words_condition(rule, state) + CHANGES_REPORTED;
+    double *read = words_condition(rule, state) + CHANGES_READ;
+    for (size_t i = 0; i < 2; i++) {
+        double old = reported[i];
+        reported[i] = read[i];
+        read[i] = old;
+    }
 }
 
 static struct trigger_reading read_changes(const struct trigger_rule *rule, double *words,

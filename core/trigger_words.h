@@ -27,7 +27,7 @@ static inline double *words_condition(const struct trigger_rule *rule, const str
 }
 
 void words_forget_spent(double *times, size_t count, int64_t window_ms, int64_t now_ms);
-void words_report(const struct trigger_rule *rule,
-                  struct trigger_state *state); /* changes: this reading is the one that was reported */
+/* changes: this reading is the one that was reported. A second call takes that back. */
+void words_report(const struct trigger_rule *rule, struct trigger_state *state);
 
 #endif

@@ -194,6 +194,35 @@ static void test_route_inputs_triggers_run_on_the_time_given(void **state)
     tear_down(b);
 }
 
+/* A sensor whose clock, or whose buffer, is an hour behind is not silent. */
+static void test_route_inputs_silence_ends_when_a_message_comes(void **state)
+{
+    (void)state;
+    struct bench *b = set_up("  - {name: r, from: 't/{a}', time: '${.ts}', late: 10s, trigger: {absent: 10m}, "
+                             "to: mw.task.schedule, body: {a: '${a}'}}\n");
+    route_set_listen(b->set, true, T0 - 7200000);
+    assert_string_equal(send_at(b, "t/1", "1699996400", "1"), "0 ignored present key=t/1 state\n");
+    assert_string_equal(send_at(b, "t/1", "1699996000", "1"), "0 ignored present key=t/1 state\n");
+    buf_clear(&b->log);
+    route_set_tick(b->set, T0 + 599999, note, b);
+    assert_int_equal(b->log.len, 0);
+    route_set_tick(b->set, T0 + 600000, note, b);
+    assert_string_equal(buf_span(&b->log).data, "0 accepted fired key=t/1 lane=t/1 {\"a\":\"1\"} state\n");
+    tear_down(b);
+}
+
+/* json-c reads them: neither is a number that could re-arm, fire, or stand in a meter for ever. */
+static void test_route_inputs_what_is_not_finite_is_no_value(void **state)
+{
+    (void)state;
+    struct bench *b = set_up("  - {name: r, from: 't/{a}', trigger: {value: '${.c}', above: 5}, "
+                             "to: mw.task.schedule, body: {a: '${a}'}}\n");
+    static const char *const values[] = {"1e999", "-1e999", "NaN", "Infinity", "-Infinity"};
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+        assert_string_equal(send_at(b, "t/1", "0", values[i]), "0 ignored no_value\n");
+    tear_down(b);
+}
+
 /* ---- units */
 
 static void test_route_inputs_unit_is_converted_before_it_is_compared(void **state)
@@ -354,6 +383,8 @@ int main(void)
         cmocka_unit_test(test_route_inputs_time_of_the_payload),
         cmocka_unit_test(test_route_inputs_late_readings_are_ignored),
         cmocka_unit_test(test_route_inputs_triggers_run_on_the_time_given),
+        cmocka_unit_test(test_route_inputs_silence_ends_when_a_message_comes),
+        cmocka_unit_test(test_route_inputs_what_is_not_finite_is_no_value),
         cmocka_unit_test(test_route_inputs_unit_is_converted_before_it_is_compared),
         cmocka_unit_test(test_route_inputs_asset_map),
         cmocka_unit_test(test_route_inputs_sparkplug_metrics_are_readings),

@@ -54,6 +54,23 @@ static void test_trigger_cooldown_is_not_stretched_by_a_clock_set_back(void **st
     assert_string_equal(play_value(&play, 90, T0 + H).reason, "fired");
 }
 
+static void test_trigger_waits_are_not_stretched_by_a_clock_set_back(void **state)
+{
+    (void)state;
+    static const struct trigger_rule rule = {
+        .kind = TRIGGER_ABOVE, .high = 85, .budget = 1, .budget_ms = D, .clear_for_ms = M};
+    struct play play;
+    play_begin(&play, &rule);
+    play_value(&play, 90, T0 + 1000 * H);
+    play_value(&play, 10, T0 + 1000 * H);
+    assert_true(play_value(&play, 10, T0).changed);
+    assert_string_equal(play_tick(&play, T0 + M).reason, "rearmed");
+    assert_string_equal(play_value(&play, 90, T0 + H).reason, "budget");
+    play_value(&play, 10, T0 + H);
+    play_tick(&play, T0 + 2 * H);
+    assert_string_equal(play_value(&play, 90, T0 + H + D).reason, "fired");
+}
+
 /* What is written before the acknowledgement: transitions and firings, no more. */
 static void test_trigger_changes_are_transitions_only(void **state)
 {
@@ -278,6 +295,20 @@ static void test_trigger_refused_by_the_destination_is_no_firing(void **state)
     assert_string_equal(play_value(&play, 90, T0 + 2).reason, "fired"); /* neither cooldown nor budget */
 }
 
+static void test_trigger_a_change_refused_by_the_destination_is_not_reported(void **state)
+{
+    (void)state;
+    static const struct trigger_rule rule = {.kind = TRIGGER_CHANGES, .step = 5};
+    struct play play;
+    play_begin(&play, &rule);
+    play_value(&play, 20, T0);
+    struct trigger_state before = play.state;
+    assert_string_equal(play_value(&play, 30, T0 + 1).reason, "fired");
+    trigger_refuse(&rule, &play.state, &before, false);
+    assert_string_equal(play_value(&play, 31, T0 + 2).reason, "fired"); /* the newest goes out when it may */
+    assert_string_equal(play_value(&play, 32, T0 + 3).reason, "unchanged");
+}
+
 static void test_trigger_event_is_gated_but_never_tripped(void **state)
 {
     (void)state;
@@ -295,6 +326,7 @@ int main(void)
         cmocka_unit_test(test_trigger_cooldown_consumes_the_crossing),
         cmocka_unit_test(test_trigger_cooldown_runs_from_the_last_firing),
         cmocka_unit_test(test_trigger_cooldown_is_not_stretched_by_a_clock_set_back),
+        cmocka_unit_test(test_trigger_waits_are_not_stretched_by_a_clock_set_back),
         cmocka_unit_test(test_trigger_changes_are_transitions_only),
         cmocka_unit_test(test_trigger_counts_what_the_gates_suppressed),
         cmocka_unit_test(test_trigger_forgets_what_no_longer_matters),
@@ -310,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_trigger_gates_stand_in_their_order),
         cmocka_unit_test(test_trigger_storm_spends_no_budget),
         cmocka_unit_test(test_trigger_refused_by_the_destination_is_no_firing),
+        cmocka_unit_test(test_trigger_a_change_refused_by_the_destination_is_not_reported),
         cmocka_unit_test(test_trigger_event_is_gated_but_never_tripped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,9 +140,11 @@ static void test_trigger_condition_every_multiple_once(void **state)
     static const struct trigger_rule rule = {.kind = TRIGGER_EVERY, .step = 250};
     PLAY(rule, {0, 240, "first_reading"}, {1, 249.9, "no_multiple"}, {2, 250, "fired"}, {3, 250, "no_progress"},
          {4, 251, "no_multiple"}, {5, 1010, "fired"}, {6, 1000, "no_progress"}, {7, 1100, "no_multiple"},
-         {8, 3, "no_multiple"},   /* replaced at 1100: 1103 */
-         {9, 100, "no_multiple"}, /* 1200 */
-         {10, 151, "fired"});     /* 1251 */
+         {8, 3, "no_multiple"},                                                       /* replaced at 1100: 1103 */
+         {9, 100, "no_multiple"},                                                     /* 1200 */
+         {10, 151, "fired"});                                                         /* 1251 */
+    PLAY(rule, {0, 240, "first_reading"}, {1, 1e300, "fired"}, {2, 1, "no_multiple"}, /* garbage once is not for ever */
+         {3, 600, "fired"}, {4, 900, "fired"}, {5, 1200, "fired"});
 }
 
 static void play_window(enum trigger_derive derive, double limit, const struct turn *turns, size_t count)
