@@ -121,6 +121,21 @@ static void check_batch(struct app *app, const struct config_route *route, const
                      operation->name, operation->max_batch, (long long)route->batch.max);
 }
 
+/* What is added to an open order is asked of the same target. */
+static void check_while_open(struct app *app, const struct config_route *route, const struct target *target)
+{
+    const struct yaml_node *to = yaml_get(route->trigger.while_open, "to");
+    struct bb_operation operation;
+    if (to == NULL || to->kind != YAML_SCALAR)
+        return;
+    cleanup_text char *name = span_dup(to->text);
+    if (!plugin_find_operation(target->plugin, name, &operation) || operation.order_pointer == NULL ||
+        strcmp(operation.order_pointer, "/work_order") != 0)
+        problems_add(&app->problems, to->mark,
+                     "target '%s' has no operation '%s' on an existing work order: see `busbar plugins show %s`",
+                     target->name, name, target->plugin->name);
+}
+
 static void check_routes(struct app *app)
 {
     for (size_t i = 0; i < app->config->route_count; i++) {
@@ -133,6 +148,7 @@ static void check_routes(struct app *app)
         if (operation.name == NULL)
             continue;
         check_body(app, i, target);
+        check_while_open(app, route, target);
         check_batch(app, route, &operation);
         enum config_mode mode = config_mode_of(target->config, operation.name);
         if (target->config->mode_given && (operation.flags & BB_WRITES) != 0 && mode == MODE_READ)

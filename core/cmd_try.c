@@ -40,6 +40,11 @@ struct trial {
 
 /* ---- what would be sent */
 
+static const char *operation_of(const struct route_decision *decision, const struct config_route *route)
+{
+    return decision->operation != NULL ? decision->operation : route->operation;
+}
+
 /* The request of the operation's first step, or why there is none. Both appended. */
 static void preview(struct trial *trial, const struct route_decision *decision, struct buf *request,
                     struct buf *verdict)
@@ -53,7 +58,7 @@ static void preview(struct trial *trial, const struct route_decision *decision, 
                                        .topic = {topic, strlen(topic)},
                                        .received_ms = trial->message->received_ms};
     struct rehearsal rehearsal;
-    rehearse(&rehearsal, target, route->operation, &message, trial->now_ms);
+    rehearse(&rehearsal, target, operation_of(decision, route), &message, trial->now_ms);
     if (rehearsal_sends(&rehearsal))
         target_request_print(&rehearsal.http, target, request, REQUEST_SHOWN_MAX);
     rehearsal_explain(&rehearsal, verdict);
@@ -87,7 +92,7 @@ static void print_text(const struct trial *trial, const struct route_decision *d
     putchar('\n');
     if (decision->outcome != OUTCOME_ACCEPTED)
         return;
-    printf("    to %s.%s  lane %.*s%s%s\n", route->target, route->operation, (int)decision->lane.len,
+    printf("    to %s.%s  lane %.*s%s%s\n", route->target, operation_of(decision, route), (int)decision->lane.len,
            decision->lane.data, mode != NULL ? "  " : "", mode != NULL ? mode : "");
     if (verdict->len > 0)
         printf("      %s\n", verdict->data);

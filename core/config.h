@@ -182,7 +182,7 @@ struct config_route {
         struct mark mark;
         /* Nodes: NULL when absent. Durations and repeat: -1. */
         const struct yaml_node *value, *above, *below, *outside, *equals, *changes, *when, *rate, *every, *window, *all,
-            *any, *clear, *budget, *storm, *key;
+            *any, *clear, *budget, *storm, *while_open, *key;
         int64_t absent_ms, max_age_ms, for_ms, clear_for_ms, repeat, cooldown_ms, until_max_age_ms;
         int until; /* UNTIL_CLOSED, or 0 */
     } trigger;

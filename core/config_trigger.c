@@ -43,6 +43,7 @@ static const struct setting trigger_rows[] = {
     DURATION("clear_for", clear_for_ms),
     {.key = "until", .kind = SETTING_CHOICE, .offset = AT(until), .choices = until_words},
     DURATION("until_max_age", until_max_age_ms),
+    NODE(while_open),
     DURATION("cooldown", cooldown_ms),
     NODE(budget),
     NODE(storm),

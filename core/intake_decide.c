@@ -77,14 +77,19 @@ struct delivery intake_delivery(const struct intake *intake, const struct route_
 {
     const struct config_route *route = &intake->options.config->routes[decision->route];
     const struct route_counts *counts = &intake->routes[decision->route];
+    const struct config_target *target = config_target(intake->options.config, route->target);
+    const char *other = decision->operation; /* on an order that is there */
+    bool draft = other != NULL && target != NULL && config_mode_of(target, other) == MODE_DRAFT;
     return (struct delivery){.id = decision->id,
                              .kind = DELIVERY_OUT,
-                             .state = counts->first_state,
+                             .state = other == NULL ? counts->first_state
+                                      : draft       ? DELIVERY_DRAFT
+                                                    : DELIVERY_PENDING,
                              .route = route->name,
                              .target = route->target,
-                             .operation = route->operation,
+                             .operation = other != NULL ? other : route->operation,
                              .lane = lane,
-                             .order_id = counts->makes_order ? decision->id : NULL,
+                             .order_id = counts->makes_order && other == NULL ? decision->id : NULL,
                              .accepted_ms = message->received_ms,
                              .body = decision->body,
                              .topic = topic,

@@ -32,7 +32,8 @@ struct route_decision {            /* borrowed for the call of decide */
     struct span body;    /* ACCEPTED: minified JSON */
     struct span payload; /* ACCEPTED, INVALID: what to keep: the message's payload, or its one reading as JSON */
     bool one_reading;
-    const char *id; /* ACCEPTED, INVALID: the delivery's id (UUID v7) */
+    const char *id;        /* ACCEPTED, INVALID: the delivery's id (UUID v7) */
+    const char *operation; /* ACCEPTED: of the target, where it is not the route's own; else NULL */
 };
 typedef void route_decide(void *context, const struct route_decision *decision);
 

@@ -338,6 +338,24 @@ static void build_storm(struct rule_builder *b, const struct yaml_node *node)
     b->rule->trigger.rule.storm = good;
 }
 
+/* Its `to` is checked with the target's plugin, in app.c. */
+static void build_while_open(struct rule_builder *b, const struct yaml_node *node)
+{
+    static const char *const keys[] = {"to", "body"};
+    if (node == NULL || !HAS_KEYS(b, node, keys))
+        return;
+    const struct yaml_node *to = yaml_get(node, "to"), *body = yaml_get(node, "body");
+    if (!b->rule->trigger.rule.latch)
+        problems_add(b->problems, node->mark, "'while_open' belongs to 'until: closed'");
+    if (to == NULL || to->kind != YAML_SCALAR || body == NULL || body->kind != YAML_MAPPING) {
+        rule_wrong(b, node->mark,
+                   "an operation of the target and a body, such as {to: work_order.comment, body: {text: ...}}");
+        return;
+    }
+    b->rule->while_open.operation = span_dup(to->text);
+    b->rule->while_open.body = body_compile(body, &b->names, &b->rule->while_open.uses, b->problems);
+}
+
 /* What an event or silence has no use for. */
 static void check_behaviour(struct rule_builder *b)
 {
@@ -373,6 +391,7 @@ void rule_build_trigger(struct rule_builder *b)
     rule->latch_ms = !rule->latch                              ? 0
                      : b->route->trigger.until_max_age_ms >= 0 ? b->route->trigger.until_max_age_ms
                                                                : 7 * DAY_MS;
+    build_while_open(b, b->route->trigger.while_open);
     build_storm(b, b->route->trigger.storm);
     check_behaviour(b);
     if (rule->member_count == 0)
@@ -395,4 +414,6 @@ void rule_finish_trigger(struct rule *rule)
     free(rule->members);
     finish_condition(&rule->trigger);
     body_destroy(rule->storm.body);
+    body_destroy(rule->while_open.body);
+    free(rule->while_open.operation);
 }

@@ -90,6 +90,8 @@ bool reading_find_key(struct reading *r, const struct rule *rule); /* "" without
 bool reading_map(struct reading *r, const struct rule *rule);
 /* The same with a body of its own; the lane is there. */
 bool reading_map_with(struct reading *r, const struct body *body, unsigned uses);
+/* What while_open adds to this order. */
+bool reading_map_note(struct reading *r, const struct rule *rule, const char *order);
 void reading_refuse(struct reading *r); /* a dead letter; the reason was said */
 void reading_decide(struct reading *r, enum outcome outcome, const char *reason);
 

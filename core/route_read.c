@@ -311,6 +311,19 @@ bool reading_map(struct reading *r, const struct rule *rule)
     return true;
 }
 
+bool reading_map_note(struct reading *r, const struct rule *rule, const char *order)
+{
+    reading_find_asset(r, rule);
+    if (!find_lane(r, rule) || !reading_map_with(r, rule->while_open.body, rule->while_open.uses))
+        return false;
+    struct buf *body = &r->set->body; /* an object */
+    cleanup_text char *rest = span_dup((struct span){body->data + 1, body->len - 1});
+    buf_clear(body);
+    buf_printf(body, "{\"work_order\":\"%s\"%s%s", order, rest[0] == '}' ? "" : ",", rest);
+    r->decision.body = buf_span(body);
+    return true;
+}
+
 void reading_refuse(struct reading *r)
 {
     uuid_v7(r->message->received_ms, r->id);

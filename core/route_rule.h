@@ -49,6 +49,11 @@ struct rule {         /* what each reading needs comes first: with 10,000 rules 
         struct body *body;       /* of {route, count, keys, list, since, until} */
         unsigned uses;
     } storm;
+    struct { /* what a crossing adds to the open order; body NULL: it is only counted */
+        char *operation;
+        struct body *body;
+        unsigned uses;
+    } while_open;
     int budget;         /* that it shares with others, in the set's; -1: none */
     bool keeps_payload; /* what time fires needs the payload to be mapped */
     bool warned;        /* that it cannot be evaluated: said once */

@@ -105,12 +105,31 @@ static void finish_firing(struct reading *r, const struct rule *rule, struct tri
         memcpy(state->order, r->id, sizeof(state->order));
 }
 
+/* The key's order is open: what happened again is added to it. What cannot be said is counted all the same. */
+static void note_on_order(struct reading *r, const struct rule *rule, const struct trigger_state *state,
+                          struct trigger_result *result)
+{
+    buf_clear(r->reason);
+    if (!reading_map_note(r, rule, state->order)) {
+        log_warn("what happened again cannot be noted on the open order", "route", rule->name, "reason",
+                 buf_span(r->reason).data, NULL);
+        r->decision.id = NULL;
+        r->decision.body = SPAN("");
+        return;
+    }
+    r->decision.operation = rule->while_open.operation;
+    result->outcome = OUTCOME_ACCEPTED;
+    result->reason = "noted";
+}
+
 static void settle(struct reading *r, const struct rule *rule, struct trigger_state *state,
                    const struct trigger_state *before, struct trigger_result result)
 {
     struct route_set *set = r->set;
     if (result.outcome == OUTCOME_ACCEPTED)
         finish_firing(r, rule, state, before, &result);
+    else if (rule->while_open.body != NULL && strcmp(result.reason, "open_order") == 0)
+        note_on_order(r, rule, state, &result);
     if (result.changed) {
         route_keys_put(set->keys, (uint32_t)r->decision.route, r->decision.key, state,
                        trigger_due(&rule->trigger.rule, state));
@@ -122,6 +141,7 @@ static void settle(struct reading *r, const struct rule *rule, struct trigger_st
     r->decision.value = buf_span(&set->value);
     r->decision.alarm = result.alarm;
     reading_decide(r, result.outcome, result.reason);
+    r->decision.operation = NULL;
 }
 
 /* ---- by a reading -------------------------------------------------------------*/

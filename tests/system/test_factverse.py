@@ -411,3 +411,48 @@ def test_a_command_whose_answer_was_lost_is_done_once(known, factverse, publishe
     assert len(factverse.items("notes")) == 1
     first, second = posted(factverse)[1:]
     assert first["headers"]["idempotency-key"] == second["headers"]["idempotency-key"]
+
+
+def test_what_happens_while_the_order_is_open_is_added_to_it(daemon, factverse, publisher):  # MW-P23
+    """until: closed with while_open: one order, a comment for each further crossing, also over a kill -9; then a new one."""
+    route = {**SENSOR, "trigger": {"above": 85, "clear": 80, "cooldown": "0s", "until": "closed", "while_open": {
+        "to": "work_order.comment", "body": {"text": "${value} °C again on ${asset}"}}}}
+    running = daemon([route, command("work_order.cancel")])
+
+    def cross(celsius):
+        publisher.publish("plant/P-101/temperature", str(celsius))
+        publisher.publish("plant/P-101/temperature", "70")
+
+    def comments():
+        return [json.loads(r["body"])["text"] for r in posted(factverse) if r["path"].endswith("/comments")]
+
+    cross(90)
+    order = one_order(factverse)
+    cross(91)
+    wait_until(lambda: comments() == ["91 °C again on P-101"], 10, "the first comment")
+    running.kill()
+    running.start()
+    cross(92)
+    wait_until(lambda: comments()[-1] == "92 °C again on P-101", 10, "the second")
+    assert len(factverse.orders()) == 1
+    decided = running.metrics()
+    assert decided.sum("busbar_decisions_total", reason="noted") == 1, "since the kill"
+    assert {d["operation"] for d in running.deliveries(state="delivered", route="bearing-hot")} == {
+        "work_order.create", "work_order.comment"}
+    publisher.publish("do/work_order.cancel", {"work_order": order["common_work_order_id"]})
+    delivered(running, "work-order-cancel")
+    cross(93)
+    wait_until(lambda: len(factverse.orders()) == 2, 10, "a new order")
+    assert len(comments()) == 2
+
+
+def test_while_open_names_an_operation_on_an_existing_order(daemon, tmp_path):
+    running = daemon([SENSOR])
+    for to, words in (("work_order.create", "no operation 'work_order.create' on an existing work order"),
+                      ("nothing.at_all", "no operation 'nothing.at_all'")):
+        running.config["routes"][0]["trigger"] = {"above": 85, "until": "closed", "while_open": {"to": to, "body": {}}}
+        running.write()
+        assert words in running.cli("check", expect=1).stderr
+    running.config["routes"][0]["trigger"] = {"above": 85, "while_open": {"to": "work_order.comment", "body": {}}}
+    running.write()
+    assert "'while_open' belongs to 'until: closed'" in running.cli("check", expect=1).stderr
