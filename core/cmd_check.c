@@ -2,8 +2,32 @@
 #include "app.h"
 #include "cmd.h"
 #include "config.h"
+#include "http.h"
+#include "listen.h"
+#include "web.h"
 
 #include <stdio.h>
+
+/* A certificate that does not go with its key is seen by serving with it: on a port of its own, as the configured one
+ * may be another busbar's. A reload with a pair that is half renewed would end the daemon otherwise. */
+static void check_pair(struct app *app)
+{
+    const struct config_http *config = &app->config->http;
+    const char *address = config->webhooks != NULL ? config->webhooks : config->admin;
+    if (config->tls.cert == NULL || config->tls.key == NULL || address == NULL)
+        return;
+    cleanup_text char *error = NULL;
+    struct http *reactor = http_create();
+    int fd = listen_open("127.0.0.1:0", &error);
+    const struct web_options options = {
+        .address = address, .listen_fd = fd, .tls_cert = config->tls.cert, .tls_key = config->tls.key};
+    struct web *web = fd >= 0 ? web_create(&options, reactor, NULL, NULL, &error) : NULL;
+    if (web == NULL)
+        problems_add(&app->problems, config->tls_mark, "'tls': 'cert' and 'key' must be PEM and belong together: %s",
+                     error);
+    web_destroy(web);
+    http_destroy(reactor);
+}
 
 static int run(int argc, char **argv)
 {
@@ -17,7 +41,9 @@ static int run(int argc, char **argv)
     if (argc > 1)
         return cmd_usage(&cmd_check, "no argument is expected: the file goes behind -c");
     rc = app_load(&app, path);
-    app_report(&app);
+    if (rc == 0)
+        check_pair(&app);
+    rc = app_report(&app) != 0 ? -1 : rc;
     if (rc == 0 && defaults) {
         cleanup_buf struct buf text = {0};
         config_print(app.config, &text);

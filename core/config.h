@@ -58,7 +58,7 @@ struct config_http {
     size_t viewer_count;
     struct config_tls tls;
     int64_t max_body_bytes, max_connections, max_connections_per_ip;
-    struct mark admin_mark;
+    struct mark admin_mark, tls_mark;
 };
 
 struct config_retry {

@@ -207,7 +207,8 @@ void config_check_http(struct config *config, const struct yaml_node *root, stru
                      "'admin' is not on loopback (127.0.0.1), so it needs an 'admin_token'");
     if (http->webhooks != NULL && http->admin != NULL && strcmp(http->webhooks, http->admin) == 0)
         problems_add(problems, http->admin_mark, "'admin' and 'webhooks' cannot share one address");
-    config_check_tls(&http->tls, config_mark_in(root, "http", "tls"), problems);
+    http->tls_mark = config_mark_in(root, "http", "tls");
+    config_check_tls(&http->tls, http->tls_mark, problems);
     for (size_t i = 0; i < config->target_count && http->webhooks == NULL; i++)
         if (config->targets[i].webhook_secret_count > 0 || config->targets[i].allow_unsigned)
             problems_warn(problems, config->targets[i].mark,

@@ -4,8 +4,10 @@
 import collections
 import json
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -143,6 +145,30 @@ def test_a_wider_address_with_the_same_port_is_listened_on(busbar, sandbox):
     daemon.write()
     hang_up(daemon, good=True)
     assert http_call(daemon.hook_port, "GET", "/hooks/mw").status == 405
+
+
+def make_certificate(folder, name):
+    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
+                    "-subj", "/CN=localhost"], check=True, capture_output=True)
+    key.chmod(0o600)
+    return cert, key
+
+
+def test_a_certificate_that_is_half_renewed_changes_nothing(busbar, sandbox, tmp_path):
+    if shutil.which("openssl") is None:
+        pytest.skip("LOUD: no openssl to make a certificate with")
+    (cert, _), (_, other) = make_certificate(tmp_path, "new"), make_certificate(tmp_path, "old")
+    daemon = busbar([numbered()])
+    daemon.config["http"]["tls"] = {"cert": str(cert), "key": str(other)}
+    daemon.write()
+    hang_up(daemon, good=False)
+    (problem,) = lines(daemon, "the new configuration is wrong")
+    assert f"{daemon.file}:" in problem["problem"] and "belong together" in problem["problem"]
+    assert daemon.api("GET", "status").status == 200
+    daemon.config["http"]["tls"]["key"] = str(cert.with_suffix(".key"))
+    daemon.write()
+    hang_up(daemon, good=True)
 
 
 def test_the_bus_is_not_told_that_we_are_gone(busbar, broker, subscribe):
