@@ -271,10 +271,11 @@ static void check_webhooks(const struct builder *b)
     const struct bb_hook *hook = &b->target->plugin->hook;
     const struct hook_profile profile = hook_profile_of(&config->signature, &hook->signature);
     if (!hook->event_pointer) {
-        if (config->webhook_secret_count || config->allow_unsigned || config->signature.profile)
+        if (config->webhook_secret_count || config->allow_unsigned || config->signature.profile ||
+            config->webhook_event_header)
             problems_add(b->problems, config->mark,
-                         "target %s has webhook_secret, webhook_signature or allow_unsigned, but the plugin %s takes "
-                         "no webhooks",
+                         "target %s has settings of webhooks (webhook_secret, webhook_signature, webhook_event_header, "
+                         "allow_unsigned), but the plugin %s takes no webhooks",
                          config->name, b->plugin->name);
         return;
     }

@@ -26,7 +26,8 @@ enum ht_stage { HT_START, HT_LOOKING, HT_FINDING, HT_SENT, HT_READING };
 /* What an attempt remembers from one request to the next. */
 struct ht_state {
     enum ht_stage stage;
-    int page; /* so many were read */
+    int page;    /* so many were read */
+    int records; /* so many were told */
     const char *cursor;
     int64_t newest;    /* poll: of what was seen; 0: nothing was */
     const char *found; /* JSON of what was looked up, by its name; NULL: nothing yet */

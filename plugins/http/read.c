@@ -6,7 +6,8 @@
 #include <json-c/json.h>
 #include <string.h>
 
-#define PAGES_MAX 60 /* an attempt may make 64 requests */
+#define PAGES_MAX 60     /* an attempt may make 64 requests */
+#define RECORDS_MAX 9000 /* and emit 10,000 events */
 #define NOTE_NEWEST "newest"
 #define START_MS INT64_C(86400000)
 #define OVERLAP_MS INT64_C(300000)
@@ -93,9 +94,10 @@ static bool has_more(const struct ht_call *call, struct json_object *answer, siz
     call->state->page++;
     call->state->cursor = next_at ? ht_word_at(call, answer, next_at) : NULL;
     const bool more = call->state->cursor || (!next_at && size && count >= (size_t)json_object_get_int(size));
-    if (more && call->state->page >= PAGES_MAX)
-        call->host->log(call->job, BB_LOG_WARN, "a poll has more pages than one attempt reads: the next goes on");
-    return more && call->state->page < PAGES_MAX;
+    const bool room = call->state->page < PAGES_MAX && call->state->records < RECORDS_MAX;
+    if (more && !room)
+        call->host->log(call->job, BB_LOG_WARN, "a poll has more than one attempt reads: the next goes on");
+    return more && room;
 }
 
 static void take_page(const struct ht_call *call, struct json_object *items)
@@ -103,9 +105,10 @@ static void take_page(const struct ht_call *call, struct json_object *items)
     struct json_object *said = call->self->poll_orders;
     const char *at = ht_setting(call, said, "at");
     int64_t updated;
-    for (size_t i = 0; i < json_object_array_length(items); i++) {
+    for (size_t i = 0; i < json_object_array_length(items) && call->state->records < RECORDS_MAX; i++) {
         struct json_object *item = json_object_array_get_idx(items, i);
         (void)ht_emit_record(call, said, at ? pl_at(item, at) : item, &updated);
+        call->state->records++;
         if (updated > call->state->newest)
             call->state->newest = updated;
     }

@@ -287,6 +287,14 @@ static void check_value(struct ht_scope *scope, struct json_object *value, const
         check_map(scope, value, at, RULES(record_rules));
 }
 
+/* An operation posts unless it says otherwise; a question gets. */
+static void check_get(struct ht_scope *scope, struct json_object *map, const char *at, bool operation)
+{
+    const char *method = text_of(scope, pl_member(map, "method"));
+    if (pl_member(map, "body") && strcmp(method ? method : operation ? "POST" : "GET", "GET") == 0)
+        pl_fault(&scope->faults, at, "body", NULL, "is a GET, which has no body: say method: POST");
+}
+
 static void check_map(struct ht_scope *scope, struct json_object *map, const char *at, const struct rule *rules,
                       size_t count)
 {
@@ -305,6 +313,7 @@ static void check_map(struct ht_scope *scope, struct json_object *map, const cha
             pl_fault(&scope->faults, place, "required", NULL, "is missing");
     }
     pl_fault_unknown(&scope->faults, map, at, known, count);
+    check_get(scope, map, at, rules == operation_rules);
 }
 
 /* ---- all of them ------------------------------------------------------------------------------*/
@@ -330,9 +339,6 @@ static void check_operations(struct ht_scope *scope, struct json_object *operati
             pl_fault(&scope->faults, at, "name", NULL, "must be named resource.verb, such as work_order.create");
         scope->found = pl_member(said, "find");
         check_map(scope, said, at, RULES(operation_rules));
-        struct json_object *method = pl_member(said, "method");
-        if (method && strcmp(json_object_get_string(method), "GET") == 0 && pl_member(said, "body"))
-            pl_fault(&scope->faults, at, "body", NULL, "is a GET, which has no body");
     }
 }
 
