@@ -235,7 +235,7 @@ const struct command cmd_queue = {
             "\n"
             "  list          newest first; --target bus for what goes to the bus\n"
             "  show ID       message, request, response, error, what to do next, history\n"
-            "  retry ID      again and now\n"
+            "  retry ID      again and now; what was discarded before anyone approved it is a draft again\n"
             "  discard ID    gives it up\n"
             "  approve ID    sends a draft\n"
             "  edit ID       a dead letter with another --body; without one, its message mapped again\n"

@@ -213,7 +213,7 @@ static int change(struct dispatch *d, const struct found *found, enum delivery_s
     if (rc == 0)
         rc = body != NULL ? store_edit_delivery(session, found->seq, *body, NULL, &s)
                           : store_settle(session, found->seq, &s);
-    if (rc == 0)
+    if (rc == 0 && to != DELIVERY_DRAFT)
         rc = orders_note_operator(d, found->order_id, to);
     if (rc == 0)
         rc = answer_command(d, found->route, found->seq);
@@ -227,6 +227,14 @@ static int change(struct dispatch *d, const struct found *found, enum delivery_s
     count_moved(found->route, found->target, found->state, to);
     announce_release(d);
     return 0;
+}
+
+/* What is over and was never tried was never approved either: asking for it again does not approve it (FV-08b). */
+static bool is_draft_again(const struct dispatch *d, const struct found *found)
+{
+    const struct slot *slot = dispatch_slot(d, found->target);
+    return !delivery_state_is_open(found->state) && found->attempts == 0 && mode_of(d, found) != NULL &&
+           config_mode_of(slot->target->config, found->operation) == MODE_DRAFT;
 }
 
 int dispatch_retry(struct dispatch *d, const char *id, const char **error)
@@ -243,9 +251,11 @@ int dispatch_retry(struct dispatch *d, const char *id, const char **error)
         *error = "it was never mapped, so there is nothing to send: `busbar queue edit` maps its message again";
         return -1;
     }
-    if (change(d, &found, DELIVERY_PENDING, "retry", NULL, error) != 0)
+    bool draft = is_draft_again(d, &found);
+    if (change(d, &found, draft ? DELIVERY_DRAFT : DELIVERY_PENDING, "retry", NULL, error) != 0)
         return -1;
-    stand_in_line(d, &found);
+    if (!draft)
+        stand_in_line(d, &found);
     return 0;
 }
 

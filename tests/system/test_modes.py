@@ -54,6 +54,23 @@ def test_mode_draft_waits_for_approval_over_a_restart(busbar, sandbox, publisher
     assert [t["body"]["equipment"]["value"] for t in sandbox.tasks()] == ["m1"]
 
 
+def test_a_retry_is_no_approval(busbar, sandbox, publisher):  # FV-08b
+    """A draft that was discarded is a draft again when it is asked for; only `approve` sends it."""
+    daemon = busbar(target={"mode": "draft"})
+    publisher.publish("plant/l1/m1/job", {"celsius": 1})
+    (draft,) = wait_until(lambda: daemon.deliveries(state="draft"), 10)
+    daemon.cli("queue", "discard", draft["id"])
+    daemon.cli("queue", "retry", draft["id"])
+    assert [d["state"] for d in daemon.deliveries()] == ["draft"]
+    metrics = daemon.metrics()
+    assert metrics.sum("busbar_deliveries", state="draft") == 1
+    assert metrics.sum("busbar_deliveries_total", verdict="reopened") == 1
+    daemon.cli("queue", "approve", draft["id"])
+    wait_until(lambda: daemon.deliveries(state="delivered"), 10)
+    assert [what for _, what, _, _ in audit(daemon, draft["id"])] == ["attempt", "approve", "retry", "discard", "draft"]
+    assert len(sandbox.tasks()) == 1
+
+
 def audit(daemon, delivery):
     return [(r["who"], r["what"], r["mode"], r["outcome"]) for r in daemon.json("audit", "--id", delivery)["items"]]
 
