@@ -300,6 +300,7 @@ void intake_decide(void *context, const struct route_decision *decision)
 /* ---- until: closed */
 
 struct latch {
+    bool delivered; /* there is a delivery of that id */
     bool known, open;
 };
 
@@ -317,11 +318,13 @@ static void look_at_delivery(void *context, const struct delivery *delivery)
     struct latch *latch = context;
     bool lost = delivery->state == DELIVERY_REJECTED || delivery->state == DELIVERY_EXPIRED ||
                 delivery->state == DELIVERY_DISCARDED;
-    if (lost) /* no order came of it */
-        *latch = (struct latch){true, false};
+    latch->delivered = true;
+    latch->known = lost; /* no order came of it */
+    latch->open = !lost;
 }
 
-/* What the delivery became: refused for good, else its order's record, else it is still on its way. */
+/* What the delivery became: refused for good, else its order's record, else it is still on its way. Neither is there of
+ * a dead letter that was only counted. */
 bool intake_order_is_open(void *context, const char *id)
 {
     struct intake *intake = context;
@@ -331,5 +334,5 @@ bool intake_order_is_open(void *context, const char *id)
         (!latch.known && store_find_order(intake->options.session, id, look_at_order, &latch) != 0))
         intake->failed = true; /* not known: nothing of this group happens */
     watchdog_enter(WATCHDOG_RULES);
-    return latch.open;
+    return latch.open && (latch.delivered || latch.known);
 }

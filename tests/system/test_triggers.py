@@ -351,3 +351,22 @@ def test_record_listens_to_what_it_is_told(busbar, publisher, tmp_path):
     assert [(r["topic"], r["payload"], r.get("retain"), r.get("user")) for r in lines] == [
         ("other/kept", 7, True, None), ("other/a", '{"b": 1.5}', None, {"shift": "night"})]
     assert daemon.ready(), "the daemon's own session was disturbed"
+
+
+def test_latch_opens_where_a_dead_letter_was_only_counted(busbar, sandbox, publisher):
+    """What cannot be mapped is ten whole dead letters a minute, the rest a count: no key of those waits for an order that
+    is none. And the order of a reading holds the next one of the same message."""
+    route = hot_route(until="closed", key="${.s}")
+    route["each"], route["body"] = "${.readings}", {**route["body"], "description": "${.note}"}
+    daemon = busbar([route])
+
+    def send(*readings):
+        publisher.publish("plant/l1/p7/temperature", {"readings": list(readings)})
+
+    keys = [f"s{n:02}" for n in range(15)]
+    send(*({"s": key, "celsius": 90} for key in keys))
+    wait_until(lambda: daemon.metrics().sum("busbar_messages_total", outcome="invalid") == 15, 10, "15 invalid")
+    send(*({"s": key, "celsius": celsius, "note": f"{key} hot"} for key in keys for celsius in (70, 90, 70, 90)))
+    wait_until(lambda: len(sandbox.tasks()) >= 15, 20, "an order for each key")
+    decided(daemon, "open_order", 15)
+    assert sorted(tasks(sandbox)) == [f"{key} hot" for key in keys]
