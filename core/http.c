@@ -337,6 +337,8 @@ static void put_options(struct http_call *call, const struct http_options *optio
     if (o->ca_file) { /* this one instead of the system's, not beside them */
         curl_easy_setopt(easy, CURLOPT_CAINFO, o->ca_file);
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+        if (o->any_name)
+            curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
     }
     if (o->cert_file)
         curl_easy_setopt(easy, CURLOPT_SSLCERT, o->cert_file);

@@ -14,6 +14,7 @@ struct http_call;
 struct http_options {
     int64_t connect_timeout_ms, timeout_ms; /* 0: 5 s, 30 s */
     const char *ca_file;                    /* NULL: the system's */
+    bool any_name;                          /* ca_file is the server's own certificate, whatever name is in it */
     const char *cert_file, *key_file;       /* client certificate; NULL: none */
     const char *proxy;                      /* NULL: none, environment ignored */
     const char *user_agent;

@@ -147,10 +147,10 @@ def test_a_wider_address_with_the_same_port_is_listened_on(busbar, sandbox):
     assert http_call(daemon.hook_port, "GET", "/hooks/mw").status == 405
 
 
-def make_certificate(folder, name):
+def make_certificate(folder, name, host="localhost"):
     cert, key = folder / f"{name}.pem", folder / f"{name}.key"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
-                    "-subj", "/CN=localhost"], check=True, capture_output=True)
+                    "-subj", f"/CN={host}"], check=True, capture_output=True)
     key.chmod(0o600)
     return cert, key
 
@@ -169,6 +169,20 @@ def test_a_certificate_that_is_half_renewed_changes_nothing(busbar, sandbox, tmp
     daemon.config["http"]["tls"]["key"] = str(cert.with_suffix(".key"))
     daemon.write()
     hang_up(daemon, good=True)
+
+
+def test_the_command_line_finds_a_daemon_whose_certificate_names_its_public_host(busbar, sandbox, tmp_path):
+    """And the health check of the image, which is a command too."""
+    if shutil.which("openssl") is None:
+        pytest.skip("LOUD: no openssl to make a certificate with")
+    cert, key = make_certificate(tmp_path, "public", "busbar.plant.example")
+    daemon = busbar([numbered()])
+    daemon.config["http"]["tls"] = {"cert": str(cert), "key": str(key)}
+    daemon.write()
+    hang_up(daemon, good=True)
+    assert daemon.cli("status", "--ready").stdout == "ready\n"
+    make_certificate(tmp_path, "public", "busbar.plant.example")  # another one than the daemon serves with
+    assert "down" in daemon.cli("status", "--ready", expect=1).stdout
 
 
 def test_the_bus_is_not_told_that_we_are_gone(busbar, broker, subscribe):
