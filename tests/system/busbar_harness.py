@@ -8,6 +8,7 @@ logs of a failed test) and is killed by the fixture that started it.
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -37,10 +38,18 @@ SECRET = "busbar-test-secret"
 NETWORK_ID = "17df9a0f-5c04-43c8-b010-b48e1237e6ff"
 
 
+PORTS = itertools.cycle(range(0, 1500))
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that nobody listens on, and that neither another worker of the run nor an outgoing connection is given before it
+    is used: below the ephemeral ports, from the worker's own range."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10
+    for n in PORTS:
+        port = 15000 + 1500 * worker + (n + os.getpid() * 37) % 1500
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(condition, deadline=10.0, what=None):

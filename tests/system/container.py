@@ -72,7 +72,8 @@ def make_base_image():
         with tempfile.TemporaryDirectory() as folder:
             tar = pathlib.Path(folder) / "base.tar"
             do("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages())}", "bookworm", tar)
-            do("podman", "import", "--quiet", tar, name)
+            if do("podman", "import", "--quiet", tar, name, expect=None).returncode != 0:
+                pytest.skip("LOUD: podman makes no images here (in a chroot, for one)")
     return name
 
 

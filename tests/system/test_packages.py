@@ -92,7 +92,7 @@ def test_the_unit_is_right_and_hardened(installed):
     said = inside(installed, "systemd-analyze", "--man=no", "verify", "/usr/lib/systemd/system/busbar.service",
                   expect=None)
     assert "busbar" not in said, said
-    score = run("systemd-analyze", "security", "--offline=true", f"--root={installed}", "busbar.service", expect=None)
+    score = inside(installed, "systemd-analyze", "security", "--offline=true", "busbar.service", expect=None)
     (figure,) = re.findall(r"Overall exposure level for busbar.service: ([0-9.]+)", score)
     print(f"systemd-analyze security: {figure}")
     assert float(figure) < 1.5, score
@@ -133,6 +133,8 @@ def test_a_plugin_is_built_from_the_dev_package_alone(installed, tmp_path):
 def test_the_units_command_does_the_main_job(installed, tmp_path, broker, sandbox, publisher, make_busbar):
     """As the unit's user, without capabilities, with a read-only file system and a NOTIFY_SOCKET. What systemd adds to
     that and this does not show: its seccomp filter, its device and address-family rules, private users."""
+    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("LOUD: no mount namespaces here: the unit's read-only file system cannot be had")
     unit = UNIT.read_text()
     command = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)[1].split()
     (installed / "etc/busbar/secrets/mw-api-key").write_text("k" * 32)

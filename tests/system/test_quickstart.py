@@ -45,7 +45,7 @@ def test_quickstart_runs_until_interrupted(tmp_path):
         assert children_of(str(tmp_path).encode())
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(90) == 0
     assert re.search(rb"\d+ readings, \d+ tasks, \d+ events\n$", (tmp_path / "output").read_bytes())
     assert children_of(str(tmp_path).encode()) == [], "processes left behind"
     assert list(tmp_path.glob("busbar-demo-*")) == []
