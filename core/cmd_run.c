@@ -240,6 +240,7 @@ static int cmd_run_main(int argc, char **argv)
     if (argc > 1)
         return cmd_usage(&cmd_run, "no argument is expected: the file goes behind -c");
     log_open(!isatty(STDERR_FILENO), LOG_INFO);
+    daemon_block_signals();
     rc = app_load(&daemon.app, path);
     if (app_report(&daemon.app) != 0 || rc != 0) {
         app_finish(&daemon.app);

@@ -7,6 +7,7 @@
 #include "app.h"
 #include "mqtt.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 
 enum daemon_going { RUNNING = 0, STOPPING, RELOADING };
@@ -42,6 +43,8 @@ struct daemon {
     int64_t drain_until_ms, checkpoint_at_ms, retain_at_ms, hurry_at_ms, wall_ms, steady_ms;
 };
 
+/* Before any thread, which inherits it, and before the configuration is read: what comes meanwhile waits. */
+sigset_t daemon_block_signals(void);
 int daemon_build(struct daemon *daemon); /* 0, or -1 with the reason logged: tear it down all the same */
 void daemon_tear_down(struct daemon *daemon);
 const char *daemon_not_ready(void *daemon); /* NULL: ready; else why not */

@@ -272,14 +272,20 @@ static int build_listeners(struct daemon *daemon)
     return 0;
 }
 
-int daemon_build(struct daemon *daemon)
+sigset_t daemon_block_signals(void)
 {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
-    sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread: they inherit it */
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    return signals;
+}
+
+int daemon_build(struct daemon *daemon)
+{
+    sigset_t signals = daemon_block_signals();
     signal(SIGPIPE, SIG_IGN);
     sessions_lost(); /* exported from the start, as 0 */
     daemon_store_failures();
