@@ -176,8 +176,8 @@ static void test_config_print_has_defaults_and_no_secret(void **state)
                            "    webhook_signature:\n      profile: hmac\n      header: \"X-Sig\"\n",
                            "    auth:\n      bearer: \"***\"\n",
                            "    auth: none\n",
-                           "      oauth2:\n        token_url: \"https://a\"\n        client_id: \"b\"\n        "
-                           "client_secret: \"***\"\n",
+                           "      oauth2:\n        token_url: \"https://a\"\n        client_id: \"b\"\n",
+                           "        client_secret: \"***\"\n",
                            "    n: 5\n",
                            "      cooldown: 90s\n",
                            "    text: \"$${a}\"\n",
