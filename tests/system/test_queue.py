@@ -65,7 +65,7 @@ def test_a_retry_in_vain_is_a_dead_letter_again(dead, subscribe):
     shown = letter(dead)
     for n in (1, 2):
         dead.cli("queue", "retry", shown["id"])
-        wait_until(lambda: len(letter(dead)["history"]) == 1 + 2 * n, 10, "the retry and what came of it")
+        wait_until(lambda: len(dead.json("queue", "show", shown["id"])["history"]) == 1 + 2 * n, 10, "the retry and what came of it")
         wait_until(lambda: dead.deliveries(state="rejected"), 10, "the dead letter again")
     assert dead.cli("status", "--ready").stdout == "ready\n"
     # The first refusal's event may have come before the subscriber, or after.
