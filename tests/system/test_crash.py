@@ -185,6 +185,7 @@ def test_what_is_sent_again_after_a_death_does_not_fire_a_rule_again(tmp_path, b
     wait_until(lambda: daemon.metrics().sum(received) == 4, 10, "all four again")
     publisher.publish("plant/l1/m1/temperature", {"celsius": 93})  # armed: fires
     wait_until(lambda: len(sandbox.tasks()) >= 2, 10)
+    wait_until(lambda: daemon.metrics().sum("busbar_messages_total") == 5, 10, "all five counted")
     outcomes = daemon.metrics()
     assert [outcomes.sum("busbar_messages_total", outcome=o) for o in ("duplicate", "accepted", "ignored")] == [4, 1, 0]
     assert [task["body"]["description"].split()[2] for task in sandbox.tasks()] == ["91", "93"]

@@ -155,7 +155,8 @@ static void test_queue_random_use_keeps_the_rules(void **state)
     int held = 0;
     struct queue *queue = queue_create(300);
     backlog = (struct backlog){0};
-    while (done < ALL) {
+    for (int turn = 0; done < ALL; turn++) {
+        assert_true(turn < 100 * ALL); /* else something was forgotten */
         uint64_t dice = random_u64();
         if (dice % 97 == 0) {
             held = (int)(dice / 97 % 6); /* 5: none */
@@ -444,75 +445,122 @@ static void test_queue_a_batch_waits_for_the_scan_but_not_for_ever(void **state)
     queue_destroy(queue);
 }
 
+/* What a random run has stored, and its owner's part of the work (dispatch.c). */
+enum { MANY = 4000, WAYS = 23 };
+
+static struct {
+    int64_t stored;
+    size_t over_count;
+    int64_t last[WAYS];
+    bool rescan, over[MANY + 1];
+    struct {
+        int64_t accepted_ms;
+        struct queue_group *group;
+        char key[8];
+    } row[MANY + 1];
+} house;
+
+static int way_of(int64_t seq)
+{
+    return (int)(seq * 7 % WAYS);
+}
+
+static void is_over(int64_t seq)
+{
+    assert_false(house.over[seq]);
+    house.over[seq] = true;
+    house.over_count++;
+}
+
+static void scan(struct queue *queue)
+{
+    size_t rows = 0, room = queue_room(queue);
+    if (!(house.rescan || queue_wants_rewind(queue)) || queue_is_tight(queue))
+        return;
+    queue_rewind(queue);
+    for (int64_t seq = queue_last_seq(queue) + 1; seq <= house.stored && rows < room; seq++) {
+        char lane[8];
+        if (house.over[seq])
+            continue;
+        rows++;
+        snprintf(lane, sizeof(lane), "l%d", way_of(seq));
+        const struct queue_delivery delivery = {.seq = seq,
+                                                .accepted_ms = house.row[seq].accepted_ms,
+                                                .due_ms = house.row[seq].accepted_ms,
+                                                .lane = lane,
+                                                .operation = "many",
+                                                .group = house.row[seq].group,
+                                                .key = span_of(house.row[seq].key)};
+        queue_add(queue, &delivery);
+    }
+    house.rescan = rows == room;
+}
+
+/* Ends some of what was taken, and returns the rest, or lets it be dropped where it waits. */
+static void end(struct queue *queue, struct queue_entry *head, uint64_t dice, int64_t now)
+{
+    struct queue_batch *batch = head->batch;
+    struct queue_entry *one[] = {head}, **all = batch != NULL ? batch->entries : one, *again = NULL;
+    if (batch != NULL && !batch->frozen && dice % 7 == 0) {
+        queue_disband(queue, batch);
+        return;
+    }
+    if (batch != NULL)
+        batch->frozen = true;
+    for (size_t i = 0, left = batch != NULL ? batch->left : 1; left > 0; i++) { /* the last one frees it */
+        struct queue_entry *entry = all[i];
+        left -= entry != NULL ? 1 : 0;
+        if (entry == NULL)
+            continue;
+        if (entry->merged_into == NULL && random_u64() % 4 == 0) {
+            again = entry;
+            continue;
+        }
+        int64_t *last = &house.last[way_of(entry->seq)];
+        assert_true(batch != NULL || entry->seq > *last);
+        *last = entry->seq > *last ? entry->seq : *last;
+        is_over(entry->seq);
+        queue_remove(queue, entry);
+    }
+    if (again == NULL)
+        return;
+    int64_t seq = again->seq;
+    queue_return(queue, again, now + 2);
+    if (dice % 5 == 0) {
+        queue_drop(queue, queue_find(queue, seq));
+        is_over(seq);
+    }
+}
+
 /* Random use: what is of a group comes out in batches, the rest alone; some of a batch is over, the rest goes again, is
  * disbanded, or dropped where it waits. Each comes out in its lane's order, and in the end all were. */
 static void test_queue_random_batches_keep_the_rules(void **state)
 {
     (void)state;
-    enum { MANY = 4000, WAYS = 23 };
-    int64_t now = 0, last[WAYS] = {0};
-    size_t over = 0;
+    int64_t now = 0;
     struct queue *queue = queue_create(300);
     struct queue_group *groups[] = {queue_group(queue, "many", 7, 0, 0), queue_group(queue, "many", 40, 5, 0), NULL};
     struct queue_entry *out[16];
     size_t out_count = 0;
-    for (int64_t seq = 1; over < MANY;) {
+    memset(&house, 0, sizeof(house));
+    for (int turn = 0; house.over_count < MANY; turn++) {
+        assert_true(turn < 100 * MANY); /* else something was forgotten */
         uint64_t dice = random_u64();
-        char lane[8], key[8];
-        if (dice % 3 == 0 && seq <= MANY && queue_length(queue) < 200) {
-            snprintf(lane, sizeof(lane), "l%d", (int)(seq * 7 % WAYS));
-            snprintf(key, sizeof(key), "k%d", (int)(dice / 8 % 5));
-            const struct queue_delivery delivery = {.seq = seq,
-                                                    .accepted_ms = now,
-                                                    .due_ms = now,
-                                                    .lane = lane,
-                                                    .operation = "many",
-                                                    .group = groups[dice / 64 % 3],
-                                                    .key = dice % 2 == 0 ? span_of(key) : SPAN("")};
-            queue_add(queue, &delivery);
-            if (queue_find(queue, seq) != NULL || queue_has_taken(queue, seq))
-                seq++; /* else its lane had enough: later */
-            else
-                queue_rewind(queue);
+        scan(queue);
+        if (dice % 3 == 0 && house.stored < MANY) {
+            int64_t seq = ++house.stored;
+            house.row[seq].accepted_ms = now;
+            house.row[seq].group = groups[dice / 64 % 3];
+            if (dice % 2 == 0)
+                snprintf(house.row[seq].key, sizeof(house.row[seq].key), "k%d", (int)(dice / 8 % 5));
+            house.rescan = true;
         } else if (dice % 3 == 1 && out_count < 16) {
             struct queue_entry *head = queue_take(queue, now, NULL, NULL);
             if (head != NULL)
                 out[out_count++] = head;
             now += head != NULL ? 0 : 3;
         } else if (out_count > 0) {
-            struct queue_entry *head = out[--out_count];
-            struct queue_batch *batch = head->batch;
-            struct queue_entry *one[] = {head}, **all = batch != NULL ? batch->entries : one, *again = NULL;
-            if (batch != NULL && !batch->frozen && dice % 7 == 0) {
-                queue_disband(queue, batch);
-                continue;
-            }
-            if (batch != NULL)
-                batch->frozen = true;
-            for (size_t i = 0, left = batch != NULL ? batch->left : 1; left > 0; i++) { /* the last one frees it */
-                struct queue_entry *entry = all[i];
-                left -= entry != NULL ? 1 : 0;
-                if (entry == NULL)
-                    continue;
-                bool stays = entry->merged_into == NULL && random_u64() % 4 == 0;
-                int way = (int)(entry->seq * 7 % WAYS);
-                if (stays) {
-                    again = entry;
-                    continue;
-                }
-                assert_true(batch != NULL || entry->seq > last[way]);
-                last[way] = entry->seq > last[way] ? entry->seq : last[way];
-                over++;
-                queue_remove(queue, entry);
-            }
-            if (again == NULL)
-                continue;
-            int64_t seq_again = again->seq;
-            queue_return(queue, again, now + 2);
-            if (dice % 5 == 0) {
-                queue_drop(queue, queue_find(queue, seq_again));
-                over++;
-            }
+            end(queue, out[--out_count], dice, now);
         }
     }
     assert_int_equal(queue_length(queue), 0);
