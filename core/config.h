@@ -102,6 +102,7 @@ struct config_signature { /* of a target's webhooks, over its plugin's */
     int profile;          /* 0: as the plugin has it */
     int encoding;         /* 0: not given */
     char *header, *prefix, *signed_string, *time_header, *id_header;
+    char *sign_key, *time_key, *nonce_key; /* the header is k=v,k=v,...; NULL: it is not */
 };
 
 struct config_mode_entry {

@@ -173,6 +173,9 @@ static const struct setting signature_rows[] = {
     {.key = "signed", .kind = SETTING_TEXT, .offset = AT(signed_string)},
     {.key = "time_header", .kind = SETTING_TEXT, .offset = AT(time_header)},
     {.key = "id_header", .kind = SETTING_TEXT, .offset = AT(id_header)},
+    {.key = "sign_key", .kind = SETTING_TEXT, .offset = AT(sign_key)},
+    {.key = "time_key", .kind = SETTING_TEXT, .offset = AT(time_key)},
+    {.key = "nonce_key", .kind = SETTING_TEXT, .offset = AT(nonce_key)},
 };
 #undef AT
 const struct section config_signature_section = SECTION("webhook_signature", signature_rows, NULL);
@@ -185,19 +188,51 @@ static size_t places(const char *text)
     return count;
 }
 
-/* {time} and {id} come in headers of their own, and only what is signed says anything. */
+static bool is_key(const char *text)
+{
+    return *text != '\0' && strpbrk(text, "=, \t") == NULL && !has_control(text);
+}
+
+/* The header's value as k=v,k=v,...: where `sign_key` says which is the signature. */
+static void check_pairs(struct config_reader *reader, const struct config_signature *own, struct mark mark)
+{
+    const char *const keys[] = {own->sign_key, own->time_key, own->nonce_key};
+    if (own->sign_key == NULL && (own->time_key != NULL || own->nonce_key != NULL))
+        problems_add(reader->problems, mark,
+                     "'webhook_signature': 'time_key' and 'nonce_key' need 'sign_key': the one with the signature");
+    if (own->sign_key != NULL && own->prefix != NULL)
+        problems_add(reader->problems, mark,
+                     "'webhook_signature': 'prefix' and 'sign_key' are two kinds of header: say one");
+    if (own->time_key != NULL && own->time_header != NULL)
+        problems_add(reader->problems, mark,
+                     "'webhook_signature': the time stands in 'time_key' or in 'time_header', not in both");
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        if (keys[i] != NULL && !is_key(keys[i]))
+            problems_add(reader->problems, mark, "'webhook_signature': '%s' is no key of a pair such as v1=...",
+                         keys[i]);
+        for (size_t j = 0; keys[i] != NULL && j < i; j++)
+            if (keys[j] != NULL && strcmp(keys[i], keys[j]) == 0)
+                problems_add(reader->problems, mark, "'webhook_signature': '%s' is the key of two things", keys[i]);
+    }
+}
+
+/* {time}, {id} and {nonce} come in headers or pairs of their own, and only what is signed says anything. */
 static void check_signed(struct config_reader *reader, const struct config_signature *own, struct mark mark)
 {
     const char *signed_string = own->signed_string != NULL ? own->signed_string : "{body}";
     bool time = strstr(signed_string, "{time}") != NULL, id = strstr(signed_string, "{id}") != NULL;
+    bool nonce = strstr(signed_string, "{nonce}") != NULL;
     if (strstr(signed_string, "{body}") == NULL || places(signed_string) > MOST_PLACES)
         problems_add(reader->problems, mark, "'webhook_signature': 'signed' must hold {body}, such as {time}.{body}");
-    if (time != (own->time_header != NULL))
+    if (time != (own->time_header != NULL || own->time_key != NULL))
         problems_add(reader->problems, mark,
-                     "'webhook_signature': 'time_header' and a {time} in 'signed' go together: a time that is not "
-                     "signed proves nothing");
+                     "'webhook_signature': 'time_header' (or 'time_key') and a {time} in 'signed' go together: a time "
+                     "that is not signed proves nothing");
     if (id != (own->id_header != NULL))
         problems_add(reader->problems, mark, "'webhook_signature': 'id_header' and a {id} in 'signed' go together");
+    if (nonce != (own->nonce_key != NULL))
+        problems_add(reader->problems, mark, "'webhook_signature': 'nonce_key' and a {nonce} in 'signed' go together");
+    check_pairs(reader, own, mark);
 }
 
 void config_check_event_header(struct config_reader *reader, const char *name, struct mark mark)
@@ -209,8 +244,8 @@ void config_check_event_header(struct config_reader *reader, const char *name, s
 void config_check_signature(struct config_reader *reader, const struct config_signature *own, struct mark mark)
 {
     const char *const headers[] = {own->header, own->time_header, own->id_header};
-    bool details =
-        own->encoding != 0 || own->signed_string != NULL || own->time_header != NULL || own->id_header != NULL;
+    bool details = own->encoding != 0 || own->signed_string != NULL || own->time_header != NULL ||
+                   own->id_header != NULL || own->sign_key != NULL || own->time_key != NULL || own->nonce_key != NULL;
     bool named = own->profile == SIGNATURE_STANDARD_WEBHOOKS || own->profile == SIGNATURE_GITHUB;
     if (own->profile == 0)
         problems_add(reader->problems, mark,

@@ -59,8 +59,8 @@ static struct span take_until(struct span *rest, char separator, bool *found)
     return head;
 }
 
-/* A known key twice would let two readers disagree on what was signed: refused. Pairs that we do not know
- * are left alone, in any order. */
+/* A known key twice would let two readers disagree on what was signed: refused, but for the signature where the
+ * profile has several of it. Pairs that we do not know are left alone, in any order. */
 static const char *read_pairs(const struct hook_profile *profile, struct span text, struct claim *claim)
 {
     const struct {
@@ -72,6 +72,7 @@ static const char *read_pairs(const struct hook_profile *profile, struct span te
         {profile->sign_key, &claim->signs[0]},
     };
     bool more = true;
+    claim->sign_count = 0;
     while (more) {
         struct span value = trim(take_until(&text, ',', &more));
         bool is_pair;
@@ -81,17 +82,20 @@ static const char *read_pairs(const struct hook_profile *profile, struct span te
         for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
             if (!known[i].key || !span_is(key, known[i].key))
                 continue;
-            if (known[i].value->data)
-                return "the signature header names a key twice";
             if (value.len == 0)
                 return "the signature header holds an empty value";
-            *known[i].value = value;
+            const bool is_sign = known[i].key == profile->sign_key;
+            const bool again = known[i].value->data != NULL, one_more = is_sign && profile->several;
+            if (again && !one_more)
+                return "the signature header names a key twice";
+            if (is_sign && claim->sign_count == SIGNATURES_MAX)
+                return "the signature header holds too many signatures";
+            *(is_sign ? &claim->signs[claim->sign_count++] : known[i].value) = value;
         }
     }
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (known[i].key && !known[i].value->data)
             return "the signature header lacks its time, nonce or signature";
-    claim->sign_count = 1;
     return NULL;
 }
 

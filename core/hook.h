@@ -16,7 +16,7 @@ struct hook_profile {
     bool pairs;         /* its value is k=v,k=v,... with these three keys, of which the first two may be NULL: */
     const char *time_key, *nonce_key, *sign_key;
     const char *prefix; /* !pairs: before the signature; NULL: none */
-    bool several;       /* !pairs: signatures parted by spaces, of which one must match and others may be foreign */
+    bool several; /* signatures, of which one must match: pairs of the same key, or parted by spaces, some foreign */
     const char *time_header, *id_header; /* signed too, in headers of their own; NULL: none */
     const char *signed_string;           /* from {time} {nonce} {id} {body} and literals */
     bool base64;                         /* the signature; else lower-case hex */

@@ -35,16 +35,23 @@ static const struct hook_profile standard_webhooks = {.proof = HOOK_HMAC,
 static const struct hook_profile github = {
     .proof = HOOK_HMAC, .header = "X-Hub-Signature-256", .prefix = "sha256=", .signed_string = "{body}"};
 
+/* While its key is changed, a system signs with the old one and the new: several pairs of `sign_key`. */
 static struct hook_profile own_hmac(const struct config_signature *own)
 {
+    const bool timed = own->time_header || own->time_key;
     return (struct hook_profile){.proof = HOOK_HMAC,
                                  .header = own->header,
+                                 .pairs = own->sign_key != NULL,
+                                 .time_key = own->time_key,
+                                 .nonce_key = own->nonce_key,
+                                 .sign_key = own->sign_key,
+                                 .several = own->sign_key != NULL,
                                  .prefix = own->prefix,
                                  .time_header = own->time_header,
                                  .id_header = own->id_header,
                                  .signed_string = own->signed_string ? own->signed_string : "{body}",
                                  .base64 = own->encoding == SIGNATURE_BASE64,
-                                 .tolerance_ms = own->time_header ? TOLERANCE_MS : 0};
+                                 .tolerance_ms = timed ? TOLERANCE_MS : 0};
 }
 
 static struct hook_profile own_bearer(const struct config_signature *own)

@@ -35,7 +35,15 @@ def own_scheme(body, key=OLD, at=None):
     return {"X-Time": at, "X-Sig": "v0=" + base64.b64encode(mac(key, f"v0:{at}:".encode(), body).digest()).decode()}
 
 
+def pairs(body, key=OLD, at=None):
+    at = str(int(at or time.time()))
+    signs = ",".join(f"v1={mac(k, f'{at}.'.encode(), body).hexdigest()}" for k in (b"one that nobody knows here", key))
+    return {"X-Pairs": f"t={at},{signs},v0=of-another-scheme"}
+
+
 PROFILES = {
+    "pairs": ({"profile": "hmac", "header": "X-Pairs", "sign_key": "v1", "time_key": "t", "signed": "{time}.{body}"},
+              [NEW.decode(), OLD.decode()], pairs),
     "standard_webhooks": ({"profile": "standard_webhooks"}, [whsec(NEW), whsec(OLD)], standard),
     "github": ({"profile": "github"}, [NEW.decode(), OLD.decode()],
                lambda body, key=OLD: {"X-Hub-Signature-256": "sha256=" + mac(key, body).hexdigest()}),
@@ -98,7 +106,7 @@ def test_own_signature_is_what_opens_the_door(daemon, name, subscribe):
     assert knock(body, sign(body, key=b"a key of somebody else")) == 401
     if name != "bearer":  # which proves who sent it, and nothing of what
         assert knock(body.replace(b"7", b"8"), sign(body)) == 401
-    if name in ("standard_webhooks", "hmac"):
+    if name in ("standard_webhooks", "hmac", "pairs"):
         assert knock(body, sign(body, at=time.time() - 600)) == 401
     genuine = sign(body)
     assert knock(body, genuine) == 200

@@ -147,6 +147,19 @@ static void test_config_auth_and_signature(void **state)
     assert_int_equal(config_target(loaded.config, "d")->signature.profile, 0);
 }
 
+static void test_config_signature_of_pairs(void **state)
+{
+    (void)state;
+    cleanup_loaded struct loaded loaded =
+        load("targets:\n  a: {plugin: p, mode: read, webhook_signature: {profile: hmac, header: X-Sig, sign_key: v1, "
+             "time_key: t, nonce_key: n, signed: '{time}.{nonce}.{body}'}}\n");
+    assert_string_equal(loaded.said, "");
+    const struct config_signature *own = &config_target(loaded.config, "a")->signature;
+    assert_string_equal(own->sign_key, "v1");
+    assert_string_equal(own->time_key, "t");
+    assert_string_equal(own->nonce_key, "n");
+}
+
 static void test_config_trigger_values(void **state)
 {
     (void)state;
@@ -272,23 +285,6 @@ static void test_config_target_problems(void **state)
         {MW "auth: {oauth2: {token_url: 'https://a', client_id: b}}}}\n",
          "1:45: error: 'oauth2': 'client_secret' is missing"},
         {MW "auth: {oauth2: {client_auth: body}}}}\n", "1:68: error: 'client_auth' must be basic or post, not 'body'"},
-        {MW "webhook_signature: {header: a}}}\n", "1:58: error: 'webhook_signature': 'profile' is missing: "
-                                                  "standard_webhooks, github, hmac or bearer"},
-        {MW "webhook_signature: {profile: github, prefix: a}}}\n",
-         "1:58: error: 'webhook_signature': only hmac and bearer have settings of their own"},
-        {MW "webhook_signature: {profile: hmac}}}\n",
-         "1:58: error: 'webhook_signature': 'header' is missing: the one with the signature"},
-        {MW "webhook_signature: {profile: hmac, header: A, signed: body}}}\n",
-         "1:58: error: 'webhook_signature': 'signed' must hold {body}, such as {time}.{body}"},
-        {MW "webhook_signature: {profile: hmac, header: A, time_header: B}}}\n",
-         "1:58: error: 'webhook_signature': 'time_header' and a {time} in 'signed' go together: a time that is not "
-         "signed proves nothing"},
-        {MW "webhook_signature: {profile: hmac, header: A, signed: '{id}{body}'}}}\n",
-         "1:58: error: 'webhook_signature': 'id_header' and a {id} in 'signed' go together"},
-        {MW "webhook_signature: {profile: bearer, encoding: hex}}}\n",
-         "1:58: error: 'webhook_signature': bearer knows 'header' and 'prefix'"},
-        {MW "webhook_signature: {profile: hmac, header: 'A B'}}}\n",
-         "1:58: error: 'webhook_signature': 'A B' is no header's name"},
         {MW "webhook_event_header: 'X Y'}}\n", "1:11: error: 'webhook_event_header': 'X Y' is no header's name"},
         {MW "map: [a]}}\n", "1:44: error: 'map' must be a map such as {status: {WAPPR: triaged}}"},
         {MW "map: {statsu: {A: closed}}}}\n", "1:45: error: unknown list of 'map' 'statsu', did you mean 'status'?"},
@@ -306,6 +302,47 @@ static void test_config_target_problems(void **state)
         {MW "api_key: }}\n", "1:48: error: 'api_key' has no value; write one, or remove the line"},
         {MW "api_key: '${key}'}}\n", "1:48: error: '${key}' does not work here: a setting knows ${file:path} and "
                                      "${env:NAME}, and $${ for a literal ${"},
+    };
+    ASSERT_SAYINGS(sayings);
+}
+
+static void test_config_signature_problems(void **state)
+{
+    (void)state;
+    static const struct saying sayings[] = {
+        {MW "webhook_signature: {header: a}}}\n", "1:58: error: 'webhook_signature': 'profile' is missing: "
+                                                  "standard_webhooks, github, hmac or bearer"},
+        {MW "webhook_signature: {profile: github, prefix: a}}}\n",
+         "1:58: error: 'webhook_signature': only hmac and bearer have settings of their own"},
+        {MW "webhook_signature: {profile: hmac}}}\n",
+         "1:58: error: 'webhook_signature': 'header' is missing: the one with the signature"},
+        {MW "webhook_signature: {profile: hmac, header: A, signed: body}}}\n",
+         "1:58: error: 'webhook_signature': 'signed' must hold {body}, such as {time}.{body}"},
+        {MW "webhook_signature: {profile: hmac, header: A, time_header: B}}}\n",
+         "1:58: error: 'webhook_signature': 'time_header' (or 'time_key') and a {time} in 'signed' go together: a time "
+         "that is not "
+         "signed proves nothing"},
+        {MW "webhook_signature: {profile: hmac, header: A, signed: '{id}{body}'}}}\n",
+         "1:58: error: 'webhook_signature': 'id_header' and a {id} in 'signed' go together"},
+        {MW "webhook_signature: {profile: hmac, header: A, signed: '{nonce}{body}'}}}\n",
+         "1:58: error: 'webhook_signature': 'nonce_key' and a {nonce} in 'signed' go together"},
+        {MW "webhook_signature: {profile: hmac, header: A, time_key: t, signed: '{time}{body}'}}}\n",
+         "1:58: error: 'webhook_signature': 'time_key' and 'nonce_key' need 'sign_key': the one with the signature"},
+        {MW "webhook_signature: {profile: hmac, header: A, sign_key: v1, prefix: a}}}\n",
+         "1:58: error: 'webhook_signature': 'prefix' and 'sign_key' are two kinds of header: say one"},
+        {MW "webhook_signature: {profile: hmac, header: A, sign_key: v1, time_key: t, time_header: B, signed: "
+            "'{time}{body}'}}}\n",
+         "1:58: error: 'webhook_signature': the time stands in 'time_key' or in 'time_header', not in both"},
+        {MW "webhook_signature: {profile: hmac, header: A, sign_key: 'a=b'}}}\n",
+         "1:58: error: 'webhook_signature': 'a=b' is no key of a pair such as v1=..."},
+        {MW "webhook_signature: {profile: hmac, header: A, sign_key: t, time_key: t, signed: '{time}{body}'}}}\n",
+         "1:58: error: 'webhook_signature': 't' is the key of two things"},
+        {MW "webhook_signature: {profile: github, sign_key: a}}}\n",
+         "1:58: error: 'webhook_signature': only hmac and bearer have settings of their own"},
+        {MW "webhook_signature: {profile: bearer, encoding: hex}}}\n",
+         "1:58: error: 'webhook_signature': bearer knows 'header' and 'prefix'"},
+        {MW "webhook_signature: {profile: hmac, header: 'A B'}}}\n",
+         "1:58: error: 'webhook_signature': 'A B' is no header's name"},
     };
     ASSERT_SAYINGS(sayings);
 }
@@ -498,10 +535,12 @@ int main(void)
         cmocka_unit_test(test_config_reads_what_is_said),
         cmocka_unit_test(test_config_webhook_secrets_by_event),
         cmocka_unit_test(test_config_auth_and_signature),
+        cmocka_unit_test(test_config_signature_of_pairs),
         cmocka_unit_test(test_config_trigger_values),
         cmocka_unit_test(test_config_unknown_keys_name_the_nearest),
         cmocka_unit_test(test_config_wrong_values_say_what_is_right),
         cmocka_unit_test(test_config_target_problems),
+        cmocka_unit_test(test_config_signature_problems),
         cmocka_unit_test(test_config_route_problems),
         cmocka_unit_test(test_config_trigger_problems),
         cmocka_unit_test(test_config_trigger_limits_may_touch),

@@ -236,6 +236,61 @@ static void test_hook_profiles_hmac_with_a_time_of_its_own(void **state)
     expect(&rules, request_of("{\"type\":\"a\"}", header, "yesterday", NULL), "malformed_signature");
 }
 
+/* ---- the site's own: a header of pairs */
+
+#define PAIRED "{\"type\":\"a\"}"
+
+static struct hook_rules paired(const char *secret)
+{
+    static const struct config_signature own = {.profile = SIGNATURE_HMAC,
+                                                .header = (char *)(uintptr_t) "Stripe-Signature",
+                                                .sign_key = (char *)(uintptr_t) "v1",
+                                                .time_key = (char *)(uintptr_t) "t",
+                                                .signed_string = (char *)(uintptr_t) "{time}.{body}"};
+    return rules_of(&by_type, &own, secret);
+}
+
+static void test_hook_profiles_hmac_of_pairs(void **state)
+{
+    (void)state;
+    const struct hook_rules rules = paired("key");
+    assert_int_equal(rules.tolerance_ms, 300000);
+    char *hex cleanup_text = sign("key", SW_TIME "." PAIRED, false);
+    char *good cleanup_text = mem_printf("t=" SW_TIME ",v1=%s,v0=ancient", hex);
+    char *bare cleanup_text = mem_printf("v1=%s", hex);
+    char *later cleanup_text = mem_printf("t=1614265331,v1=%s", hex);
+    char *twice cleanup_text = mem_printf("t=" SW_TIME ",t=" SW_TIME ",v1=%s", hex);
+    expect(&rules, request_of(PAIRED, good, NULL, NULL), "accepted");
+    expect(&rules, request_of("{\"type\":\"b\"}", good, NULL, NULL), "bad_signature");
+    expect(&rules, request_of(PAIRED, bare, NULL, NULL), "malformed_signature");
+    expect(&rules, request_of(PAIRED, later, NULL, NULL), "bad_signature");
+    expect(&rules, request_of(PAIRED, twice, NULL, NULL), "malformed_signature");
+    expect(&rules, request_of(PAIRED, hex, NULL, NULL), "malformed_signature");
+    struct hook_request old = request_of(PAIRED, good, NULL, NULL);
+    old.now_ms = SW_MS + 300001;
+    expect(&rules, old, "stale");
+}
+
+/* While a key is changed, the sender signs with both. */
+static void test_hook_profiles_hmac_of_pairs_takes_one_of_several(void **state)
+{
+    (void)state;
+    const struct hook_rules old = paired("old"), other = paired("other");
+    char *by_new cleanup_text = sign("new", SW_TIME "." PAIRED, false);
+    char *by_old cleanup_text = sign("old", SW_TIME "." PAIRED, false);
+    char *both cleanup_text = mem_printf("t=" SW_TIME ",v1=%s,v1=%s", by_new, by_old);
+    one.secret = "old";
+    expect(&old, request_of(PAIRED, both, NULL, NULL), "accepted");
+    one.secret = "other";
+    expect(&other, request_of(PAIRED, both, NULL, NULL), "bad_signature");
+    struct buf many cleanup_buf = {0};
+    buf_puts(&many, "t=" SW_TIME);
+    for (int i = 0; i < 17; i++)
+        buf_printf(&many, ",v1=%s", by_old);
+    one.secret = "old";
+    expect(&old, request_of(PAIRED, many.data, NULL, NULL), "malformed_signature");
+}
+
 /* ---- a shared token */
 
 static void test_hook_profiles_bearer(void **state)
@@ -292,6 +347,9 @@ static void test_hook_profiles_are_described(void **state)
         {{.profile = SIGNATURE_STANDARD_WEBHOOKS}, "v1,...", "base64"},
         {{.profile = SIGNATURE_GITHUB}, "sha256=...", "hex"},
         {{.profile = SIGNATURE_BEARER}, "Bearer ...", "shared secret"},
+        {{.profile = SIGNATURE_HMAC, .sign_key = (char *)(uintptr_t) "v1", .time_key = (char *)(uintptr_t) "t"},
+         "t=...,v1=...",
+         "hex"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct hook_profile profile = hook_profile_of(&cases[i].own, &by_type.signature);
@@ -317,6 +375,8 @@ int main(void)
         cmocka_unit_test(test_hook_profiles_github_vector),
         cmocka_unit_test(test_hook_profiles_hmac_of_the_body_alone),
         cmocka_unit_test(test_hook_profiles_hmac_with_a_time_of_its_own),
+        cmocka_unit_test(test_hook_profiles_hmac_of_pairs),
+        cmocka_unit_test(test_hook_profiles_hmac_of_pairs_takes_one_of_several),
         cmocka_unit_test(test_hook_profiles_bearer),
         cmocka_unit_test(test_hook_profiles_take_the_event_from_a_header),
         cmocka_unit_test(test_hook_profiles_are_described),
