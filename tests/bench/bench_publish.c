@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The publisher of the benches: MQTT 3.1.1 on a plain socket, QoS 1, as fast as the broker acknowledges.
+/* The publisher of the benches: MQTT 3.1.1 on a plain socket, QoS 1, as fast as the broker acknowledges, or RATE
+ * messages per second.
  *
- *   bench_publish PORT TOPIC COUNT [WINDOW]
+ *   bench_publish PORT TOPIC COUNT [WINDOW [RATE]]
  *
  * In TOPIC, %d is the machine, one of 1000 in turn: plant/line-1/m%d/job. The payload is a reading of
  * about 150 bytes that stays between 60 and 80 degrees. At most WINDOW (1000) wait for their PUBACK.
@@ -36,6 +37,7 @@ struct publisher {
     const char *topic; /* before %d */
     const char *topic_rest;
     int64_t count, window, sent, acked;
+    int64_t rate, start_us; /* per second; 0: as fast as may be */
     struct buf out;
     size_t out_sent;
     unsigned char in[BURST_BYTES];
@@ -98,9 +100,16 @@ static void put_publish(struct publisher *p, int64_t i)
     buf_append(&p->out, payload, (size_t)payload_len);
 }
 
+static bool may_send(const struct publisher *p)
+{
+    if (p->sent >= p->count || p->sent - p->acked >= p->window)
+        return false;
+    return p->rate == 0 || p->sent <= (clock_monotonic_us() - p->start_us) / 1000 * p->rate / 1000;
+}
+
 static void write_some(struct publisher *p)
 {
-    while (p->sent < p->count && p->sent - p->acked < p->window && p->out.len < BURST_BYTES)
+    while (may_send(p) && p->out.len < BURST_BYTES)
         put_publish(p, p->sent++);
     ssize_t sent = send(p->fd, p->out.data + p->out_sent, p->out.len - p->out_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0 && errno != EAGAIN)
@@ -134,29 +143,30 @@ int main(int argc, char **argv)
     int64_t port = 0;
     p.window = 1000;
     char *place = argc > 2 ? strstr(argv[2], "%d") : NULL;
-    if (place == NULL || argc < 4 || argc > 5 || strlen(argv[2]) > 200 ||
+    if (place == NULL || argc < 4 || argc > 6 || strlen(argv[2]) > 200 ||
         !number_parse_int(span_of(argv[1]), 1, 65535, &port) ||
         !number_parse_int(span_of(argv[3]), 1, INT64_C(1000000000), &p.count) ||
-        (argc > 4 && !number_parse_int(span_of(argv[4]), 1, PACKET_IDS, &p.window))) {
-        fprintf(stderr, "usage: bench_publish PORT TOPIC COUNT [WINDOW]   (%%d in TOPIC: the machine)\n");
+        (argc > 4 && !number_parse_int(span_of(argv[4]), 1, PACKET_IDS, &p.window)) ||
+        (argc > 5 && !number_parse_int(span_of(argv[5]), 1, 1000000, &p.rate))) {
+        fprintf(stderr, "usage: bench_publish PORT TOPIC COUNT [WINDOW [RATE]]   (%%d in TOPIC: the machine)\n");
         return 2;
     }
     *place = '\0';
     p.topic = argv[2];
     p.topic_rest = place + 2;
     connect_broker(&p, port);
-    int64_t start_us = clock_monotonic_us();
+    p.start_us = clock_monotonic_us();
     while (p.acked < p.count) {
-        bool writes = p.out.len > 0 || (p.sent < p.count && p.sent - p.acked < p.window);
+        bool writes = p.out.len > 0 || may_send(&p);
         struct pollfd ready = {.fd = p.fd, .events = (short)(POLLIN | (writes ? POLLOUT : 0))};
-        if (poll(&ready, 1, 60000) <= 0)
+        if (poll(&ready, 1, p.rate > 0 ? 5 : 60000) <= 0 && p.rate == 0)
             die("the broker does not answer");
         if ((ready.revents & POLLOUT) != 0)
             write_some(&p);
         if ((ready.revents & ~POLLOUT) != 0)
             read_acks(&p);
     }
-    printf("%.3f\n", (double)(clock_monotonic_us() - start_us) / 1e6);
+    printf("%.3f\n", (double)(clock_monotonic_us() - p.start_us) / 1e6);
     send(p.fd, (const unsigned char[]){DISCONNECT, 0}, 2, MSG_NOSIGNAL);
     close(p.fd);
     buf_finish(&p.out);
