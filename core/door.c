@@ -144,7 +144,9 @@ void door_handle(void *context, struct web_request *request)
     hook_verify(&t->rules, &asked, &result);
     if (result.status != 200) {
         count(t->target->name, result.outcome);
-        answer(request, result.status, result.reason);
+        cleanup_text char *why =
+            result.detail != NULL ? mem_printf("%s: %s", result.reason, result.detail) : mem_strdup(result.reason);
+        answer(request, result.status, why);
     } else if (!store_has_room(door->options.store)) {
         count(t->target->name, "store_full");
         answer(request, 503, "the store is full");

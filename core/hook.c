@@ -303,6 +303,7 @@ static bool read_event(const struct hook_rules *rules, const struct hook_request
     *body = json_parse(request->body, &is_null, &error);
     if (!*body || !json_object_is_type(*body, json_type_object)) {
         refuse(result, 400, "bad_json", "the body is not a JSON object");
+        result->detail = error;
         return false;
     }
     struct json_object *value = json_pointer(*body, rules->hook->event_pointer, NULL);

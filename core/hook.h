@@ -56,6 +56,7 @@ struct hook_result {
     const char *outcome; /* static, for busbar_webhooks_total: "accepted", "bad_json", "no_event", "unsigned",
                             "bad_signature", "stale", "malformed_signature" */
     const char *reason;  /* static sentence */
+    const char *detail;  /* static: what is wrong with the JSON; NULL */
     char *event;         /* gives */
     char *dedup_key;     /* gives */
     char *nonce;         /* gives, NULL: the profile has none. Signed, so it may be remembered */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host.h"
 
-#include "json.h"
 #include "log.h"
 #include "metrics.h"
 
@@ -121,14 +120,6 @@ static bool event_type_known(const char *type)
     return lifecycle_word(WORDS_EVENT, type) && strcmp(type, "sync.failed") != 0;
 }
 
-static bool is_json(struct span text)
-{
-    bool is_null = false;
-    const char *error = NULL;
-    struct json_object *value cleanup_json = json_parse(text, &is_null, &error);
-    return value || is_null;
-}
-
 static struct bb_work_order keep_work_order(struct bb_job *job, const struct bb_work_order *order)
 {
     return (struct bb_work_order){.order_id = keep(job, order->order_id),
@@ -212,8 +203,6 @@ static void host_emit(struct bb_job *job, const struct bb_event *theirs)
         note_misuse(job, "emit: there is no event type %s", event.type);
     else if (!event.type && (!event.name || !*event.name))
         note_misuse(job, "emit: an event needs a type or a name");
-    else if (event.raw.len && !is_json((struct span){event.raw.data, event.raw.len}))
-        note_misuse(job, "emit: raw is no JSON");
     else if (job->event_count == MOST_EVENTS)
         note_misuse(job, "emit: more than %d events in one job", MOST_EVENTS);
     else

@@ -11,46 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* json-c quietly clamps whole numbers beyond 64 bits. Numbers keep their text with us, so such a
- * text is refused with a reason rather than changed: the caller makes a dead letter of it. */
-static bool is_clamped(struct span digits, bool negative)
-{
-    static const char most[] = "18446744073709551615", least[] = "9223372036854775808";
-    struct span limit = negative ? SPAN(least) : SPAN(most);
-    while (digits.len > 1 && digits.data[0] == '0') {
-        digits.data++;
-        digits.len--;
-    }
-    return digits.len > limit.len || (digits.len == limit.len && memcmp(digits.data, limit.data, limit.len) > 0);
-}
-
-static bool has_huge_integer(struct span text)
-{
-    bool in_string = false;
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-        if (in_string) {
-            i += c == '\\';
-            in_string = c != '"';
-            continue;
-        }
-        in_string = c == '"';
-        if (c < '0' || c > '9')
-            continue;
-        size_t from = i;
-        while (i < text.len && text.data[i] >= '0' && text.data[i] <= '9')
-            i++;
-        bool whole = i == text.len || strchr(".eE", text.data[i]) == NULL || text.data[i] == '\0';
-        if (whole && i - from >= 19 &&
-            is_clamped((struct span){text.data + from, i - from}, from > 0 && text.data[from - 1] == '-'))
-            return true;
-        while (i < text.len && text.data[i] != '\0' && strchr("0123456789.eE+-", text.data[i]) != NULL)
-            i++; /* a fraction: json-c keeps its text */
-        i--;
-    }
-    return false;
-}
-
 /* One tokener a thread, kept between calls and freed with its thread. */
 static pthread_key_t tokener_key;
 static pthread_once_t tokener_once = PTHREAD_ONCE_INIT;
@@ -71,7 +31,7 @@ static struct json_tokener *thread_tokener(void)
     pthread_once(&tokener_once, make_tokener_key);
     struct json_tokener *tokener = pthread_getspecific(tokener_key);
     if (tokener == NULL) {
-        tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
+        tokener = json_tokener_new_ex(JSON_DEPTH_MAX + 2); /* json_fault is stricter */
         json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
         pthread_setspecific(tokener_key, tokener);
     }
@@ -86,37 +46,20 @@ struct json_object *json_parse(struct span text, bool *is_null, const char **err
         error = &unused;
     if (is_null != NULL)
         *is_null = false;
-    if (text.len == 0 || text.len > INT32_MAX - 1) {
-        *error = text.len == 0 ? "it is empty" : "it is too large";
+    *error = text.len > INT32_MAX - 1 ? "it is too large" : json_fault(text);
+    if (*error != NULL)
         return NULL;
-    }
-    if (!span_is_utf8(text)) {
-        *error = "it is not UTF-8";
-        return NULL;
-    }
     struct json_tokener *tokener = thread_tokener();
     struct json_object *value = json_tokener_parse_ex(tokener, text.data, (int)text.len);
+    if (json_tokener_get_error(tokener) == json_tokener_continue) /* a number must be told that it ended */
+        value = json_tokener_parse_ex(tokener, "\0", 1);
     enum json_tokener_error state = json_tokener_get_error(tokener);
-    if (state == json_tokener_continue) /* a number at the very end needs to be told that it ended */
-        value = json_tokener_parse_ex(tokener, "\0", 1), state = json_tokener_get_error(tokener);
-    else if (state == json_tokener_success) {
-        for (size_t i = json_tokener_get_parse_end(tokener); i < text.len; i++)
-            if (strchr(" \t\r\n", text.data[i]) == NULL || text.data[i] == '\0')
-                state = json_tokener_error_parse_unexpected;
-    }
-    if (state == json_tokener_success && has_huge_integer(text)) {
-        json_object_put(value);
-        *error = "it has a whole number beyond 64 bits; send it as a string";
-        return NULL;
-    }
     if (state != json_tokener_success) {
-        json_object_put(value);
-        *error = state == json_tokener_continue ? "it ends too early" : json_tokener_error_desc(state);
+        *error = json_tokener_error_desc(state);
         return NULL;
     }
     if (value == NULL && is_null != NULL)
         *is_null = true;
-    *error = NULL;
     return value;
 }
 

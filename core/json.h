@@ -9,8 +9,11 @@ struct json_object;
 
 #define JSON_DEPTH_MAX 64
 
-/* NULL when it is not one JSON text (error: static or NULL pointer passed). Depth capped, UTF-8 checked,
- * numbers keep their text. JSON null gives NULL with *is_null true. gives */
+/* NULL, or why this is no JSON text (RFC 8259, nothing more) or one that could not be kept as it is: nested deeper than
+ * JSON_DEPTH_MAX, a whole number beyond 64 bits, half of a surrogate pair, a NUL in a name. static */
+const char *json_fault(struct span text);
+/* NULL when json_fault has something against it (error: static or NULL pointer passed). Numbers keep their text. JSON
+ * null gives NULL with *is_null true. gives */
 struct json_object *json_parse(struct span text, bool *is_null, const char **error);
 /* Appends minified text. NULL is null. */
 void json_print(const struct json_object *value, struct buf *out);

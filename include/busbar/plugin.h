@@ -242,7 +242,7 @@ struct bb_event {
     const char *dedup_id; /* stable over redeliveries; NULL: made from the raw bytes */
     int64_t occurred_ms;  /* 0: unknown */
     const struct bb_work_order *work_order; /* NULL: not about a work order */
-    struct bb_str raw;                      /* JSON passed on as it is */
+    struct bb_str raw;                      /* JSON passed on as it is; what is none becomes a string */
 };
 
 /* ---- mapping tables: a target's words for statuses and priorities ------------ */

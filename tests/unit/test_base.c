@@ -99,71 +99,6 @@ static void test_digest_known_answers(void **state)
     free(base64);
 }
 
-static void test_json_keeps_number_text(void **state)
-{
-    (void)state;
-    const char *texts[] = {"0.10",
-                           "9007199254740993",
-                           "1e400",
-                           "[1.50,{\"a\":null}]",
-                           "17",
-                           "18446744073709551615",
-                           "-9223372036854775808",
-                           "{\"a\":\"99999999999999999999\"}",
-                           "true",
-                           "null",
-                           "\"x\""};
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        cleanup_buf struct buf out = {0};
-        bool is_null;
-        const char *error = NULL;
-        cleanup_json struct json_object *value = json_parse(span_of(texts[i]), &is_null, &error);
-        assert_null(error);
-        json_print(value, &out);
-        assert_string_equal(out.data, texts[i]);
-    }
-}
-
-static void test_json_refuses_with_a_reason(void **state)
-{
-    (void)state;
-    const struct span texts[] = {SPAN(""),
-                                 SPAN("{"),
-                                 SPAN("{} x"),
-                                 SPAN("nul"),
-                                 SPAN("[1,]"),
-                                 SPAN("\"\xff\""),
-                                 SPAN("'a'"),
-                                 SPAN("123456789012345678901234567890"),
-                                 SPAN("[18446744073709551616]"),
-                                 SPAN("-9223372036854775809"),
-                                 SPAN("{\"a\":1}\0x")};
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        const char *error = NULL;
-        assert_null(json_parse(texts[i], NULL, &error));
-        assert_non_null(error);
-    }
-    cleanup_buf struct buf deep = {0};
-    for (int i = 0; i < JSON_DEPTH_MAX + 1; i++)
-        buf_putc(&deep, '[');
-    const char *error = NULL;
-    assert_null(json_parse(buf_span(&deep), NULL, &error));
-    assert_non_null(error);
-}
-
-static void test_json_pointer_follows_rfc6901(void **state)
-{
-    (void)state;
-    cleanup_json struct json_object *root = json_parse(SPAN("{\"a/b\":[10,{\"~\":null}]}"), NULL, NULL);
-    bool found;
-    double d = 0;
-    assert_true(json_to_double(json_pointer(root, "/a~1b/0", &found), &d) && d == 10.0);
-    assert_null(json_pointer(root, "/a~1b/1/~0", &found));
-    assert_true(found);
-    assert_null(json_pointer(root, "/a~1b/2", &found));
-    assert_false(found);
-}
-
 static void test_metrics_render_what_was_counted(void **state)
 {
     (void)state;
@@ -252,9 +187,6 @@ int main(void)
         cmocka_unit_test(test_number_units),
         cmocka_unit_test(test_backoff_grows_to_the_cap_with_jitter),
         cmocka_unit_test(test_digest_known_answers),
-        cmocka_unit_test(test_json_keeps_number_text),
-        cmocka_unit_test(test_json_refuses_with_a_reason),
-        cmocka_unit_test(test_json_pointer_follows_rfc6901),
         cmocka_unit_test(test_metrics_render_what_was_counted),
         cmocka_unit_test(test_metrics_finds_each_of_many_again),
         cmocka_unit_test(test_metrics_render_in_order),
