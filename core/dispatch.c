@@ -394,7 +394,7 @@ int dispatch_store(struct dispatch *d)
         if (settle_attempt(d, a) != 0)
             return -1;
     for (size_t i = 0; i < d->acked_count; i++)
-        if (settle_published(d, d->publishing[d->acked[i]].entry) != 0)
+        if (settle_published(d, &d->publishing[d->acked[i]]) != 0)
             return -1;
     for (struct attempt *a = d->starting.first; a != NULL; a = a->next)
         if (batch_start(d, a) != 0)

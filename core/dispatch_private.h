@@ -127,8 +127,7 @@ struct attempt_list {
 
 struct publishing {            /* one publish that waits for its PUBACK */
     struct queue_entry *entry; /* NULL: free */
-    int64_t sent_ms;
-    bool acked;
+    bool too_large;            /* it waits for none: not sent, a dead letter */
 };
 
 struct alert {
@@ -208,7 +207,7 @@ void count_coalesced(const char *route, const char *target); /* a pending one in
 
 /* settle.c: inside the transaction, as orders.c and announce.c */
 int settle_attempt(struct dispatch *d, struct attempt *attempt);
-int settle_published(struct dispatch *d, const struct queue_entry *entry);
+int settle_published(struct dispatch *d, const struct publishing *publishing);
 
 /* orders.c: the common record, kept and announced */
 int orders_note_event(struct dispatch *d, struct attempt *attempt, const struct job_event *emitted,

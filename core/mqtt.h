@@ -62,6 +62,8 @@ struct mqtt_publication { /* borrowed for the call */
     const char *content_type;    /* NULL: none; with version 5 only, like the correlation */
     struct span correlation;     /* empty: none */
 };
+/* False when the broker has said that it takes no packet of that size: it would drop the link for it. */
+bool mqtt_takes(const struct mqtt *mqtt, const struct mqtt_publication *publication);
 /* Answers 0 when taken: one completion with the token follows. */
 int mqtt_publish(struct mqtt *mqtt, const struct mqtt_publication *publication, uint64_t token);
 /* Copies up to max completions, answers how many. */

@@ -51,6 +51,7 @@ struct mqtt {
     bool wire_ids;
     size_t unanswered, refused; /* filters */
     size_t window, in_flight;   /* publishes */
+    size_t packet_max;          /* what the broker takes at most, 0: anything */
     struct publish *publishes;
     struct mqtt_completion *done;
     size_t done_count, done_cap;

@@ -17,11 +17,12 @@
 static void on_open(struct mqtt *mqtt, const MQTTProperties *properties)
 {
     bool session = mqtt_acks_open(mqtt->acks);
-    int receive_maximum = -1, wire_ids = -1;
+    int receive_maximum = -1, wire_ids = -1, packet_max = -1;
     if (properties != NULL) {
         MQTTProperties copy = *properties; /* Paho's getters take no const */
         receive_maximum = MQTTProperties_getNumericValue(&copy, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM);
         wire_ids = MQTTProperties_getNumericValue(&copy, MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIERS_AVAILABLE);
+        packet_max = MQTTProperties_getNumericValue(&copy, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE);
     }
     /* strictly below what would make Paho's send thread sleep */
     size_t limit = receive_maximum > 0 && receive_maximum < WINDOW_MAX ? (size_t)receive_maximum : WINDOW_MAX;
@@ -29,6 +30,7 @@ static void on_open(struct mqtt *mqtt, const MQTTProperties *properties)
     mqtt->state = MQTT_SUBSCRIBING;
     mqtt->window = limit > 1 ? limit - 1 : 1;
     mqtt->wire_ids = wire_ids != 0;
+    mqtt->packet_max = packet_max > 0 ? (size_t)packet_max : 0;
     mqtt->unanswered = mqtt->options->filter_count;
     mqtt->refused = 0;
     mqtt->news.opened = true;
@@ -97,17 +99,22 @@ static void on_no_link5(void *context, MQTTAsync_failureData5 *data)
     mqtt_link_failed(context, data->reasonCode != 0 ? (int)data->reasonCode : data->code, data->message);
 }
 
-static void on_lost(void *context, char *cause)
+static void lose_link(struct mqtt *mqtt, const char *cause)
 {
-    struct mqtt *mqtt = context;
     mqtt_acks_close(mqtt->acks, mqtt->client);
     pthread_mutex_lock(&mqtt->lock);
-    close_link(mqtt, mem_strdup(mqtt->cause != NULL ? mqtt->cause : cause != NULL ? cause : "the connection broke"));
+    if (mqtt->state >= MQTT_SUBSCRIBING) /* else it is known already */
+        close_link(mqtt, mem_strdup(mqtt->cause != NULL ? mqtt->cause : cause));
     pthread_mutex_unlock(&mqtt->lock);
     mqtt_wake(mqtt);
 }
 
-/* MQTT 5: the broker says why before it closes. */
+static void on_lost(void *context, char *cause)
+{
+    lose_link(context, cause != NULL ? cause : "the connection broke");
+}
+
+/* MQTT 5: the broker says why before it closes. Paho closes too, and calls on_lost not any more. */
 static void on_disconnect(void *context, MQTTProperties *properties, enum MQTTReasonCodes reason)
 {
     struct mqtt *mqtt = context;
@@ -116,6 +123,7 @@ static void on_disconnect(void *context, MQTTProperties *properties, enum MQTTRe
     pthread_mutex_lock(&mqtt->lock);
     mqtt_set_text(&mqtt->cause, mem_printf("the broker disconnected us: %s", text != NULL ? text : "?"));
     pthread_mutex_unlock(&mqtt->lock);
+    lose_link(mqtt, "");
 }
 
 static int on_tls_error(const char *text, size_t len, void *context)

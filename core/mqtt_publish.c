@@ -145,6 +145,20 @@ bool mqtt_can_publish(const struct mqtt *mqtt)
     return can;
 }
 
+#define PACKET_REST 64 /* more than the fixed header, the lengths, the packet id and the properties' names need */
+
+bool mqtt_takes(const struct mqtt *mqtt, const struct mqtt_publication *publication)
+{
+    struct mqtt *shared = (struct mqtt *)(uintptr_t)mqtt; /* as above */
+    size_t type = publication->content_type != NULL ? strlen(publication->content_type) : 0;
+    size_t size =
+        strlen(publication->topic) + publication->payload.len + type + publication->correlation.len + PACKET_REST;
+    pthread_mutex_lock(&shared->lock);
+    bool takes = shared->packet_max == 0 || size <= shared->packet_max;
+    pthread_mutex_unlock(&shared->lock);
+    return takes;
+}
+
 int mqtt_publish(struct mqtt *mqtt, const struct mqtt_publication *publication, uint64_t token)
 {
     if (!mqtt_can_publish(mqtt))

@@ -42,6 +42,14 @@ static void give_back(struct dispatch *d, size_t at, int reason)
     release_slot(d, at);
 }
 
+static void note_done(struct dispatch *d, size_t at)
+{
+    if (d->acked_count == 0)
+        d->acked_since_ms = d->now_ms;
+    d->acked = mem_grow(d->acked, &d->acked_cap, d->acked_count + 1, sizeof(d->acked[0]));
+    d->acked[d->acked_count++] = at;
+}
+
 static void collect(struct dispatch *d)
 {
     struct mqtt_completion done[COMPLETIONS_A_TURN];
@@ -54,10 +62,7 @@ static void collect(struct dispatch *d)
             give_back(d, at, done[i].reason);
             continue;
         }
-        if (d->acked_count == 0)
-            d->acked_since_ms = d->now_ms;
-        d->acked = mem_grow(d->acked, &d->acked_cap, d->acked_count + 1, sizeof(d->acked[0]));
-        d->acked[d->acked_count++] = at;
+        note_done(d, at);
     }
 }
 
@@ -103,7 +108,13 @@ static void publish_one(void *context, const struct delivery *delivery)
                                                  .at_most_once = to_node,
                                                  .content_type = to_node ? NULL : content_type_of(delivery->body),
                                                  .correlation = buf_span(&correlation)};
-    publish->sent = mqtt_publish(publish->d->mqtt, &publication, publish->at) == 0;
+    if (mqtt_takes(publish->d->mqtt, &publication)) {
+        publish->sent = mqtt_publish(publish->d->mqtt, &publication, publish->at) == 0;
+        return;
+    }
+    log_error("dead letter: the broker takes no packet of this size", "delivery", delivery->id, "topic",
+              delivery->topic, NULL);
+    publish->d->publishing[publish->at].too_large = true;
 }
 
 static size_t free_place(struct dispatch *d)
@@ -141,7 +152,9 @@ bool publish_pick(struct dispatch *d)
         d->publishing[at].entry = entry; /* before the call: the completion may come at once */
         d->publishing_open++;
         store_get_work(d->options.session, entry->seq, publish_one, &publish);
-        if (!publish.sent) {
+        if (d->publishing[at].too_large) {
+            note_done(d, at);
+        } else if (!publish.sent) {
             release_slot(d, at);
             queue_return(d->bus->out.queue, entry, d->now_ms + 1000);
             break;
@@ -156,8 +169,9 @@ void publish_go(struct dispatch *d, bool stored)
         return; /* the acks are kept for the next turn */
     for (size_t i = 0; i < d->acked_count; i++) {
         struct queue_entry *entry = d->publishing[d->acked[i]].entry;
+        bool too_large = d->publishing[d->acked[i]].too_large;
         metric_observe(d->bus->seconds, (double)(d->wall_ms - entry->accepted_ms) / 1000.0);
-        count_moved(entry->route, d->bus->name, DELIVERY_PENDING, DELIVERY_DELIVERED);
+        count_moved(entry->route, d->bus->name, DELIVERY_PENDING, too_large ? DELIVERY_REJECTED : DELIVERY_DELIVERED);
         queue_remove(d->bus->out.queue, entry);
         release_slot(d, d->acked[i]);
     }

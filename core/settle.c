@@ -179,8 +179,19 @@ int settle_attempt(struct dispatch *d, struct attempt *a)
     return 0;
 }
 
-int settle_published(struct dispatch *d, const struct queue_entry *entry)
+int settle_published(struct dispatch *d, const struct publishing *publishing)
 {
-    const struct settlement s = {.state = DELIVERY_DELIVERED, .now_ms = d->wall_ms};
-    return store_settle(d->options.session, entry->seq, &s);
+    struct settlement s = {.state = DELIVERY_DELIVERED, .now_ms = d->wall_ms};
+    if (publishing->too_large) {
+        s.state = DELIVERY_REJECTED;
+        s.who = "busbar";
+        s.what = "attempt";
+        s.error = (struct delivery_error){
+            .error_class = host_class_name(BB_VALIDATION),
+            .code = "packet_too_large",
+            .message = "the broker takes no packet of this size",
+            .owner_action = "Let the broker take larger packets (mosquitto: max_packet_size), then retry.",
+        };
+    }
+    return store_settle(d->options.session, publishing->entry->seq, &s);
 }

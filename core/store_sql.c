@@ -98,9 +98,10 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
 /* A viewer's targets are a JSON array; NULL: all. */
 #define IN_SCOPE(column, parameter) \
     "(" parameter " IS NULL OR " #column " IN (SELECT value FROM json_each(" parameter ")))"
-#define LIST_FILTER                                                                                                    \
-    " AND CASE WHEN ?2 IS NULL THEN kind <> 3 ELSE target = ?2 END AND (?3 IS NULL OR route = ?3) AND (?4 IS NULL OR " \
-    "error_code = ?4)"                                                                                                 \
+#define LIST_FILTER                                                                                                  \
+    " AND CASE WHEN ?2 IS NULL THEN kind <> 3 OR state = 5 ELSE target = ?2 END AND (?3 IS NULL OR route = ?3) AND " \
+    "(?4 IS NULL OR "                                                                                                \
+    "error_code = ?4)"                                                                                               \
     " AND (?5 IS NULL OR lane = ?5) AND seq < ?6 AND " IN_SCOPE(target, "?8") " ORDER BY seq DESC LIMIT ?7"
 
 #define HEAD                                                                                                \

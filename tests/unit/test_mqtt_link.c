@@ -97,6 +97,32 @@ static void test_mqtt_publishes_in_flight_complete_once_when_the_link_goes(void 
     bus_free(bus);
 }
 
+/* Paho closes after a DISCONNECT and does not call that a lost connection. */
+static void test_mqtt_a_broker_that_disconnects_us_is_come_back_to(void **state)
+{
+    (void)state;
+    needs_broker();
+    static char large[4096];
+    memset(large, 'x', sizeof(large));
+    restart_with("max_packet_size 1024");
+    struct bus *bus = ready(bus_new(broker.url, "thrown-out", "in/#"));
+    const struct mqtt_publication small = {.topic = "in/x", .payload = SPAN("7")},
+                                  too_large = {.topic = "in/x", .payload = {large, sizeof(large)}};
+    assert_true(mqtt_takes(bus->mqtt, &small));
+    assert_false(mqtt_takes(bus->mqtt, &too_large));
+    assert_int_equal(mqtt_publish(bus->mqtt, &too_large, 1), 0);
+    await(bus, bus->failed == 1 && bus->sessions_resumed == 1 && bus_ready(bus));
+    publish(bus, "in/x", "8", false);
+    await(bus, bus->flushed == 1);
+    assert_int_equal(bus->tokens[1], 1);
+    bus_free(bus);
+
+    restart_with(NULL); /* no limit is told */
+    bus = ready(bus_new(broker.url, "let-in", "in/#"));
+    assert_true(mqtt_takes(bus->mqtt, &too_large));
+    bus_free(bus);
+}
+
 static void test_mqtt_silent_link_is_dropped(void **state)
 {
     (void)state;
@@ -307,6 +333,7 @@ int main(void)
         test(test_mqtt_broker_restart_is_survived),
         test(test_mqtt_lost_session_is_told),
         test(test_mqtt_publishes_in_flight_complete_once_when_the_link_goes),
+        test(test_mqtt_a_broker_that_disconnects_us_is_come_back_to),
         test(test_mqtt_silent_link_is_dropped),
         test(test_mqtt_next_url_is_tried_at_once),
         cmocka_unit_test(test_mqtt_create_refuses_mixed_and_unknown_urls),

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A broker that allows less than usual, or floods us with what it retained."""
+
+import contextlib
+import json
+
+import pytest
+
+import busbar_harness as harness
+from busbar_harness import command_route, wait_until
+
+
+@pytest.fixture
+def narrow(tmp_path, logs):
+    """narrow(setting=value..): a broker with limits of its own."""
+    with contextlib.ExitStack() as ends:
+        def make(**settings):
+            folder = tmp_path / "narrow"
+            folder.mkdir()
+            broker = harness.Broker(folder, logs, **settings)
+            ends.callback(broker.kill)
+            broker.start()
+            return broker
+
+        yield make
+
+
+@pytest.fixture
+def behind(tmp_path, sandbox, make_busbar):
+    """behind(broker, routes..): a daemon at that broker."""
+
+    def make(broker, routes=(), **sections):
+        target = {"mw": harness.mw_target(sandbox)}
+        return make_busbar(harness.configuration(tmp_path, broker, target, list(routes), **sections))
+
+    return make
+
+
+def consumed(key, size=10):
+    return json.dumps({"_event": "SparePartWasConsumed", "_idempotencyKey": key, "filler": "x" * size}).encode()
+
+
+def test_an_event_that_the_broker_does_not_take_stops_no_other(narrow, behind):
+    broker = narrow(max_packet_size="4096")
+    events = harness.Subscriber(broker.port, "busbar/events/#")
+    daemon = behind(broker)
+    for key, size in (("small", 10), ("large", 20000), ("next", 10)):
+        assert daemon.hook(consumed(key, size)).status == 200
+    wait_until(lambda: len(events.seen()) == 2, 10, "the two that fit")
+    assert [e["data"]["provider"]["raw"]["_idempotencyKey"] for e in events.payloads()] == ["small", "next"]
+    (dead,) = wait_until(lambda: daemon.deliveries(state="rejected"), 10, "the third as a dead letter")
+    assert dead["error"]["code"] == "packet_too_large" and "max_packet_size" in dead["error"]["owner_action"]
+    assert daemon.metrics().sum("busbar_bus_reconnects_total") == 0, "the link was not risked for it"
+    events.close()
+
+    broker.stop()  # mended
+    broker.config.write_text(broker.config.read_text().replace("max_packet_size 4096", ""))
+    broker.start()
+    events = harness.Subscriber(broker.port, "busbar/events/#")
+    daemon.wait_ready()
+    daemon.cli("queue", "retry", dead["id"])
+    wait_until(lambda: len(events.seen()) == 1, 10, "the third")
+    assert events.payloads()[0]["data"]["provider"]["raw"]["_idempotencyKey"] == "large"
+    wait_until(lambda: daemon.metrics().sum("busbar_deliveries", target="bus") == 0, 10, "an even ledger")
+    events.close()
+
+
+def test_one_message_in_flight_carries_all(narrow, behind, sandbox):
+    """Receive maximum 1 both ways, which a broker tells with MQTT 5."""
+    broker = narrow(max_inflight_messages="1")
+    events = harness.Subscriber(broker.port, "busbar/events/#")
+    daemon = behind(broker, [command_route()], bus={"url": broker.url, "receive_maximum": 1})
+    publisher = harness.Publisher(broker.port)
+    for n in range(200):
+        publisher.send(f"plant/l1/m{n}/job", {"celsius": n})
+        assert daemon.hook(consumed(f"k{n}")).status == 200
+    publisher.flush()
+    wait_until(lambda: sandbox.counts()["distinct"] == 200, 30, "every command")
+    wait_until(lambda: len({e["id"] for e in events.payloads()}) == 200, 30, "every event")
+    assert sandbox.counts()["twice"] == [] and len(events.seen()) == 200
+    publisher.close()
+    events.close()
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_a_flood_of_retained_messages_is_counted_and_fires_nothing(broker, behind, publisher, sandbox, full, version):
+    """Settled 12: a retained message is no new reading, however many there are; and what is new comes through."""
+    total = 50_000 if full else 5_000
+    for n in range(total):
+        publisher.send(f"plant/l1/m{n}/job", {"celsius": n}, retain=True)
+    publisher.flush()
+    daemon = behind(broker, [command_route()], bus={"url": broker.url, "version": version})
+    publisher.publish("plant/l1/new/job", {"celsius": 1})
+    wait_until(lambda: daemon.metrics().sum("busbar_messages_received_total") == total + 1, 60, "the whole flood")
+    metrics = daemon.metrics()
+    assert metrics.sum("busbar_messages_total", outcome="ignored") == total
+    assert metrics.sum("busbar_messages_total", outcome="accepted") == 1
+    wait_until(sandbox.tasks, 10, "the new one")
+    assert [t["body"]["equipment"]["value"] for t in sandbox.tasks()] == ["new"]
