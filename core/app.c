@@ -2,6 +2,7 @@
 #include "app.h"
 
 #include "config.h"
+#include "confine.h"
 #include "host.h"
 #include "loader.h"
 #include "log.h"
@@ -162,6 +163,17 @@ static void check_routes(struct app *app)
     }
 }
 
+/* A running daemon gave up the right to write elsewhere: a reload would not start. */
+static void check_store(struct app *app)
+{
+    const struct config_store *store = &app->config->store;
+    if (!confine_allows(store->path))
+        problems_add(
+            &app->problems, store->mark,
+            "a reload cannot move the store to another folder: the running busbar may only write where its store "
+            "was; restart it instead");
+}
+
 int app_load(struct app *app, const char *path)
 {
     *app = (struct app){0};
@@ -174,6 +186,7 @@ int app_load(struct app *app, const char *path)
     app->config = config_load(app->path, &app->problems);
     if (app->config == NULL)
         return -1;
+    check_store(app);
     open_targets(app);
     default_cooldowns(app);
     app->routes = route_set_create(app->config, &app->problems);

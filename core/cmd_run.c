@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "cmd.h"
 #include "config.h"
+#include "confine.h"
 #include "dispatch.h"
 #include "door.h"
 #include "http.h"
@@ -230,6 +231,19 @@ static void keep_sockets(const struct daemon *daemon, struct reload_socket socke
         sockets[1] = (struct reload_socket){config->admin, reload_keep(web_listen_fd(daemon->admin))};
 }
 
+/* Rights that it no longer needs once the configuration is read. */
+static int give_up_rights(const struct daemon *daemon)
+{
+    const struct config *config = daemon->app.config;
+    cleanup_text char *error = NULL;
+    if (confine_user(config->user, &error) != 0) {
+        log_error("cannot give up root's rights", "reason", error, NULL);
+        return -1;
+    }
+    confine_daemon(config->store.path);
+    return 0;
+}
+
 static int cmd_run_main(int argc, char **argv)
 {
     struct daemon daemon = {.signal_fd = -1};
@@ -246,8 +260,12 @@ static int cmd_run_main(int argc, char **argv)
         app_finish(&daemon.app);
         return 1;
     }
-    watchdog_start(WATCHDOG_MS);
     log_info("starting", "version", BUSBAR_VERSION, "config", daemon.app.path, NULL);
+    if (give_up_rights(&daemon) != 0) {
+        app_finish(&daemon.app);
+        return 1;
+    }
+    watchdog_start(WATCHDOG_MS);
     rc = daemon_build(&daemon);
     if (rc == 0)
         run(&daemon);

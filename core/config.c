@@ -180,6 +180,7 @@ static void read_include(struct config_reader *reader, const struct yaml_node *n
 #define AT(member) offsetof(struct config, member)
 static const struct setting root_rows[] = {
     {.key = "instance", .kind = SETTING_TEXT, .offset = AT(instance)},
+    {.key = "user", .kind = SETTING_TEXT, .offset = AT(user)},
     {.key = "bus", .kind = SETTING_SECTION, .offset = AT(bus), .section = &bus_section},
     {.key = "store", .kind = SETTING_SECTION, .offset = AT(store), .section = &store_section},
     {.key = "http", .kind = SETTING_SECTION, .offset = AT(http), .section = &config_http_section},
@@ -353,6 +354,7 @@ struct config *config_load(const char *path, struct problems *problems)
     table_read(&reader, &root_section, root, top, config);
     settle_instance(config, root, problems);
     config->assets.mark = config_mark_in(root, "assets", "file");
+    config->store.mark = config_mark_in(root, "store", "path");
     check_bus(config, root, problems);
     config_check_http(config, root, problems);
     config_check_routes(&reader);

@@ -34,6 +34,7 @@ struct config_bus {
 
 struct config_store {
     char *path;
+    struct mark mark; /* of path */
     enum config_durability durability;
     int64_t max_bytes, retention_ms;
 };
@@ -206,6 +207,7 @@ struct config_assets {
 
 struct config {
     char *file;
+    char *user; /* whom root becomes; NULL: nobody */
     struct config_assets assets;
     char *instance;
     struct config_bus bus;

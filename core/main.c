@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd.h"
+#include "confine.h"
 #include "problems.h"
 
 #include <stdio.h>
@@ -24,6 +25,7 @@ static void print_overview(FILE *to)
 
 int main(int argc, char **argv)
 {
+    confine_memory();
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)) {
         print_overview(stdout);
         return 0;

@@ -111,6 +111,9 @@ def test_the_image_holds_what_it_needs_and_nothing_else(image):
         described = {path.rsplit("/", 1)[1] for path in there if path.startswith("var/lib/dpkg/status.d/")}
         assert {"libc6", "libcurl4", "libssl3", "libsqlite3-0", "tzdata", "ca-certificates"} <= described
         assert {f"usr/share/doc/{name}/copyright" for name in described} <= there
+        ours = [os.path.join(root, path) for path in there if re.search(r"(bin/busbar|busbar/plugins/\w+\.so)$", path)]
+        assert len(ours) >= 4
+        do(ROOT / "tests/lint/hardened", *ours)
     finally:
         do("podman", "image", "unmount", image)
     assert "good" in do(*container.RUN, *container.STRICT, "--rm", image, "check").stdout, "a configuration to begin with"

@@ -81,6 +81,13 @@ def test_what_is_shipped_is_where_it_belongs(installed):
     assert inside(installed, "stat", "-c", "%U", "/var/lib/busbar").strip() == "busbar"
 
 
+def test_what_is_shipped_is_hardened(installed):
+    """Position independent, read-only after relocation, checked: read out of the installed files."""
+    plugins = list((installed / "usr/lib").glob("*/busbar/plugins/*.so"))
+    assert len(plugins) >= 3
+    run(ROOT / "tests/lint/hardened", installed / "usr/bin/busbar", *plugins)
+
+
 def test_the_shipped_configuration_is_good(installed):
     assert "good: 0 targets, 0 routes" in inside(installed, "busbar", "check")
     assert "mobility_work" in inside(installed, "busbar", "plugins", "list")

@@ -193,7 +193,7 @@ static void test_config_unknown_keys_name_the_nearest(void **state)
         {"targets: {mw: {plugin: p, mode: read, retry: {frist: 1s}}}\n",
          "1:47: error: unknown key 'frist', did you mean 'first'?"},
         {"\"a\\eb\": 1\n",
-         "1:1: error: unknown key 'a?b'; known here: instance, bus, store, http, assets, targets, routes, "
+         "1:1: error: unknown key 'a?b'; known here: instance, user, bus, store, http, assets, targets, routes, "
          "include"},
     };
     ASSERT_SAYINGS(sayings);
