@@ -187,6 +187,14 @@ static void expect_body_has(struct case_run *run, struct span rest)
         same_json(run, "body", rest, run->request.body, true);
 }
 
+/* Of a body that is no JSON. */
+static void expect_body_text(struct case_run *run, struct span rest)
+{
+    const struct span is = has_request(run) ? run->request.body : rest;
+    if (is.len != rest.len || (is.len > 0 && memcmp(is.data, rest.data, is.len) != 0))
+        case_fail(run, "body: expected %.*s, got %.*s", (int)rest.len, rest.data, (int)is.len, is.data);
+}
+
 static void expect_no_body(struct case_run *run, struct span rest)
 {
     (void)rest;
@@ -437,6 +445,7 @@ const struct case_word case_expect_words[] = {
     {"expect reject", expect_reject, false},
     {"expect hold", expect_hold, false},
     {"expect body has", expect_body_has, true},
+    {"expect body text", expect_body_text, false},
     {"expect body", expect_body, true},
     {"expect no body", expect_no_body, false},
     {"expect header has", expect_header_has, false},

@@ -68,18 +68,73 @@ static void tell(const struct ht_call *call, struct json_object *answer, const c
         call->out->error.code = code;
 }
 
+/* *text* is anywhere in what is there. */
+static bool is_like(const struct ht_call *call, const char *is, const char *should)
+{
+    const size_t len = strlen(should);
+    if (len < 3 || should[0] != '*' || should[len - 1] != '*')
+        return strcmp(is, should) == 0;
+    return strstr(is, pl_text(call->host, call->job, (struct bb_str){should + 1, len - 2})) != NULL;
+}
+
+bool ht_matches(struct ht_scope *scope, struct json_object *match, struct json_object *item)
+{
+    if (!match)
+        return true;
+    json_object_object_foreach(match, pointer, template)
+    {
+        const char *is = ht_word_at(scope->call, item, pointer);
+        const char *should = ht_fill_text(scope, json_object_get_string(template), HT_PLAIN);
+        if (!is || !should || !is_like(scope->call, is, should))
+            return false;
+    }
+    return true;
+}
+
+/* Nothing, in any of its forms. */
+static bool is_empty(struct json_object *value)
+{
+    switch (json_object_get_type(value)) {
+    case json_type_null:
+        return true;
+    case json_type_boolean:
+    case json_type_int:
+    case json_type_double:
+        return !json_object_get_boolean(value);
+    case json_type_string:
+        return json_object_get_string_len(value) == 0;
+    case json_type_array:
+        return json_object_array_length(value) == 0;
+    case json_type_object:
+        return json_object_object_length(value) == 0;
+    }
+    return true;
+}
+
+/* A good status, and a body that says otherwise. */
+static bool is_refusal(const struct ht_call *call, struct json_object *answer)
+{
+    const struct ht_self *self = call->self;
+    const char *error_at = ht_setting(call, self->answers, "error");
+    struct ht_scope scope = {.call = call, .faults = {.host = call->host, .job = call->job}};
+    if (error_at && !is_empty(pl_at(answer, error_at)))
+        return true;
+    return call->in->response->body.len > 0 && !ht_matches(&scope, pl_member(self->answers, "ok"), answer);
+}
+
 enum bb_next ht_judge(const struct ht_call *call, struct json_object *said, struct json_object *answer)
 {
     const struct bb_response *response = call->in->response;
-    const char *error_at = ht_setting(call, call->self->answers, "error");
     const char *code_at = ht_setting(call, call->self->answers, "code");
     struct json_object *success = pl_member(said, "success");
     enum bb_next next = call->host->judge(call->job, response, call->out);
-    const bool refused = next == BB_DONE && error_at && pl_at(answer, error_at);
+    const bool refused = next == BB_DONE && is_refusal(call, answer);
     const char *code = (refused || next != BB_DONE) && code_at ? ht_word_at(call, answer, code_at) : NULL;
     const char *word = class_of(call, said, code);
     if (!word)
         word = class_of(call, said, call->host->format(call->job, "%d", response->status));
+    if (!word && next != BB_DONE)
+        word = class_of(call, said, call->host->format(call->job, "%dxx", response->status / 100));
     if (success && next == BB_DONE && !word && !is_listed(success, response->status))
         word = "validation";
     if (!word && refused)

@@ -26,11 +26,11 @@ enum ht_stage { HT_START, HT_LOOKING, HT_FINDING, HT_SENT, HT_READING };
 /* What an attempt remembers from one request to the next. */
 struct ht_state {
     enum ht_stage stage;
-    int page;    /* so many were read */
-    int records; /* so many were told */
-    const char *cursor;
-    int64_t newest;    /* poll: of what was seen; 0: nothing was */
-    const char *found; /* JSON of what was looked up, by its name; NULL: nothing yet */
+    int page;                   /* so many were read */
+    int records;                /* so many were told */
+    const char *cursor, *query; /* poll: where the next page begins; the whole query that the last one named */
+    int64_t newest;             /* poll: of what was seen; 0: nothing was */
+    const char *found;          /* JSON of what was looked up, by its name; NULL: nothing yet */
 };
 
 struct ht_call {
@@ -56,9 +56,12 @@ struct ht_scope {
     int size, first_page; /* of pages, for {offset} and {page} */
 };
 
-/* Text with each placeholder replaced, percent-encoded when it goes into a URL. NULL: it is one optional placeholder,
- * and there is nothing. What is missing is a fault. */
-const char *ht_fill_text(struct ht_scope *scope, const char *template, bool encode);
+/* What values must not break out of: a URL's segment or query, the text of XML. */
+enum ht_encoding { HT_PLAIN, HT_URL, HT_XML };
+
+/* Text with each placeholder replaced, encoded. NULL: it is one optional placeholder, and there is nothing. What is
+ * missing is a fault. */
+const char *ht_fill_text(struct ht_scope *scope, const char *template, enum ht_encoding encoding);
 /* Text that is one placeholder keeps the type of its value. Members of which nothing is left are left out. gives */
 struct json_object *ht_fill(struct ht_scope *scope, struct json_object *template);
 /* NULL, or what is wrong with a template's text. */
@@ -82,6 +85,10 @@ void ht_check_settings(const struct ht_call *call, struct pl_faults *faults);
 /* The table of operations, from settings that are good. */
 void ht_make_operations(struct ht_self *self);
 
+/* How a body is written, by its content type. */
+enum ht_format { HT_JSON, HT_FORM, HT_TEXT, HT_MARKUP };
+enum ht_format ht_format_of(const char *content_type); /* NULL: JSON */
+
 /* ---- request.c ------------------------------------------------------------------------------*/
 
 struct json_object *ht_operation(const struct ht_call *call); /* the one under way. borrows */
@@ -96,12 +103,16 @@ const char *ht_check_body(const struct ht_call *call, const char *operation, str
 /* The shared classifier, refined by `success`, `errors` and where an answer tells its error. answer: its body */
 enum bb_next ht_judge(const struct ht_call *call, struct json_object *said, struct json_object *answer);
 enum bb_next ht_odd(const struct ht_call *call, const char *what);
+/* All that `match` says is so: a map from pointers to what should stand there; NULL: nothing is said. */
+bool ht_matches(struct ht_scope *scope, struct json_object *match, struct json_object *item);
 
 /* ---- record.c: a work order as the target tells it -----------------------------------------------*/
 
 /* Text, or a number as text; NULL: neither. */
 const char *ht_word_at(const struct ht_call *call, struct json_object *root, const char *pointer);
 const char *ht_setting(const struct ht_call *call, struct json_object *said, const char *name);
+/* A pointer into an answer, which may be "": the whole of it. NULL: not said. borrows */
+const char *ht_pointer(struct json_object *said, const char *name);
 /* Where `said` or the record says that it stands; NULL: nowhere. */
 const char *ht_place(const struct ht_call *call, struct json_object *said, const char *name);
 bool ht_read_record(const struct ht_call *call, struct json_object *said, struct json_object *record,

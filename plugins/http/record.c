@@ -84,14 +84,16 @@ const char *ht_event_type(const struct ht_call *call, const struct bb_work_order
     return status && strcmp(status, "closed") == 0 ? "work_order.closed" : "work_order.created";
 }
 
-/* Told twice it is the same: by when it changed, else by all that it says. */
+/* Told twice it is the same: by its status and when it changed (clocks of whole seconds see two changes as one), else
+ * by all that it says. */
 static const char *dedup_id(const struct ht_call *call, struct json_object *said, struct json_object *record,
-                            const char *id)
+                            const struct bb_work_order *order)
 {
+    const char *id = order->source_work_order_id, *status = order->source_status;
     const char *updated = field(call, said, record, "updated");
     uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
     if (updated)
-        return call->host->format(call->job, "%s/%s", id, updated);
+        return call->host->format(call->job, "%s/%s/%s", id, status ? status : "", updated);
     for (const char *c = pl_print(call->host, call->job, record).data; *c; c++)
         hash = (hash ^ (unsigned char)*c) * UINT64_C(1099511628211);
     return call->host->format(call->job, "%s/%016llx", id, (unsigned long long)hash);
@@ -114,7 +116,7 @@ bool ht_emit_record(const struct ht_call *call, struct json_object *said, struct
     const struct bb_event event = {.size = sizeof event,
                                    .type = ht_event_type(call, &order),
                                    .name = "work_order",
-                                   .dedup_id = dedup_id(call, said, record, order.source_work_order_id),
+                                   .dedup_id = dedup_id(call, said, record, &order),
                                    .occurred_ms = local ? 0 : *updated_ms,
                                    .work_order = &order,
                                    .raw = pl_print(call->host, call->job, record)};

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define NATIVE "native" /* of a body: merged into what is sent */
+#define FORM "application/x-www-form-urlencoded"
 
 struct json_object *ht_operation(const struct ht_call *call)
 {
@@ -24,6 +25,12 @@ const char *ht_setting(const struct ht_call *call, struct json_object *said, con
     return pl_text_of(call->host, call->job, pl_member(said, name));
 }
 
+const char *ht_pointer(struct json_object *said, const char *name)
+{
+    struct json_object *value = pl_member(said, name);
+    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
+}
+
 /* ---- its parts -----------------------------------------------------------------------------*/
 
 /* A value that is no text goes as JSON: a filter, a domain. */
@@ -31,7 +38,7 @@ static const char *query_text(struct ht_scope *scope, struct json_object *templa
 {
     const struct ht_call *call = scope->call;
     if (json_object_is_type(template, json_type_string))
-        return ht_fill_text(scope, json_object_get_string(template), false);
+        return ht_fill_text(scope, json_object_get_string(template), HT_PLAIN);
     PL_SCOPED struct json_object *value = ht_fill(scope, template);
     return value ? pl_print(call->host, call->job, value).data : NULL;
 }
@@ -45,7 +52,9 @@ static const char *make_path(struct ht_scope *scope, struct json_object *said)
 {
     const struct ht_call *call = scope->call;
     struct json_object *query = pl_member(said, "query");
-    const char *path = ht_fill_text(scope, json_object_get_string(pl_member(said, "path")), true);
+    const char *path = ht_fill_text(scope, json_object_get_string(pl_member(said, "path")), HT_URL);
+    if (scope->polls && call->state->query)
+        return call->host->format(call->job, "%.*s?%s", (int)strcspn(path, "?"), path, call->state->query);
     if (!json_object_is_type(query, json_type_object))
         return path;
     json_object_object_foreach(query, name, template)
@@ -74,7 +83,7 @@ static void add_headers(struct ht_scope *scope, struct json_object *map, struct 
         return;
     json_object_object_foreach(map, name, template)
     {
-        const char *text = ht_fill_text(scope, json_object_get_string(template), false);
+        const char *text = ht_fill_text(scope, json_object_get_string(template), HT_PLAIN);
         if (text && !fits_header(text))
             pl_fault(&scope->faults, "", "header", NULL,
                      call->host->format(call->job, "has a line break in what goes into the header %s", name));
@@ -99,14 +108,59 @@ static void merge(struct json_object *into, struct json_object *native)
     json_object_object_foreach(native, name, value) json_object_object_add(into, name, json_object_get(value));
 }
 
+enum ht_format ht_format_of(const char *type)
+{
+    const size_t len = type ? strcspn(type, "; ") : 0;
+    if (!type || (len >= 4 && strncmp(type + len - 4, "json", 4) == 0))
+        return HT_JSON;
+    if (len == strlen(FORM) && strncmp(type, FORM, len) == 0)
+        return HT_FORM;
+    return len >= 3 && strncmp(type + len - 3, "xml", 3) == 0 ? HT_MARKUP : HT_TEXT;
+}
+
+/* k=v&k=v; what is neither text nor a number goes as JSON. */
+static struct bb_str make_form(const struct ht_call *call, struct json_object *members)
+{
+    const char *form = "";
+    if (!json_object_is_type(members, json_type_object))
+        return (struct bb_str){0};
+    json_object_object_foreach(members, name, value)
+    {
+        const char *text = ht_word_at(call, value, "");
+        if (value)
+            form = call->host->format(call->job, "%s%s%s=%s", form, *form ? "&" : "", encoded(call, name),
+                                      encoded(call, text ? text : pl_print(call->host, call->job, value).data));
+    }
+    return (struct bb_str){form, strlen(form)};
+}
+
+static struct bb_str make_text(struct ht_scope *scope, struct json_object *template, enum ht_encoding encoding)
+{
+    const char *text = ht_fill_text(scope, json_object_get_string(template), encoding);
+    return text ? (struct bb_str){text, strlen(text)} : (struct bb_str){0};
+}
+
+/* Of an operation that says no body: the message's. */
+static struct bb_str own_body(const struct ht_scope *scope, const char *method, enum ht_format format)
+{
+    const struct ht_call *call = scope->call;
+    if (strcmp(method, "GET") == 0 || strcmp(method, "DELETE") == 0)
+        return (struct bb_str){0};
+    return format == HT_FORM ? make_form(call, scope->body) : call->in->messages[0].body;
+}
+
 static void make_body(struct ht_scope *scope, struct json_object *said, struct bb_request *request)
 {
     const struct ht_call *call = scope->call;
     struct json_object *template = pl_member(said, "body"), *native = pl_member(scope->body, NATIVE);
+    const enum ht_format format = ht_format_of(request->content_type);
     const bool operates = call->in->operation && said == ht_operation(call);
     if (!template) {
-        const bool sends = operates && strcmp(request->method, "GET") != 0 && strcmp(request->method, "DELETE") != 0;
-        request->body = sends ? call->in->messages[0].body : (struct bb_str){0};
+        request->body = operates ? own_body(scope, request->method, format) : (struct bb_str){0};
+        return;
+    }
+    if (format == HT_TEXT || format == HT_MARKUP) {
+        request->body = make_text(scope, template, format == HT_MARKUP ? HT_XML : HT_PLAIN);
         return;
     }
     PL_SCOPED struct json_object *body = ht_fill(scope, template);
@@ -115,7 +169,7 @@ static void make_body(struct ht_scope *scope, struct json_object *said, struct b
         merge(body, native);
     }
     if (body)
-        request->body = pl_print(call->host, call->job, body);
+        request->body = format == HT_FORM ? make_form(call, body) : pl_print(call->host, call->job, body);
 }
 
 enum bb_next ht_ask(struct ht_scope *scope, struct json_object *said, enum ht_stage stage)

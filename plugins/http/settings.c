@@ -15,6 +15,8 @@ enum kind {
     TEMPLATE, /* any JSON of templates */
     HEADERS,  /* a map of templates */
     POINTER,
+    WHERE,    /* a pointer into an answer: "" is the whole of it */
+    NEXT,     /* a pointer, or a header's name */
     POINTERS, /* a list of them */
     WORDS,    /* a list of text */
     BOOL,
@@ -47,9 +49,9 @@ static const struct rule operation_rules[] = {REQUEST,
                                               {"reads", BOOL, false},
                                               {"creates", BOOL, false},
                                               {"idempotent", BOOL, false},
-                                              {"id", POINTER, false},
-                                              {"at", POINTER, false},
-                                              {"items", POINTER, false},
+                                              {"id", WHERE, false},
+                                              {"at", WHERE, false},
+                                              {"items", WHERE, false},
                                               {"record", RECORD, false},
                                               {"asset", POINTER, false},
                                               {"order", POINTER, false},
@@ -58,18 +60,20 @@ static const struct rule operation_rules[] = {REQUEST,
                                               {"find", FINDS, false},
                                               {"lookup", LOOKUP, false}};
 static const struct rule lookup_rules[] = {
-    REQUEST, {"items", POINTER, false}, {"match", MATCH, false}, {"id", POINTER, false}, {"at", POINTER, false}};
+    REQUEST, {"items", WHERE, false}, {"match", MATCH, false}, {"id", WHERE, false}, {"at", WHERE, false}};
 static const struct rule find_rules[] = {REQUEST,
-                                         {"items", POINTER, false},
+                                         {"items", WHERE, false},
                                          {"match", MATCH, false},
-                                         {"value", POINTER, true},
+                                         {"value", WHERE, true},
                                          {"when", POINTER, false},
                                          {"cache", DURATION, false}};
 static const struct rule poll_rules[] = {REQUEST,
-                                         {"items", POINTER, true},
-                                         {"at", POINTER, false},
+                                         {"items", WHERE, true},
+                                         {"at", WHERE, false},
                                          {"record", RECORD, false},
                                          {"next", POINTER, false},
+                                         {"next_url", NEXT, false},
+                                         {"more", POINTER, false},
                                          {"size", COUNT, false},
                                          {"first_page", COUNT, false},
                                          {"start", DURATION, false},
@@ -82,8 +86,9 @@ static const struct rule webhook_rules[] = {{"event", POINTER, false},    {"at",
                                             {"record", RECORD, false},    {"dedup", POINTERS, false},
                                             {"occurred", POINTER, false}, {"orders", WORDS, false}};
 static const struct rule answers_rules[] = {
-    {"error", POINTER, false}, {"code", POINTER, false}, {"message", POINTER, false}};
+    {"ok", MATCH, false}, {"error", POINTER, false}, {"code", POINTER, false}, {"message", POINTER, false}};
 
+#define HEADER_MAX 63
 #define RULES(table) (table), PL_COUNT(table)
 
 /* ---- checking one ---------------------------------------------------------------------------*/
@@ -102,6 +107,12 @@ static bool is_word(const char *const *words, size_t count, const char *word)
 static const char *text_of(const struct ht_scope *scope, struct json_object *value)
 {
     return pl_text_of(scope->call->host, scope->call->job, value);
+}
+
+static bool is_scalar(struct json_object *value)
+{
+    return json_object_is_type(value, json_type_string) || json_object_is_type(value, json_type_int) ||
+           json_object_is_type(value, json_type_boolean);
 }
 
 static bool is_pointer(const struct ht_scope *scope, struct json_object *value)
@@ -146,12 +157,12 @@ static void check_headers(struct ht_scope *scope, struct json_object *map, const
     json_object_object_foreach(map, name, value)
     {
         const char *place = pl_pointer_to(&scope->faults, at, name);
-        char lower[64];
+        char lower[HEADER_MAX + 1];
         size_t i = 0;
         for (; name[i] && i < sizeof lower - 1; i++)
             lower[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] | 32 : name[i]);
         lower[i] = '\0';
-        if (!pl_matches(name, sizeof lower - 1, "-_"))
+        if (!pl_matches(name, HEADER_MAX, "-_"))
             pl_fault(&scope->faults, place, "header", NULL, "is no header's name");
         else if (is_word(ours, PL_COUNT(ours), lower))
             pl_fault(&scope->faults, place, "header", NULL, "is a header of busbar's own (credentials: auth)");
@@ -200,15 +211,20 @@ static void check_match(struct ht_scope *scope, struct json_object *map, const c
     }
     json_object_object_foreach(map, name, value)
     {
-        if (*name != '/' || !text_of(scope, value))
+        if (*name != '/' || !is_scalar(value))
             pl_fault(&scope->faults, pl_pointer_to(&scope->faults, at, name), "pointer", NULL,
-                     "must be a JSON Pointer and a template");
+                     "must be a JSON Pointer and what stands there");
         check_templates(scope, value, pl_pointer_to(&scope->faults, at, name));
     }
 }
 
 static const char *const common_statuses[] = {"requested", "triaged",   "approved", "assigned", "in_progress",
                                               "blocked",   "completed", "closed",   "canceled", "reopened"};
+
+static bool is_empty_text(struct json_object *value)
+{
+    return json_object_is_type(value, json_type_string) && json_object_get_string_len(value) == 0;
+}
 
 /* Kinds that one look decides. NULL, or what it must be. */
 static const char *plain_fault(const struct ht_scope *scope, struct json_object *value, enum kind kind)
@@ -223,6 +239,14 @@ static const char *plain_fault(const struct ht_scope *scope, struct json_object 
         return is_word(methods, PL_COUNT(methods), text) ? NULL : "must be GET, POST, PUT, PATCH or DELETE";
     case POINTER:
         return is_pointer(scope, value) ? NULL : "must be a JSON Pointer such as /data/id";
+    case WHERE:
+        return is_pointer(scope, value) || is_empty_text(value)
+                   ? NULL
+                   : "must be a JSON Pointer such as /data/id (\"\" is the whole answer)";
+    case NEXT:
+        return is_pointer(scope, value) || (text && pl_matches(text, HEADER_MAX, "-_"))
+                   ? NULL
+                   : "must be a JSON Pointer such as /next, or a header's name: Link";
     case BOOL:
         return json_object_is_type(value, json_type_boolean) ? NULL : "must be true or false";
     case COUNT:
@@ -295,6 +319,17 @@ static void check_get(struct ht_scope *scope, struct json_object *map, const cha
         pl_fault(&scope->faults, at, "body", NULL, "is a GET, which has no body: say method: POST");
 }
 
+/* Text goes as it is; only JSON and a form can be made of a map. */
+static void check_format(struct ht_scope *scope, struct json_object *map, const char *at)
+{
+    struct json_object *body = pl_member(map, "body");
+    const enum ht_format format = ht_format_of(text_of(scope, pl_member(map, "content_type")));
+    if (body && format == HT_FORM && !json_object_is_type(body, json_type_object))
+        pl_fault(&scope->faults, at, "body", NULL, "is a form, so its body must be a map");
+    if (body && (format == HT_TEXT || format == HT_MARKUP) && !json_object_is_type(body, json_type_string))
+        pl_fault(&scope->faults, at, "body", NULL, "has a content_type that is no JSON, so its body must be text");
+}
+
 static void check_map(struct ht_scope *scope, struct json_object *map, const char *at, const struct rule *rules,
                       size_t count)
 {
@@ -314,6 +349,7 @@ static void check_map(struct ht_scope *scope, struct json_object *map, const cha
     }
     pl_fault_unknown(&scope->faults, map, at, known, count);
     check_get(scope, map, at, rules == operation_rules);
+    check_format(scope, map, at);
 }
 
 /* ---- all of them ------------------------------------------------------------------------------*/

@@ -263,16 +263,44 @@ static bool is_one(const struct ht_call *call, const char *template, struct piec
     return next_piece(call, &at, piece) && piece->literal.len == 0 && *at == '\0';
 }
 
-static const char *as_text(const struct ht_call *call, struct json_object *value, bool encode)
+static const char *in_markup(const struct ht_call *call, struct bb_str text)
+{
+    static const struct {
+        char letter;
+        const char *written;
+    } special[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&apos;"}};
+    char *out = call->host->alloc(call->job, text.len * strlen("&quot;") + 1), *end = out;
+    for (size_t i = 0; i < text.len; i++) {
+        const char letter = text.data[i];
+        size_t s = 0;
+        while (s < PL_COUNT(special) && special[s].letter != letter)
+            s++;
+        if (s < PL_COUNT(special))
+            end = stpcpy(end, special[s].written);
+        else /* XML has no other control characters */
+            *end++ = (char)((unsigned char)letter < ' ' && !strchr("\t\n\r", letter) ? ' ' : letter);
+    }
+    return out;
+}
+
+static const char *as_text(const struct ht_call *call, struct json_object *value, enum ht_encoding encoding)
 {
     const bool is_text = json_object_is_type(value, json_type_string);
     const struct bb_str text =
         is_text ? (struct bb_str){json_object_get_string(value), (size_t)json_object_get_string_len(value)}
                 : pl_print(call->host, call->job, value);
-    return encode ? call->host->path_segment(call->job, text) : pl_text(call->host, call->job, text);
+    switch (encoding) {
+    case HT_URL:
+        return call->host->path_segment(call->job, text);
+    case HT_XML:
+        return in_markup(call, text);
+    case HT_PLAIN:
+        break;
+    }
+    return pl_text(call->host, call->job, text);
 }
 
-const char *ht_fill_text(struct ht_scope *scope, const char *template, bool encode)
+const char *ht_fill_text(struct ht_scope *scope, const char *template, enum ht_encoding encoding)
 {
     const struct ht_call *call = scope->call;
     const char *done = "";
@@ -286,7 +314,7 @@ const char *ht_fill_text(struct ht_scope *scope, const char *template, bool enco
         PL_SCOPED struct json_object *value = value_of(scope, &piece);
         if (!value && one)
             return NULL;
-        done = call->host->format(call->job, "%s%s", done, value ? as_text(call, value, encode) : "");
+        done = call->host->format(call->job, "%s%s", done, value ? as_text(call, value, encoding) : "");
     }
     return done;
 }
@@ -336,7 +364,7 @@ struct json_object *ht_fill(struct ht_scope *scope, struct json_object *template
     const char *text = json_object_get_string(template);
     if (is_one(scope->call, text, &piece))
         return value_of(scope, &piece);
-    return json_object_new_string(ht_fill_text(scope, text, false));
+    return json_object_new_string(ht_fill_text(scope, text, HT_PLAIN));
 }
 
 /* ---- checking ----------------------------------------------------------------------------------*/

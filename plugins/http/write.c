@@ -10,7 +10,7 @@
 static const char *id_of(const struct ht_call *call, struct json_object *said, struct json_object *operation,
                          struct json_object *answer)
 {
-    const char *at = ht_setting(call, said, "at"), *own = ht_setting(call, said, "id");
+    const char *at = ht_pointer(said, "at"), *own = ht_pointer(said, "id");
     const char *place = ht_place(call, operation, "id");
     const char *id = own     ? ht_word_at(call, answer, own)
                      : place ? ht_word_at(call, at ? pl_at(answer, at) : answer, place)
@@ -46,35 +46,11 @@ static enum bb_next taken(const struct ht_call *call, struct json_object *body, 
     return done(call, body, id);
 }
 
-/* *text* is anywhere in what is there. */
-static bool is_like(const struct ht_call *call, const char *is, const char *should)
-{
-    const size_t len = strlen(should);
-    if (len < 3 || should[0] != '*' || should[len - 1] != '*')
-        return strcmp(is, should) == 0;
-    return strstr(is, pl_text(call->host, call->job, (struct bb_str){should + 1, len - 2})) != NULL;
-}
-
-/* Ours among what was found: all that `match` says is so. */
-static bool matches(struct ht_scope *scope, struct json_object *match, struct json_object *item)
-{
-    if (!match)
-        return true;
-    json_object_object_foreach(match, pointer, template)
-    {
-        const char *is = ht_word_at(scope->call, item, pointer);
-        const char *should = ht_fill_text(scope, json_object_get_string(template), false);
-        if (!is || !should || !is_like(scope->call, is, should))
-            return false;
-    }
-    return true;
-}
-
 static struct json_object *find(struct ht_scope *scope, struct json_object *lookup, struct json_object *items)
 {
     for (size_t i = 0; i < json_object_array_length(items); i++) {
         struct json_object *item = json_object_array_get_idx(items, i);
-        if (matches(scope, pl_member(lookup, "match"), item))
+        if (ht_matches(scope, pl_member(lookup, "match"), item))
             return item;
     }
     return NULL;
@@ -84,14 +60,14 @@ static struct json_object *find(struct ht_scope *scope, struct json_object *look
 static struct json_object *look_at(struct ht_scope *scope, struct json_object *said, struct json_object *answer,
                                    bool *odd)
 {
-    const char *items_at = ht_setting(scope->call, said, "items");
+    const char *items_at = ht_pointer(said, "items");
     struct json_object *items = items_at ? pl_at(answer, items_at) : NULL;
     *odd = items_at && !json_object_is_type(items, json_type_array);
     if (*odd)
         return NULL;
     if (items_at)
         return find(scope, said, items);
-    return matches(scope, pl_member(said, "match"), answer) ? answer : NULL;
+    return ht_matches(scope, pl_member(said, "match"), answer) ? answer : NULL;
 }
 
 /* ---- what the request needs to know first (`find`) -----------------------------------------------*/
@@ -140,7 +116,7 @@ static enum bb_next found(struct ht_scope *scope, struct json_object *answer)
         one = look_at(scope, said, answer, &odd);
     if (odd)
         return ht_odd(call, "the target answered a question without the list that `items` names");
-    struct json_object *value = one ? pl_at(one, ht_setting(call, said, "value")) : NULL;
+    struct json_object *value = one ? pl_at(one, ht_pointer(said, "value")) : NULL;
     if (!value)
         return unknown(call, name);
     json_object_object_add(scope->found, name, json_object_get(value));

@@ -19,7 +19,7 @@ class Atlas:
     target, kind = "atlas", AtlasSandbox
     auth = {"header": {"name": "x-api-key", "value": KEY}}
     words = {"in_progress": "IN_PROGRESS", "blocked": "ON_HOLD", "completed": "COMPLETE"}
-    path = "/work-orders"
+    path, polls, event = "/work-orders", "updatedAt", "WORK_ORDER_STATUS_CHANGE"
 
     @staticmethod
     def id_of(order):
@@ -34,7 +34,7 @@ class ErpNext:
     target, kind = "erp", ErpNextSandbox
     auth = {"header": {"name": "Authorization", "value": f"token {KEY}"}}
     words = {"in_progress": "Replied", "blocked": "On Hold", "completed": "Resolved"}
-    path = "/api/resource/Issue"
+    path, polls, event = "/api/resource/Issue", "modified", "issue.changed"
 
     @staticmethod
     def id_of(order):
@@ -271,15 +271,85 @@ def test_erpnext_is_polled_by_its_own_clock(daemon, sandbox, offset):
         wait_until(lambda n=n: len(running.json("orders", "list")["items"]) == n, 10, f"issue {n}")
 
 
-def test_the_page_s_example_is_good(tmp_path, broker, make_busbar):
-    page = (ROOT / "plugins" / "http" / "http.md").read_text()
-    text = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1]
+def test_a_change_is_told_once_by_webhook_and_poll(daemon, sandbox, system, publisher, subscribe):
+    """The poll heals: what a webhook told is no news, what no webhook told is."""
+    events = subscribe(f"busbar/events/{system.target}/work_order/#")
+    running = daemon(poll="1s")
+    hot(publisher)
+    order = one_order(sandbox)
+    wait_until(lambda: record(running)["common_status"] == "approved", 10, "the first poll")
+
+    def told(common):
+        return [event for event in events.payloads("#") if event["data"]["work_order"]["common_status"] == common]
+
+    def polls():
+        return len([r for r in sandbox.items("requests") if r["status"] == 200 and system.polls in f"{r['path']} {r['body']}"])
+
+    def two_more_polls():
+        before = polls()
+        wait_until(lambda: polls() >= before + 2, 15, "two polls")
+
+    sandbox.fail("status", status=429, path=system.path, **({"contains": system.polls} if system is Atlas else {"method": "GET"}))
+    system.move(sandbox, order, system.words["in_progress"])
+    wait_until(lambda: told("in_progress"), 10, "the webhook's event, before any poll could see it")
+    sandbox.forgive()
+    two_more_polls()
+    system.move(sandbox, order, system.words["completed"], webhook=False)
+    wait_until(lambda: told("completed"), 10, "the poll's event: its webhook was lost")
+    two_more_polls()
+    assert (len(told("in_progress")), len(told("completed"))) == (1, 1)
+    assert told("in_progress")[0]["data"]["provider"]["event"] == system.event and told("completed")[0]["data"]["provider"]["event"] == "work_order"
+
+
+def secret_files(tmp_path, text):
     for name, content in (("desk", "key-of-the-desk"), ("desk-hook", "whsec_a2V5")):
         secret = tmp_path / name
         secret.write_text(content)
         secret.chmod(0o600)
         text = text.replace(f"/run/secrets/{name}}}", f"{secret}}}")
-    (tmp_path / "busbar.yaml").write_text(f"bus: {{url: {broker.url}}}\nstore: {{path: {tmp_path}/b.db}}\n{text}")
+    return text
+
+
+@pytest.fixture
+def check(tmp_path, broker, make_busbar):
     running = make_busbar(configuration(tmp_path, broker, {}, []))
-    said = running.cli("check", "-c", str(tmp_path / "busbar.yaml"), config=False)
+
+    def check(text):
+        (tmp_path / "busbar.yaml").write_text(f"bus: {{url: {broker.url}}}\nstore: {{path: {tmp_path}/b.db}}\n{text}")
+        return running.cli("check", "-c", str(tmp_path / "busbar.yaml"), config=False)
+
+    return check
+
+
+BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "plugins" / "http" / "http.md").read_text(), re.DOTALL)
+
+
+def test_the_page_s_example_is_good(tmp_path, check):
+    said = check(secret_files(tmp_path, BLOCKS[0]))
     assert "good: 1 target, 1 route" in said.stdout and "warning" not in said.stdout + said.stderr
+
+
+def test_the_page_s_other_shape_is_good(tmp_path, check):
+    text = secret_files(tmp_path, BLOCKS[0])
+    whole = yaml.safe_load(text)
+    target = whole["targets"]["desk"]
+    whole["targets"]["desk"] = {name: target[name] for name in ("plugin", "url", "mode")} | yaml.safe_load(secret_files(tmp_path, BLOCKS[1]))
+    said = check(yaml.safe_dump(whole))
+    assert len(BLOCKS) == 2 and "good: 1 target, 1 route" in said.stdout and "warning" not in said.stdout + said.stderr, said.stdout
+
+
+def test_the_page_s_table_is_good(tmp_path, check):
+    """Each line that says settings in its second column is valid as one."""
+    page = (ROOT / "plugins" / "http" / "http.md").read_text()
+    table = page[page.index("| it | say |"):].split("\n\n")[0]
+    good = {"webhook_signature": 0, "auth": 0, "answers": 0, "errors": 0}
+    for snippet in re.findall(r"`((?:%s): \{.*?\})`(?=[,; |]|$)" % "|".join(good), table, re.M):
+        name = snippet.partition(":")[0]
+        if "..." in snippet.replace("t=...", ""):
+            continue
+        good[name] += 1
+        secret = "webhook_secret: whsec_a2V5" if name == "webhook_signature" else ""
+        said = check(f"http: {{webhooks: 127.0.0.1:8080}}\ntargets:\n  a:\n    plugin: http\n    url: https://a.example\n    mode: read\n"
+                     f"    webhook: {{event: /type}}\n    {secret}\n    {snippet}\n")
+        assert "good: 1 target" in said.stdout, (snippet, said.stdout + said.stderr)
+    assert good["webhook_signature"] >= 4 and good["answers"] >= 3 and good["errors"] >= 2, good

@@ -104,6 +104,12 @@ static void test_cases_show_where_json_differs(void **state)
     fails("expect send POST /things\nexpect body {\"a\": 1}\n", ":7: t: body: /a is missing");
 }
 
+static void test_cases_compare_bodies_that_are_no_json(void **state)
+{
+    (void)state;
+    fails("expect send POST /things\nexpect body text a=1\n", ":7: t: body: expected a=1, got {");
+}
+
 static void test_cases_compare_json(void **state)
 {
     (void)state;
@@ -270,6 +276,7 @@ int main(void)
         TEST(test_cases_name_the_line),
         TEST(test_cases_go_on_after_a_failure),
         TEST(test_cases_show_where_json_differs),
+        TEST(test_cases_compare_bodies_that_are_no_json),
         TEST(test_cases_compare_json),
         TEST(test_cases_say_what_is_wrong_with_a_map),
         TEST(test_cases_want_an_expectation),
