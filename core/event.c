@@ -114,6 +114,19 @@ void event_merge_order(struct order_record *record, const struct work_order *kno
     order->updated_ms = now_ms;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool event_same_order(const struct work_order *a, const struct work_order *b)
+{
+    return same_text(a->source_work_order_id, b->source_work_order_id) && same_text(a->asset_ref, b->asset_ref) &&
+           same_text(a->source_status, b->source_status) && same_text(a->common_status, b->common_status) &&
+           same_text(a->priority, b->priority) && same_text(a->source_priority, b->source_priority) &&
+           a->sla_due_ms == b->sla_due_ms;
+}
+
 void order_record_finish(struct order_record *record)
 {
     arena_destroy(record->arena);

@@ -21,6 +21,8 @@ struct order_record {
  * but for what was rejected: that waits for a person. */
 void event_merge_order(struct order_record *record, const struct work_order *known, const struct bb_work_order *said,
                        const char *provider_id, const char *new_id, int64_t now_ms);
+/* All that a target tells of it is the same. */
+bool event_same_order(const struct work_order *a, const struct work_order *b);
 void order_record_finish(struct order_record *record);
 /* The one way into a sync state (FV-05): false, and nothing is changed, where no way leads. last_synced_at moves on
  * entry to imported and synchronized alone; a target that says so again synchronizes again. */

@@ -26,15 +26,18 @@ int orders_find_by_source(struct dispatch *d, const char *target, const char *so
     return store_find_order_by_source(d->options.session, target, source_id, keep_order, record);
 }
 
+static bool takes_webhooks(const struct dispatch *d, const struct slot *slot)
+{
+    const struct config_target *config = slot->target->config;
+    return slot->target->plugin->hook.event_pointer != NULL && d->options.config->http.webhooks != NULL &&
+           (config->webhook_secret_count > 0 || config->allow_unsigned);
+}
+
 /* Whether silence means something: a target that never speaks by itself confirms nothing. */
 static bool speaks(const struct dispatch *d, const struct slot *slot)
 {
-    const struct bb_plugin *plugin = slot->target->plugin;
-    const struct config_target *config = slot->target->config;
-    bool polls = plugin->poll != NULL && slot->errands[ERRAND_POLL].every_ms > 0;
-    bool told = plugin->hook.event_pointer != NULL && d->options.config->http.webhooks != NULL &&
-                (config->webhook_secret_count > 0 || config->allow_unsigned);
-    return polls || told;
+    bool polls = slot->target->plugin->poll != NULL && slot->errands[ERRAND_POLL].every_ms > 0;
+    return polls || takes_webhooks(d, slot);
 }
 
 /* FV-05f. 0: never. What is over is nobody's to confirm, but for a write of ours that waits. */
@@ -185,6 +188,15 @@ static int take_in(struct dispatch *d, const struct attempt *a, const struct job
     return orders_put(d, &record->order);
 }
 
+/* Where webhooks tell what changes, the poll heals those that were lost: what it finds as our record has it was told.
+ * Where there are none, it tells all. */
+static bool was_told(const struct dispatch *d, const struct attempt *a, const struct order_record *known,
+                     const struct order_record *record)
+{
+    bool polled = a->errand != NULL && a->errand->operation == NULL;
+    return polled && !record->fresh && takes_webhooks(d, a->slot) && event_same_order(&known->order, &record->order);
+}
+
 int orders_note_event(struct dispatch *d, struct attempt *a, const struct job_event *emitted, struct event_facts *facts)
 {
     struct order_record known = {0}, record = {0};
@@ -198,7 +210,7 @@ int orders_note_event(struct dispatch *d, struct attempt *a, const struct job_ev
         rc = take_in(d, a, emitted, &known, facts, &record);
     if (rc == 0)
         rc = audit_import(d, a, &record, known.order.common_status);
-    if (rc == 0)
+    if (rc == 0 && !was_told(d, a, &known, &record))
         rc = announce_event(d, facts, record.order.common_work_order_id);
     if (rc == 0)
         rc = announce_order(d, &record.order);
