@@ -12,6 +12,7 @@
 #include "dispatch_private.h"
 #include "loader.h"
 #include "log.h"
+#include "number.h"
 #include "watchdog.h"
 
 #include <assert.h>
@@ -246,7 +247,30 @@ static const struct bb_error uncertain_outcome = {
     "the request was sent and its answer was lost; the target may have done it", NULL,
     "look in the target whether it was done; then `busbar queue discard` or `busbar queue retry`"};
 
-/* Refuses without asking the plugin: modes, lost operations, parked uncertainty. */
+/* The last safety: what would be too much holds the target, and nothing is lost. */
+static void spend_writes(struct dispatch *d, struct attempt *a)
+{
+    const struct config_target *config = a->slot->target->config;
+    size_t count = a->count > 0 ? a->count : 1;
+    char window[24], text[160];
+    if (writes_spend(a->slot->writes, count, d->wall_ms)) {
+        metric_add(a->slot->writes_count, (int64_t)count);
+        return;
+    }
+    number_format_duration(config->max_writes_window_ms, window);
+    int len =
+        snprintf(text, sizeof(text), "more than max_writes: %lld/%s; `busbar targets resume` lets as many more go",
+                 (long long)config->max_writes, window);
+    a->out.error = (struct bb_error){
+        .error_class = BB_AUTHORIZATION,
+        .code = "max_writes",
+        .message = arena_dup(a->job.arena, text, (size_t)len),
+        .owner_action =
+            "see `busbar routes list` for what writes so much; then resume the target, or raise max_writes"};
+    a->refused = a->over_max = true;
+}
+
+/* Refuses without asking the plugin: modes, lost operations, parked uncertainty, too much. */
 void attempt_examine(struct dispatch *d, struct attempt *a)
 {
     const struct config_target *config = a->slot->target->config;
@@ -275,6 +299,8 @@ void attempt_examine(struct dispatch *d, struct attempt *a)
             a->out.error = uncertain_outcome;
         }
     orders_examine(d, a);
+    if (writes && !a->refused)
+        spend_writes(d, a);
 }
 
 static enum fate fate_of_retry(struct dispatch *d, const struct attempt *a, struct item *item)
@@ -457,7 +483,7 @@ void attempt_run(struct dispatch *d, struct attempt *a)
 {
     attempt_list_append(&d->running, a);
     if (a->refused)
-        attempt_conclude(d, a, a->postponed ? BB_RETRY : BB_REJECT);
+        attempt_conclude(d, a, a->over_max ? BB_HOLD : a->postponed ? BB_RETRY : BB_REJECT);
     else
         step(d, a);
 }

@@ -139,7 +139,8 @@ struct config_target {
     struct config_mode_entry *modes;
     size_t mode_count;
     bool mode_given;
-    double rate_per_s; /* 0: no limit */
+    double rate_per_s;                        /* 0: no limit */
+    int64_t max_writes, max_writes_window_ms; /* 0: no limit */
     int64_t concurrency, connect_timeout_ms, timeout_ms, poll_ms /* -1: the plugin's */, webhook_tolerance_ms /* -1 */;
     struct config_retry retry;
     enum config_on_uncertain on_uncertain;

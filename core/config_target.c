@@ -5,6 +5,7 @@
 #include "config_table.h"
 
 #include "json.h"
+#include "number.h"
 #include "secret.h"
 
 #include <limits.h>
@@ -13,6 +14,7 @@
 #include <strings.h>
 
 #define SECOND_MS ((int64_t)1000)
+#define MINUTE_MS (60 * SECOND_MS)
 #define DAY_MS (86400 * SECOND_MS)
 
 #define ENTRIES_MAX 1000 /* of each list; a file that has more is no configuration, and lists are searched in order */
@@ -173,6 +175,34 @@ static void print_webhook_secret(const struct config *config, const void *base, 
     buf_puts(out, by_event ? "]}\n" : "]\n");
 }
 
+/* ---- max_writes: a budget such as 1000/1h ----------------------------------------------*/
+
+static void read_max_writes(struct config_reader *reader, const struct yaml_node *node, void *base)
+{
+    struct config_target *target = base;
+    bool secret;
+    char said[TABLE_SHOWN_MAX + 8];
+    cleanup_text char *text = table_text(reader, node, "max_writes", &secret);
+    if (text == NULL || (number_parse_budget(span_of(text), &target->max_writes, &target->max_writes_window_ms) &&
+                         target->max_writes_window_ms >= MINUTE_MS && target->max_writes_window_ms <= 366 * DAY_MS))
+        return;
+    target->max_writes = 0;
+    problems_add(reader->problems, node->mark, "'max_writes' must look like 1000/1h, over a minute at least%s",
+                 table_not(span_of(text), secret, said));
+}
+
+static void print_max_writes(const struct config *config, const void *base, int indent, struct buf *out)
+{
+    (void)config;
+    const struct config_target *target = base;
+    char window[24];
+    if (target->max_writes == 0)
+        return;
+    number_format_duration(target->max_writes_window_ms, window);
+    table_indent(out, indent);
+    buf_printf(out, "max_writes: %lld/%s\n", (long long)target->max_writes, window);
+}
+
 /* ---- the plugin's own options ----------------------------------------------------------*/
 
 static void add_option(struct config_reader *reader, const struct yaml_pair *pair, void *base)
@@ -248,6 +278,7 @@ static const struct setting target_rows[] = {
     {.key = "url", .kind = SETTING_TEXT, .offset = AT(url)},
     {.key = "mode", .kind = SETTING_CUSTOM, .read = read_mode, .print = print_mode},
     {.key = "rate", .kind = SETTING_RATE, .offset = AT(rate_per_s)},
+    {.key = "max_writes", .kind = SETTING_CUSTOM, .read = read_max_writes, .print = print_max_writes},
     {.key = "concurrency", .kind = SETTING_WHOLE, .offset = AT(concurrency), .fallback = "8", .min = 1, .max = 256},
     {.key = "connect_timeout",
      .kind = SETTING_DURATION,

@@ -130,6 +130,12 @@ static void init_slot(const struct dispatch *d, struct slot *slot, const char *n
         target->plugin->name);
     slot->tokens = target->config->rate_per_s;
     slot->lookups = lookup_create(LOOKUPS_MAX);
+    slot->writes = writes_create(target->config);
+    writes_load(slot->writes, d->options.session, name, clock_wall_ms());
+    slot->writes_count = metric_get(
+        metric_family(METRIC_COUNTER, "busbar_target_writes_total",
+                      "Deliveries that a request began to write, retries too: what max_writes limits.", "target"),
+        name);
     errand_init(slot);
     batch_init(d, slot);
 }
@@ -182,6 +188,7 @@ void dispatch_destroy(struct dispatch *d)
         queue_destroy(slot->out.queue);
         queue_destroy(slot->in.queue);
         lookup_destroy(slot->lookups);
+        free(slot->writes);
         if (slot->asking != NULL)
             arena_destroy(slot->asking);
         free(slot->rules);
@@ -399,6 +406,9 @@ int dispatch_store(struct dispatch *d)
     for (struct attempt *a = d->starting.first; a != NULL; a = a->next)
         if (batch_start(d, a) != 0)
             return -1;
+    for (size_t i = 0; i + 1 < d->slot_count; i++)
+        if (writes_store(d->slots[i].writes, d->options.session, d->slots[i].name) != 0)
+            return -1;
     return orders_let_time_pass(d);
 }
 
@@ -489,6 +499,8 @@ void dispatch_go(struct dispatch *d, bool stored)
         return;
     }
     d->alert_count = 0;
+    for (size_t i = 0; i + 1 < d->slot_count; i++)
+        writes_stored(d->slots[i].writes);
     while (d->finished.first != NULL) {
         struct attempt *a = d->finished.first;
         attempt_list_remove(&d->finished, a);

@@ -63,6 +63,8 @@ struct slot {
     int64_t pause_until_ms; /* breaker or Retry-After: nothing before */
     struct errand errands[ERRANDS];
     struct lookup_cache *lookups;
+    struct writes *writes; /* max_writes; NULL: no limit */
+    struct metric *writes_count;
     struct metric *held_gauge, *breaker_gauge, *seconds, *plugin_seconds;
 };
 
@@ -107,6 +109,7 @@ struct attempt {
     const char *lookup_path; /* job's arena */
     bool harmless;           /* the request on its way only reads */
     bool refused;            /* by mode or policy: the plugin is not asked */
+    bool over_max;           /* refused by max_writes: it holds the target */
     bool postponed;          /* refused for now: to be tried again */
     bool transport_failed, sent_uncertain, probe;
     bool holds;         /* its verdict: nothing more until someone resumes */
@@ -199,6 +202,15 @@ void batch_started(struct attempt *attempt);                  /* it is committed
 /* recover.c: at start */
 int recover_deliveries(struct dispatch *d);
 uint64_t recover_crumb(int64_t seq, bool sent); /* sent: something was, in this attempt */
+
+/* writes.c: max_writes. Wall time; writes NULL: no limit */
+struct writes *writes_create(const struct config_target *config);
+void writes_load(struct writes *writes, struct store_session *session, const char *target, int64_t now_ms);
+bool writes_spend(struct writes *writes, size_t count, int64_t now_ms); /* false: that would be too many */
+int64_t writes_spent(struct writes *writes, int64_t now_ms);            /* not NULL */
+int writes_store(struct writes *writes, struct store_session *session, const char *target); /* inside the transaction */
+void writes_stored(struct writes *writes);                                                  /* it is committed */
+void writes_forget(struct writes *writes);                                                  /* a person looked */
 
 /* ledger.c */
 void count_at_start(void *context, const struct delivery_count *count);

@@ -80,11 +80,15 @@ int dispatch_resume(struct dispatch *d, const char *target, const char *operatio
     for (size_t i = 0; rc == 0 && i < slot->hold_count; i++)
         if (operation == NULL || strcmp(slot->holds[i].operation, operation) == 0)
             rc = store_put_hold(session, target, slot->holds[i].operation, NULL, 0);
-    if (rc != 0 || store_add_audit(session, &audit) != 0 || store_commit(session) != 0) {
+    if (operation == NULL) /* who looked decides that as much again may go */
+        writes_forget(slot->writes);
+    if (rc != 0 || writes_store(slot->writes, session, target) != 0 || store_add_audit(session, &audit) != 0 ||
+        store_commit(session) != 0) {
         store_rollback(session);
         *error = store_failed;
         return -1;
     }
+    writes_stored(slot->writes);
     for (size_t i = slot->hold_count; i-- > 0;)
         if (operation == NULL || strcmp(slot->holds[i].operation, operation) == 0) {
             cleanup_text char *op = mem_strdup(slot->holds[i].operation);
@@ -379,6 +383,11 @@ static struct json_object *describe_slot(const struct dispatch *d, const struct 
     json_put_int(target, "running", (int64_t)slot->running);
     json_put_int(target, "failures_in_a_row", slot->failures);
     json_put_int(target, "paused_ms", slot->pause_until_ms > d->now_ms ? slot->pause_until_ms - d->now_ms : 0);
+    if (slot->writes != NULL) {
+        json_put_int(target, "writes", writes_spent(slot->writes, clock_wall_ms()));
+        json_put_int(target, "max_writes", slot->target->config->max_writes);
+        json_put_int(target, "max_writes_window_ms", slot->target->config->max_writes_window_ms);
+    }
     describe_connector(slot, target);
     json_object_object_add(target, "map", describe_tables(slot->target));
     return target;

@@ -47,16 +47,27 @@ static int emit(struct dispatch *d, struct attempt *a, size_t i)
 
 /* ---- the verdict */
 
+/* Several attempts come back at once, also in one turn: one alarm. */
+static bool is_held_already(const struct dispatch *d, const struct attempt *a, const char *operation)
+{
+    for (const struct attempt *before = d->finished.first; before != a; before = before->next)
+        if (before->slot == a->slot && before->holds && strcmp(attempt_held_operation(before), operation) == 0)
+            return true;
+    return slot_hold(a->slot, operation) != NULL;
+}
+
 static int store_hold(struct dispatch *d, struct attempt *a)
 {
     const char *operation = attempt_held_operation(a);
+    bool held = is_held_already(d, a, operation);
     const char *reason = a->out.error.message != NULL ? a->out.error.message : "held";
-    log_error("target held", "target", a->slot->name, "operation", operation, "reason", reason, "action",
-              attempt_owner_action(&a->out.error), NULL);
+    if (!held)
+        log_error("target held", "target", a->slot->name, "operation", operation, "reason", reason, "action",
+                  attempt_owner_action(&a->out.error), NULL);
     if (store_put_hold(d->options.session, a->slot->name, operation, reason, d->wall_ms) != 0)
         return -1;
-    if (slot_hold(a->slot, operation) != NULL)
-        return 0; /* several attempts came back at once: one alarm */
+    if (held)
+        return 0;
     return announce_alert(d, "target_held", a->slot->name, operation, reason);
 }
 
