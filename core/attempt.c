@@ -462,6 +462,14 @@ static bool answer_from_memory(struct dispatch *d, struct attempt *a)
     return true;
 }
 
+/* A gateway's word that it had no answer (502, 504) is none of the target's: it may have done what was asked. */
+static bool is_gateways(const struct attempt *a, enum bb_next verdict)
+{
+    const unsigned flags = a->operation.flags, settled = BB_IDEMPOTENT | BB_REPEAT_5XX;
+    return verdict == BB_RETRY && (a->http_status == 502 || a->http_status == 504) && !a->harmless &&
+           (flags & BB_WRITES) != 0 && (flags & settled) == 0;
+}
+
 static void step(struct dispatch *d, struct attempt *a)
 {
     enum bb_next next;
@@ -473,10 +481,12 @@ static void step(struct dispatch *d, struct attempt *a)
             next = BB_REJECT;
         }
     } while (next == BB_SEND && answer_from_memory(d, a));
-    if (next == BB_SEND)
+    if (next == BB_SEND) {
         attempt_send(d, a);
-    else
-        attempt_conclude(d, a, next);
+        return;
+    }
+    a->sent_uncertain = is_gateways(a, next);
+    attempt_conclude(d, a, next);
 }
 
 void attempt_run(struct dispatch *d, struct attempt *a)

@@ -93,8 +93,15 @@ static const struct flag {
     unsigned bit;
     const char *name;
 } operation_flags[] = {
-    {BB_WRITES, "writes"}, {BB_CREATES, "creates"},       {BB_IDEMPOTENT, "idempotent"}, {BB_CAN_LOOKUP, "can_lookup"},
-    {BB_PARK, "park"},     {BB_UNVERIFIED, "unverified"}, {BB_AT_START, "at_start"},     {BB_WORK_ORDER, "work_order"},
+    {BB_WRITES, "writes"},
+    {BB_CREATES, "creates"},
+    {BB_IDEMPOTENT, "idempotent"},
+    {BB_CAN_LOOKUP, "can_lookup"},
+    {BB_PARK, "park"},
+    {BB_UNVERIFIED, "unverified"},
+    {BB_AT_START, "at_start"},
+    {BB_WORK_ORDER, "work_order"},
+    {BB_REPEAT_5XX, "repeat_5xx"},
 };
 #define FLAG_COUNT (sizeof operation_flags / sizeof *operation_flags)
 

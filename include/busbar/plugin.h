@@ -99,6 +99,7 @@ struct bb_option {
 #define BB_UNVERIFIED 32u  /* the request's shape is our guess: said at start */
 #define BB_AT_START 64u    /* run once when the target opens, to prove its settings */
 #define BB_WORK_ORDER 128u /* what it creates or changes is a work order: the core keeps its common record */
+#define BB_REPEAT_5XX 256u /* the vendor asks for the same call again after any 5xx: also a gateway's 502, 504 */
 
 struct bb_operation {
     const char *name; /* resource.verb: lower case, digits and _ */

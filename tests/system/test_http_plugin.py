@@ -137,11 +137,13 @@ def test_an_answer_that_was_lost_makes_no_second_order(daemon, sandbox, system, 
     assert len(running.json("orders", "list")["items"]) == 1
 
 
-def test_without_a_lookup_a_person_looks(daemon, example, sandbox, system, publisher):
+@pytest.mark.parametrize("fault", [{"action": "reset"}, {"action": "status", "status": 502}, {"action": "status", "status": 504}],
+                         ids=["reset", "502", "504"])
+def test_without_a_lookup_a_person_looks(daemon, example, sandbox, system, publisher, fault):
     operations = yaml.safe_load((ROOT / "config" / "examples" / f"{example}.yaml").read_text())["targets"][system.target]["operations"]
     operations["work_order.create"].pop("lookup")
     running = daemon(webhooks=False, operations=operations, poll="1h")
-    sandbox.fail("reset", times=1, method="POST", path=system.path, contains="Bearing", after=True)
+    sandbox.fail(**fault, times=1, method="POST", path=system.path, contains="Bearing", after=True)
     hot(publisher)
     assert running.json("queue", "show", dead(running)["id"])["error"]["code"] == "uncertain_outcome"
     assert len(sandbox.orders()) == 1

@@ -188,6 +188,18 @@ def test_a_lost_answer_is_a_matter_of_policy(busbar, sandbox, publisher, policy,
     assert len(sandbox.tasks()) == tasks
 
 
+@pytest.mark.parametrize("status", [502, 504])
+def test_the_same_call_goes_again_after_any_5xx(busbar, sandbox, publisher, status):  # MW-C08, MW-P06
+    """The vendor asks for it, so a gateway's is no uncertain outcome, though a lost answer is one and parks."""
+    daemon = busbar([on_reading()])
+    sandbox.fail("status", status=status, times=1, path="/partners/v1/maintenance-plans")
+    publisher.publish(READINGS, "8")
+    (delivery,) = settled(daemon, "delivered")
+    assert len(sandbox.tasks()) == 1
+    sent = [(r["path"], r["body"]) for r in sandbox.requests() if "maintenance-plans" in r["path"]]
+    assert len(sent) == 2 and sent[0] == sent[1], "byte for byte"
+
+
 def test_each_trigger_is_in_the_audit(busbar, sandbox, publisher):  # MW-P28
     """Time, cause (topic, value, rule), plan, status and Request-Id, of what was done and of what was refused."""
     daemon = busbar([on_reading(cooldown="0s"), on_command(name="unknown")])

@@ -16,7 +16,7 @@ static void test_mobility_work_descriptor(void **state)
     assert_int_equal(signature->tolerance_ms, 300000);                      /* MW-S06, U2 */
     struct bb_operation operation;
     assert_true(plugin_find_operation(plugin, "task.schedule", &operation));
-    assert_int_equal(operation.flags, BB_WRITES | BB_CREATES | BB_WORK_ORDER);
+    assert_int_equal(operation.flags, BB_WRITES | BB_CREATES | BB_WORK_ORDER | BB_REPEAT_5XX);
 }
 
 /* ---- answers, MW-C05, C07, C08, C20 ---------------------------------------------- */
@@ -308,7 +308,7 @@ static void test_mobility_work_plan_descriptor_bounds_the_flood(void **state)
     (void)state;
     struct bb_operation operation;
     assert_true(plugin_find_operation(plugin, "maintenance_plan.trigger", &operation));
-    assert_int_equal(operation.flags, BB_WRITES | BB_CREATES | BB_WORK_ORDER | BB_UNVERIFIED | BB_PARK);
+    assert_int_equal(operation.flags, BB_WRITES | BB_CREATES | BB_WORK_ORDER | BB_UNVERIFIED | BB_PARK | BB_REPEAT_5XX);
     assert_int_equal(operation.default_cooldown_ms, 3600000);
     assert_string_equal(operation.default_budget, "24/1d");
     assert_string_equal(operation.budget_pointer, "/planId");
