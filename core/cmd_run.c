@@ -19,7 +19,6 @@
 #include "log.h"
 #include "metrics.h"
 #include "notify.h"
-#include "reload.h"
 #include "store.h"
 #include "watchdog.h"
 #include "web.h"
@@ -60,7 +59,7 @@ static void begin_drain(struct daemon *daemon, enum daemon_going why)
 void daemon_on_checked(void *context, bool good)
 {
     struct daemon *daemon = context;
-    if (good)
+    if (good && daemon->going == RUNNING && daemon_prepare_next(daemon))
         begin_drain(daemon, RELOADING);
     else
         log_error("SIGHUP: the old configuration stays in force", "file", daemon->app.path, "action",
@@ -222,15 +221,6 @@ static void run(struct daemon *daemon)
     }
 }
 
-static void keep_sockets(const struct daemon *daemon, struct reload_socket sockets[2])
-{
-    const struct config_http *config = &daemon->app.config->http;
-    if (daemon->hooks != NULL)
-        sockets[0] = (struct reload_socket){config->webhooks, reload_keep(web_listen_fd(daemon->hooks))};
-    if (daemon->admin != NULL)
-        sockets[1] = (struct reload_socket){config->admin, reload_keep(web_listen_fd(daemon->admin))};
-}
-
 /* Rights that it no longer needs once the configuration is read. */
 static int give_up_rights(const struct daemon *daemon)
 {
@@ -270,17 +260,17 @@ static int cmd_run_main(int argc, char **argv)
     if (rc == 0)
         run(&daemon);
     bool again = rc == 0 && daemon.going == RELOADING;
-    if (!again)
-        log_info("stopping", NULL);
-    struct reload_socket sockets[] = {{NULL, -1}, {NULL, -1}};
     if (again)
-        keep_sockets(&daemon, sockets);
+        daemon_keep_sockets(&daemon);
+    else
+        log_info("stopping", NULL);
     daemon_tear_down(&daemon);
     watchdog_start(0);
     if (again) {
-        reload_exec(daemon.app.path, sockets, 2);
+        reload_exec(daemon.app.path, daemon.sockets, daemon.socket_count);
         rc = -1;
     }
+    daemon_drop_sockets(&daemon);
     app_finish(&daemon.app);
     return rc == 0 ? 0 : 1;
 }

@@ -6,6 +6,7 @@
 #include "api.h"
 #include "app.h"
 #include "mqtt.h"
+#include "reload.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -38,6 +39,9 @@ struct daemon {
     bool waits_for_room;        /* so it stays down until there is some */
     enum daemon_going going;
     struct reload *reload;
+    struct reload_socket sockets[4]; /* for the new process: what it listens on besides, and what we listened on */
+    size_t socket_count;
+    bool moves; /* it says elsewhere that it is there */
     bool was_ready, was_tight, store_failed;
     int64_t watchdog_every_ms, watchdog_at_ms; /* systemd's */
     int64_t drain_until_ms, checkpoint_at_ms, retain_at_ms, hurry_at_ms, wall_ms, steady_ms;
@@ -47,6 +51,12 @@ struct daemon {
 sigset_t daemon_block_signals(void);
 int daemon_build(struct daemon *daemon); /* 0, or -1 with the reason logged: tear it down all the same */
 void daemon_tear_down(struct daemon *daemon);
+/* Finds out, while the old configuration still runs, what the new one needs of the machine: addresses to listen on,
+ * which it opens, and a store that can be opened. false: with the reason logged, and nothing changed */
+bool daemon_prepare_next(struct daemon *daemon);
+/* Once nobody needs them any more: keeps the sockets that listen for the new process. */
+void daemon_keep_sockets(struct daemon *daemon);
+void daemon_drop_sockets(struct daemon *daemon);
 const char *daemon_not_ready(void *daemon); /* NULL: ready; else why not */
 /* Until the new subscriptions stand, the session may hold the old ones and the new ones. */
 int daemon_remember_filters(struct daemon *daemon, bool all);

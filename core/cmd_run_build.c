@@ -8,9 +8,10 @@
 #include "door.h"
 #include "http.h"
 #include "intake.h"
+#include "listen.h"
 #include "log.h"
 #include "metrics.h"
-#include "reload.h"
+#include "number.h"
 #include "route.h"
 #include "store.h"
 #include "web.h"
@@ -308,9 +309,108 @@ int daemon_build(struct daemon *daemon)
     return build_listeners(daemon);
 }
 
+/* ---- making way */
+
+static void give_socket(struct daemon *daemon, const char *address, int fd)
+{
+    daemon->sockets[daemon->socket_count++] = (struct reload_socket){mem_strdup(address), fd};
+}
+
+void daemon_drop_sockets(struct daemon *daemon)
+{
+    while (daemon->socket_count > 0) {
+        struct reload_socket *socket = &daemon->sockets[--daemon->socket_count];
+        if (socket->fd >= 0)
+            close(socket->fd);
+        free(socket->address);
+    }
+}
+
+/* A port that we hold under another address is free only when we are gone. */
+static bool is_our_port(const struct daemon *daemon, const char *address)
+{
+    const struct web *ours[] = {daemon->hooks, daemon->admin};
+    const char *colon = strrchr(address, ':');
+    int64_t port = 0;
+    number_parse_int(span_of(colon != NULL ? colon + 1 : ""), 0, 65535, &port);
+    for (size_t i = 0; i < 2; i++)
+        if (ours[i] != NULL && listen_port(web_listen_fd(ours[i])) == port)
+            return true;
+    return false;
+}
+
+static bool prepare_address(struct daemon *daemon, const char *address)
+{
+    const struct config_http *now = &daemon->app.config->http;
+    char *error = NULL;
+    bool have = address == NULL || (now->webhooks != NULL && strcmp(address, now->webhooks) == 0) ||
+                (now->admin != NULL && strcmp(address, now->admin) == 0);
+    if (have || is_our_port(daemon, address))
+        return true;
+    int fd = listen_open(address, &error);
+    if (fd < 0) {
+        fail("the new configuration is wrong", error);
+        return false;
+    }
+    give_socket(daemon, address, fd);
+    return true;
+}
+
+static bool prepare_store(const struct daemon *daemon, const struct config_store *next)
+{
+    char *error = NULL;
+    if (strcmp(next->path, daemon->app.config->store.path) == 0)
+        return true;
+    const struct store_options options = {.path = next->path, .max_bytes = next->max_bytes};
+    struct store *store = store_open(&options, &error);
+    if (store == NULL) {
+        fail("the new configuration is wrong", error);
+        return false;
+    }
+    store_close(store);
+    return true;
+}
+
+/* Whether it will say elsewhere that it is online, so that here nobody would say it is not. */
+static bool moves(const struct daemon *daemon, const struct config *next)
+{
+    const struct config_bus *bus = &daemon->app.config->bus;
+    cleanup_text char *topic = mem_printf("%s/status/%s", next->bus.prefix, next->instance);
+    bool same = strcmp(topic, daemon->will_topic) == 0 && bus->url_count == next->bus.url_count;
+    for (size_t i = 0; same && i < bus->url_count; i++)
+        same = strcmp(bus->urls[i], next->bus.urls[i]) == 0;
+    return !same;
+}
+
+bool daemon_prepare_next(struct daemon *daemon)
+{
+    struct problems problems = {0};
+    struct config *next = config_load(daemon->app.path, &problems);
+    bool good = next != NULL && prepare_store(daemon, &next->store) && prepare_address(daemon, next->http.webhooks) &&
+                prepare_address(daemon, next->http.admin);
+    if (good) {
+        daemon->moves = moves(daemon, next);
+    } else {
+        daemon_drop_sockets(daemon);
+    }
+    config_destroy(next);
+    problems_finish(&problems);
+    return good;
+}
+
+void daemon_keep_sockets(struct daemon *daemon)
+{
+    const struct config_http *config = &daemon->app.config->http;
+    if (daemon->hooks != NULL)
+        give_socket(daemon, config->webhooks, reload_keep(web_listen_fd(daemon->hooks)));
+    if (daemon->admin != NULL)
+        give_socket(daemon, config->admin, reload_keep(web_listen_fd(daemon->admin)));
+}
+
 void daemon_tear_down(struct daemon *daemon)
 {
-    struct span farewell = daemon->going == RELOADING ? (struct span){0} : span_of(daemon->will);
+    bool silent = daemon->going == RELOADING && !daemon->moves;
+    struct span farewell = silent ? (struct span){0} : span_of(daemon->will);
     if (daemon->dispatch != NULL)
         dispatch_set_bus(daemon->dispatch, NULL);
     if (daemon->mqtt != NULL)

@@ -201,14 +201,14 @@ static void close_on_exec(void)
         closedir(folder);
 }
 
-void reload_exec(const char *path, const struct reload_socket *sockets, int count)
+void reload_exec(const char *path, const struct reload_socket *sockets, size_t count)
 {
     cleanup_text char *self = own_path();
     cleanup_buf struct buf kept = {0};
     char *argv[] = {self, "run", "-c", (char *)(uintptr_t)path, NULL};
     close_on_exec();
-    for (int i = 0; i < count; i++) {
-        if (sockets[i].fd < 0 || sockets[i].address == NULL)
+    for (size_t i = 0; i < count; i++) {
+        if (sockets[i].fd < 0)
             continue;
         buf_printf(&kept, "%s%d %s", kept.len > 0 ? " " : "", sockets[i].fd, sockets[i].address);
         fcntl(sockets[i].fd, F_SETFD, 0);

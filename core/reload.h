@@ -6,6 +6,7 @@
 #define BUSBAR_RELOAD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct http;
 struct reload;
@@ -18,13 +19,13 @@ void reload_destroy(struct reload *reload); /* NULL is legal; a check under way 
 void reload_check(struct reload *reload);
 
 struct reload_socket {
-    const char *address; /* as the configuration names it; NULL: none */
-    int fd;
+    char *address; /* as the configuration names it */
+    int fd;        /* -1: none */
 };
 /* Duplicates a socket that is about to be closed, for reload_exec. -1: none */
 int reload_keep(int fd);
 /* Becomes `busbar run -c path`; returns only when that failed. */
-void reload_exec(const char *path, const struct reload_socket *sockets, int count);
+void reload_exec(const char *path, const struct reload_socket *sockets, size_t count);
 /* In the new process: the socket that listens on this address, or -1. Each is given out once. */
 int reload_inherited(const char *address);
 void reload_drop_inherited(void); /* closes what nobody took */

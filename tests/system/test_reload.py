@@ -147,6 +147,47 @@ def test_a_wider_address_with_the_same_port_is_listened_on(busbar, sandbox):
     assert http_call(daemon.hook_port, "GET", "/hooks/mw").status == 405
 
 
+def test_an_address_that_is_taken_changes_nothing(busbar, sandbox, publisher):
+    daemon = busbar([numbered()])
+    old = daemon.hook_port
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        daemon.config["http"]["webhooks"] = f"127.0.0.1:{port}"
+        daemon.write()
+        hang_up(daemon, good=False)
+        (problem,) = lines(daemon, "the new configuration is wrong")
+        assert f"127.0.0.1:{port}" in problem["reason"] and "in use" in problem["reason"]
+        assert http_call(old, "GET", "/hooks/mw").status == 405
+    hang_up(daemon, good=True)  # free now
+    assert http_call(port, "GET", "/hooks/mw").status == 405
+
+
+def test_a_store_that_cannot_be_opened_changes_nothing(busbar, sandbox, publisher):
+    daemon = busbar([numbered()])
+    other = daemon.folder / "other.db"
+    other.write_text("no database at all, " * 100)
+    other.chmod(0o600)
+    daemon.config["store"]["path"] = str(other)
+    daemon.write()
+    hang_up(daemon, good=False)
+    (problem,) = lines(daemon, "the new configuration is wrong")
+    assert str(other) in problem["reason"] and "not a database" in problem["reason"]
+    publisher.publish("plant/l1/m1/job", {"n": 1})
+    wait_until(sandbox.tasks, 10, "a task by the old configuration")
+
+
+def test_who_moves_says_goodbye_where_it_was(busbar, broker, subscribe):
+    status = subscribe("busbar/status/#")
+    daemon = busbar([numbered()])
+    status.wait("busbar/status/edge-01", 1)
+    daemon.config["instance"] = "edge-02"
+    daemon.write()
+    hang_up(daemon, good=True)
+    status.wait("busbar/status/edge-02", 1)
+    assert [payload["status"] for payload in status.payloads("busbar/status/edge-01")] == ["online", "offline"]
+    assert status.payloads("busbar/status/edge-02")[-1]["status"] == "online"
+
+
 def make_certificate(folder, name, host="localhost"):
     cert, key = folder / f"{name}.pem", folder / f"{name}.key"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
