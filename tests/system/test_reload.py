@@ -4,6 +4,7 @@
 import collections
 import json
 import os
+import pathlib
 import shutil
 import signal
 import socket
@@ -164,7 +165,7 @@ def test_an_address_that_is_taken_changes_nothing(busbar, sandbox, publisher):
 
 def test_a_store_that_cannot_be_opened_changes_nothing(busbar, sandbox, publisher):
     daemon = busbar([numbered()])
-    other = daemon.folder / "other.db"
+    other = pathlib.Path(daemon.config["store"]["path"]).with_name("other.db")
     other.write_text("no database at all, " * 100)
     other.chmod(0o600)
     daemon.config["store"]["path"] = str(other)
