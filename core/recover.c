@@ -9,6 +9,7 @@
  * pieces, each delivery alone, and the guilty one, alone, is found by two more. */
 #include "clock.h"
 #include "dispatch_private.h"
+#include "loader.h"
 #include "log.h"
 
 #define POISON_DEATHS 2
@@ -54,6 +55,23 @@ static int isolate(struct dispatch *d, int64_t seq)
     return pieces > 0 ? 0 : bury(d, seq);
 }
 
+/* The target may still be at work on what was sent: whoever looks for it at once finds nothing, and makes it again. So
+ * the next attempt, which looks, comes no sooner than it would have after an answer that was lost. */
+static int postpone_lookups(struct dispatch *d, int64_t unsent_seq)
+{
+    for (size_t i = 0; i + 1 < d->slot_count; i++) { /* the last is the bus */
+        const struct target *target = d->slots[i].target;
+        const int64_t due_ms = clock_steady_ms() + target->config->retry.first_ms;
+        struct bb_operation operation;
+        for (size_t n = 0; plugin_operation(target->plugin, n, &operation) != NULL; n++) {
+            if ((operation.flags & BB_CAN_LOOKUP) != 0 &&
+                store_postpone_uncertain(d->options.session, unsent_seq, target->name, operation.name, due_ms) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
 int recover_deliveries(struct dispatch *d)
 {
     struct store_session *session = d->options.session;
@@ -63,7 +81,8 @@ int recover_deliveries(struct dispatch *d)
     bool poison = seq > 0 && deaths >= POISON_DEATHS;
     if (store_begin(session) != 0)
         return -1;
-    if (store_recover(session, unsent_seq, clock_wall_ms()) < 0 || (poison && isolate(d, seq) != 0)) {
+    if (postpone_lookups(d, unsent_seq) != 0 || store_recover(session, unsent_seq, clock_wall_ms()) < 0 ||
+        (poison && isolate(d, seq) != 0)) {
         store_rollback(session);
         return -1;
     }

@@ -190,6 +190,9 @@ int store_edit_delivery(struct store_session *session, int64_t seq, struct span 
 /* At start: in-flight ones become uncertain (out) and not in flight, an audit row each. Of `unsent_seq` (0: none) and
  * what began in its turn it is known that nothing was sent. Answers how many, or -1. */
 int64_t store_recover(struct store_session *session, int64_t unsent_seq, int64_t now_ms);
+/* Before that: those that it will call uncertain are not due before. Steady. */
+int store_postpone_uncertain(struct store_session *session, int64_t unsent_seq, const char *target,
+                             const char *operation, int64_t due_ms);
 
 /* ---- triggers, webhooks, holds, notes, session -----------------------------*/
 

@@ -490,6 +490,19 @@ int store_edit_delivery(struct store_session *session, int64_t seq, struct span 
     return audit_delivery(session, seq, settlement);
 }
 
+int store_postpone_uncertain(struct store_session *session, int64_t unsent_seq, const char *target,
+                             const char *operation, int64_t due_ms)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_POSTPONE_UNCERTAIN) != 0)
+        return -1;
+    sql_put_int(&sql, unsent_seq);
+    sql_put_text(&sql, target);
+    sql_put_text(&sql, operation);
+    sql_put_int(&sql, due_ms);
+    return sql_run(&sql);
+}
+
 int64_t store_recover(struct store_session *session, int64_t unsent_seq, int64_t now_ms)
 {
     struct sql sql;

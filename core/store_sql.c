@@ -192,6 +192,9 @@ const char *const sql_texts[SQL_STATEMENTS] = {
         " 'the process ended during attempt ' || attempts"
         " FROM deliveries INDEXED BY deliveries_waiting WHERE " WAITING " AND " OPEN " AND in_flight"
         " ORDER BY seq",
+    [SQL_POSTPONE_UNCERTAIN] =
+        "UPDATE deliveries INDEXED BY deliveries_waiting SET due_ms = max(due_ms, ?4)"
+        " WHERE " WAITING " AND " OPEN " AND in_flight AND target = ?2 AND operation = ?3 AND " MAYBE_SENT,
     [SQL_RECOVER] =
         "UPDATE deliveries INDEXED BY deliveries_waiting SET in_flight = 0, uncertain = uncertain OR " MAYBE_SENT
         " WHERE " WAITING " AND " OPEN " AND in_flight",

@@ -33,6 +33,7 @@ enum sql_id {
     SQL_PUT_EXCHANGE,
     SQL_EDIT_DELIVERY,
     SQL_EDIT_CONTENT,
+    SQL_POSTPONE_UNCERTAIN,
     SQL_RECOVER,
     SQL_AUDIT_RECOVERED,
     /* memory */

@@ -160,6 +160,19 @@ def test_a_lost_answer_makes_one_order(daemon, assetic, publisher, action, rule)
     assert any("ExternalId~eq~" in r["path"] for r in assetic.asked(ORDERS))
 
 
+def test_one_who_is_still_at_work_is_not_asked_too_early(daemon, assetic, publisher):  # A-U11: a lookup before it is made finds nothing
+    """The vendor takes its time, and busbar is killed and back before the order is there."""
+    running = daemon([SENSOR], retry={"first": "4s", "max": "8s", "attempts": 20, "max_age": "7d"})
+    assetic.fail("delay", seconds=2, times=1, method="POST", path=ORDERS)
+    publisher.publish("plant/P-101/temperature", "91")
+    wait_until(lambda: assetic.control("GET", "fail")["items"][0]["used"], 10, "the order on its way")
+    running.kill()
+    running.start()
+    wait_until(lambda: running.deliveries(state="delivered", route="bearing-hot"), 20, "the order, found")
+    assert len(assetic.orders()) == 1
+    assert len([r for r in assetic.asked(ORDERS) if r["method"] == "POST"]) == 1
+
+
 def test_an_order_that_was_never_taken_is_sent_again(daemon, assetic, publisher):  # A-U11
     daemon([SENSOR])
     assetic.fail("reset", times=1, method="POST", path=ORDERS)
