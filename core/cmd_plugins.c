@@ -3,7 +3,6 @@
 
 #include "cases.h"
 #include "cmd_plugins.h"
-#include "conform.h"
 #include "host.h"
 #include "json.h"
 #include "loader.h"
@@ -293,48 +292,6 @@ static int run_show(const char *name, bool json)
     return CMD_DONE;
 }
 
-/* ---- check -------------------------------------------------------------------------------- */
-
-static int run_check(const char *name, char **pairs, size_t count, bool json)
-{
-    struct conform_option *options = mem_alloc((count + 1) * sizeof *options);
-    bool usage = false;
-    for (size_t i = 0; i < count; i++) {
-        char *equals = strchr(pairs[i], '=');
-        usage = usage || !equals;
-        if (equals)
-            *equals = '\0';
-        options[i] = (struct conform_option){pairs[i], equals ? equals + 1 : ""};
-    }
-    if (usage) {
-        free(options);
-        return cmd_usage(&cmd_plugins, "options are given as NAME=VALUE");
-    }
-    struct conform_result result;
-    conform_run(name, options, count, &result);
-    const bool good = result.complaints.len == 0;
-    if (json) {
-        struct json_object *item cleanup_json = json_object_new_object();
-        struct json_object *complaints = json_object_new_array();
-        for (char *save = NULL, *line = good ? NULL : strtok_r(result.complaints.data, "\n", &save); line;
-             line = strtok_r(NULL, "\n", &save))
-            json_object_array_add(complaints, json_text(span_of(line)));
-        json_object_object_add(item, "ok", json_object_new_boolean(good));
-        json_object_object_add(item, "complaints", complaints);
-        json_put_int(item, "calls", (int64_t)result.calls);
-        json_put_int(item, "slowest_us", result.slowest_us);
-        print_json(item);
-    } else if (good) {
-        printf("%s keeps the rules: %zu calls, the slowest took %.1f ms\n", name, result.calls,
-               (double)result.slowest_us / 1000.0);
-    } else {
-        fwrite(result.complaints.data, 1, result.complaints.len, stdout);
-    }
-    conform_result_finish(&result);
-    free(options);
-    return good ? CMD_DONE : CMD_NO;
-}
-
 /* ---- test --------------------------------------------------------------------------------- */
 
 static int run_test(const char *name, char **files, size_t count, bool json)
@@ -378,8 +335,10 @@ static const char help[] =
     "\n"
     "list    the plugins that can be found, with what is wrong with the others\n"
     "show    what a plugin speaks to, its options and operations\n"
-    "check   loads a plugin in a process of its own and calls it with nonsense: it must not crash, break\n"
-    "        a rule of the ABI or take over 10 ms. OPTION=VALUE where stand-ins for options do not do\n"
+    "check   reads a plugin's file, loads it in a process of its own and calls it with nonsense: it must not\n"
+    "        crash, break a rule of the ABI or take over 10 ms. Each fault is told with its rule, what was\n"
+    "        seen, what would be right and the section of ABI.md (a page of busbar-dev's) that tells more.\n"
+    "        OPTION=VALUE where stand-ins for options do not do\n"
     "test    runs conversations written down in .case files, without a network\n"
     "new     writes ./NAME with a plugin to start from; `make test` there builds and tests it\n"
     "\n"
@@ -401,7 +360,7 @@ static int run_verb(size_t count, char **words, bool json)
     if (strcmp(verb, "new") == 0)
         return count == 2 ? plugins_new(words[1]) : cmd_usage(&cmd_plugins, "new takes a NAME");
     if (strcmp(verb, "check") == 0)
-        return count >= 2 ? run_check(words[1], words + 2, count - 2, json)
+        return count >= 2 ? plugins_check(words[1], words + 2, count - 2, json)
                           : cmd_usage(&cmd_plugins, "check takes a FILE.so");
     if (strcmp(verb, "test") == 0)
         return count >= 3 ? run_test(words[1], words + 2, count - 2, json)

@@ -2,6 +2,7 @@
 #include "loader.h"
 
 #include "descriptor.h"
+#include "object.h"
 #include "problems.h"
 
 #include <dirent.h>
@@ -159,8 +160,26 @@ static const struct loaded_plugin *find_loaded(const char *path)
     return NULL;
 }
 
+/* Said before anything of it runs, and all at once, where the dynamic loader would say the first thing. */
+static bool fits_machine(const char *path, char **error)
+{
+    char *why cleanup_text = NULL;
+    struct buf libraries cleanup_buf = {0}, versions cleanup_buf = {0};
+    struct object *object = object_read(path, &why);
+    if (object)
+        loader_find_lacks(object, path, &libraries, &versions);
+    object_destroy(object);
+    if (!why && !libraries.len && !versions.len)
+        return true;
+    *error = mem_printf("%s cannot be loaded: %s%s%s%s", path, why ? why : "", libraries.len ? libraries.data : "",
+                        libraries.len && versions.len ? "; " : "", versions.len ? versions.data : "");
+    return false;
+}
+
 static const struct loaded_plugin *open_file(const char *path, char **error)
 {
+    if (!fits_machine(path, error))
+        return NULL;
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!handle) {
         *error = mem_printf("%s cannot be loaded: %s", path, dlerror());
@@ -185,17 +204,21 @@ static const struct loaded_plugin *open_file(const char *path, char **error)
     return &loaded->plugin;
 }
 
-const struct loaded_plugin *loader_load(const char *name, char **error)
+char *loader_find(const char *name, char **error)
 {
     *error = NULL;
     char *found cleanup_text = find_file(name, error);
-    if (!found)
-        return NULL;
-    char real[PATH_MAX];
-    if (!realpath(found, real)) {
+    char *real = found ? realpath(found, NULL) : NULL;
+    if (found && !real)
         *error = mem_printf("no such file: %s", found);
+    return real;
+}
+
+const struct loaded_plugin *loader_load(const char *name, char **error)
+{
+    char *real cleanup_text = loader_find(name, error);
+    if (!real)
         return NULL;
-    }
     const struct loaded_plugin *plugin = find_loaded(real);
     if (!plugin)
         plugin = open_file(real, error);

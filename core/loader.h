@@ -7,6 +7,8 @@
 
 #include <busbar/plugin.h>
 
+struct object;
+
 struct loaded_plugin {
     struct bb_plugin descriptor; /* ours: the smaller of both sizes copied, the rest zero */
     char *path;
@@ -16,6 +18,11 @@ struct loaded_plugin {
  * (../lib/busbar/plugins and ./plugins), then the installed folder; or a path with a '/'. NULL and *error
  * (gives: every place looked at, or what is wrong with the descriptor). borrowed: the loader keeps it */
 const struct loaded_plugin *loader_load(const char *name, char **error);
+/* The file that such a name stands for, with nothing loaded. NULL and *error as above. gives */
+char *loader_find(const char *name, char **error);
+/* What the object in the file `path` needs and this machine does not have, as sentences: libraries, and versions of
+ * their symbols. Nothing of the object itself is run. */
+void loader_find_lacks(const struct object *object, const char *path, struct buf *libraries, struct buf *versions);
 /* Names of all plugins on the path, sorted, NULL-terminated. gives: free each and the array */
 char **loader_list(void);
 /* Strided access. NULL past the end. */

@@ -30,7 +30,7 @@ install(FILES ${made}/busbar.yaml.5.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 
 
 # For who writes a plugin: the header, and how a build finds it and where a plugin belongs.
 install(DIRECTORY include/busbar DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
-install(FILES plugins/README.md plugins/CASES.md plugins/conversation.svg
+install(FILES plugins/README.md plugins/CASES.md plugins/ABI.md plugins/conversation.svg
   DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/busbar-dev COMPONENT dev)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/busbar-dev RENAME copyright COMPONENT dev)
 file(CONFIGURE OUTPUT ${made}/busbar.pc CONTENT [[

@@ -54,14 +54,21 @@ def test_show_of_what_is_not_there_names_every_place():
     assert done.returncode == 1 and f"{TEST_PLUGINS}/gone.so" in done.stderr
 
 
-@pytest.mark.parametrize("name, complaint", [
-    ("crash", "in thing.create with 1 message {}"), ("sloppy", "there is no message 7"),
-    ("slow", "10 ms"), ("wrong_magic", "its magic is"), ("no_symbol", "exports no busbar_plugin")])
-def test_check_says_what_is_wrong(name, complaint):
-    done = plugins("check", TEST_PLUGINS / f"{name}.so")
-    assert done.returncode == 1 and complaint in done.stdout
-    as_json = json.loads(plugins("check", TEST_PLUGINS / f"{name}.so", "--json").stdout)
-    assert as_json["ok"] is False and complaint in as_json["complaints"][0]
+@pytest.mark.parametrize("name, rule, seen", [
+    ("crash", "crash", "thing.create with 1 message {}: it crashed"), ("sloppy", "settle", "there is no message 7"),
+    ("slow", "time", "ms of CPU time"), ("wrong_magic", "descriptor", "its magic is"),
+    ("no_symbol", "descriptor", "exports no busbar_plugin"), ("faults/io", "io", "it made the system call openat")])
+def test_check_says_rule_and_fault_and_what_would_be_right(name, rule, seen):
+    file = TEST_PLUGINS / f"{name}.so"
+    done = plugins("check", file)
+    said = done.stdout.splitlines()
+    assert done.returncode == 1 and len(said) == 2, done.stdout
+    assert said[0].startswith(f"{rule}: ") and seen in said[0]
+    assert said[1].startswith("    right: ") and said[1].endswith(f" (ABI.md#{rule})")
+    done = plugins("check", file, "--json")
+    as_json = json.loads(done.stdout)
+    assert done.returncode == 1 and as_json["ok"] is False and as_json["system_calls_watched"] is True
+    assert [each["rule"] for each in as_json["complaints"]] == [rule] and seen in as_json["complaints"][0]["seen"]
 
 
 def test_check_passes_good_ones():

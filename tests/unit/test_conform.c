@@ -1,39 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `busbar plugins check`: what a plugin does to itself in the child must come back as a sentence. */
+/* `busbar plugins check`: each rule of the ABI is broken by a plugin of tests/plugins/faults, and found under its own
+ * name and no other. */
 #include "unit.h"
 
 #include "conform.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct conform_result result;
+
+static void check_file(const char *path)
+{
+    conform_run(path, NULL, 0, &result);
+}
 
 static void check(const char *name)
 {
     char *path cleanup_text = mem_printf("%s/tests/plugins/%s.so", getenv("TEST_BUILD_DIR"), name);
-    conform_run(path, NULL, 0, &result);
+    check_file(path);
 }
 
 static int teardown(void **state)
 {
     (void)state;
     conform_result_finish(&result);
+    result = (struct conform_result){0};
     return 0;
 }
 
-static void complains(const char *what)
+/* One complaint, of this rule, that says this. */
+static void complains(const char *rule, const char *what)
 {
-    if (!result.complaints.data || !strstr(result.complaints.data, what))
-        fail_msg("\"%s\" does not say \"%s\"", result.complaints.data, what);
+    if (result.count == 0)
+        fail_msg("it keeps the rules");
+    for (size_t i = 0; i < result.count; i++)
+        if (strcmp(result.complaints[i].rule->name, rule) != 0 || !strstr(result.complaints[i].seen, what))
+            fail_msg("\"%s: %s\" is not \"%s\" or does not say \"%s\"", result.complaints[i].rule->name,
+                     result.complaints[i].seen, rule, what);
+    assert_int_equal(result.count, 1);
 }
 
 static void conforms(void)
 {
-    if (result.complaints.len)
-        fail_msg("%s", result.complaints.data);
+    if (result.count)
+        fail_msg("%s: %s", result.complaints[0].rule->name, result.complaints[0].seen);
     assert_true(result.calls > 1000);
+    assert_false(result.unwatched);
 }
+
+/* ---- good ones ------------------------------------------------------------------------------ */
 
 static void test_conform_passes_the_good(void **state)
 {
@@ -49,34 +67,94 @@ static void test_conform_passes_an_older_one(void **state)
     conforms();
 }
 
-static void test_conform_survives_a_crash(void **state)
+/* ---- a plugin for each rule ------------------------------------------------------------------- */
+
+static const struct fault {
+    const char *file, *rule, *seen;
+} faults[] = {
+    {"library", "library", "it needs the library libgone.so.7, which cannot be loaded here"},
+    {"version", "version", "it needs GLIBC_2.99 of libc.so.6 for future, and this machine has glibc 2."},
+    {"export", "export", "it exports parse_answer"},
+    {"descriptor", "descriptor", "option floor lies outside config_size 8"},
+    {"open", "open", "the site is closed"},
+    {"crash", "crash", "thing.create with 1 message {} and the answer 200 {}: it crashed"},
+    {"bounds", "bounds", "with 1 message {} and the answer 200 {}: it read past the end of what came in"},
+    {"borrowed", "borrowed", "and the answer 200 {}: it read what came in with an earlier call"},
+    {"lifetime", "lifetime", "out->request.path points to a variable of a call that has returned"},
+    {"lifetime-freed", "lifetime", "out->error.message points to memory that was freed"},
+    {"io", "io", "thing.create with 1 message {}: it made the system call openat"},
+    {"io-sleeps", "io", "it made the system call clock_nanosleep"},
+    {"time", "time", "ms of CPU time"},
+    {"time-hangs", "time", "and the answer 503 {}: it does not come back"},
+    {"verdict", "verdict", "the answer 302 {}: it answered 0, which is no verdict"},
+    {"verdict-batch", "verdict", "with 3 messages {} and the answer 200 <html>: it answered 0, which is no verdict"},
+    {"refused", "refused", "and the answer 302 {}: it says that it is done"},
+    {"error", "error", "the verdict has no error class"},
+    {"request", "request", "a header of the plugin's has a line break"},
+    {"request-path", "request", "path does not start with /"},
+    {"endless", "endless", "it sends without end"},
+    {"settle", "settle", "there is no message 1 in a batch of 1"},
+    {"settle-twice", "settle", "message 0 is settled a second time"},
+    {"stride", "stride",
+     "with 3 messages {} of 120 bytes each and the answer 200 <html>: it answers otherwise than when they are 80 bytes "
+     "each"},
+    {"stride-crash", "stride", "of 120 bytes each: it reads what is no message"},
+    {"event", "event", "an event needs a type or a name"},
+    {"note", "note", "note_put: a key has 1 to 200 bytes"},
+    {"text", "text", "out->error.message is not UTF-8"},
+    {"globals", "globals", "the_config is a variable that all instances share (8 bytes, not const)"},
+    {"globals-stripped", "globals",
+     "alone it answers \"POST /floors/0\", beside an instance with other settings \"POST /floors/2\""},
+    {"leak", "leak", "and the answer 400 {}: 1000 jobs left"},
+    {"leak-instance", "leak", "open and close: 50 instances left"},
+};
+
+static void test_conform_finds_a_fault(void **state)
 {
-    (void)state;
-    check("crash");
-    complains("in thing.create with 1 message {}"); /* "it crashed (...)", or under ASan "it ended the process" */
+    const struct fault *fault = *state;
+    char *name cleanup_text = mem_printf("faults/%s", fault->file);
+    check(name);
+    complains(fault->rule, fault->seen);
 }
 
-static void test_conform_names_the_slow(void **state)
+static void test_conform_names_what_is_no_plugin(void **state)
 {
     (void)state;
-    check("slow");
-    complains("of CPU time; the core warns past 10 ms");
+    char name[] = "/tmp/busbar-test-XXXXXX";
+    int fd = mkstemp(name);
+    assert_int_equal(write(fd, "hello", 5), 5);
+    close(fd);
+    check_file(name);
+    unlink(name);
+    complains("file", "it is no ELF file");
 }
+
+static void test_conform_has_a_fault_for_each_rule(void **state)
+{
+    (void)state;
+    for (const struct conform_rule *rule = conform_rules(); rule->name; rule++) {
+        bool found = strcmp(rule->name, "file") == 0; /* above */
+        for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+            found = found || strcmp(faults[i].rule, rule->name) == 0;
+        if (!found)
+            fail_msg("nothing breaks the rule %s", rule->name);
+    }
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------ */
 
 static void test_conform_names_broken_rules_once(void **state)
 {
     (void)state;
-    check("sloppy");
-    complains("thing.create with 1 message {}: settle: there is no message 7");
-    const char *first = strstr(result.complaints.data, "settle");
-    assert_null(strstr(first + 1, "settle"));
+    check("sloppy"); /* in each of thousands of calls */
+    complains("settle", "thing.create with 1 message {}: settle: there is no message 7");
 }
 
 static void test_conform_refuses_what_does_not_load(void **state)
 {
     (void)state;
     check("newer_abi");
-    complains("needs ABI 2");
+    complains("descriptor", "needs ABI 2");
 }
 
 static void test_conform_takes_options(void **state)
@@ -85,19 +163,28 @@ static void test_conform_takes_options(void **state)
     char *path cleanup_text = mem_printf("%s/tests/plugins/good.so", getenv("TEST_BUILD_DIR"));
     const struct conform_option options[] = {{"site", "nowhere"}};
     conform_run(path, options, 1, &result);
-    complains("there is no site nowhere");
+    complains("open", "there is no site nowhere");
 }
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    static const struct CMUnitTest others[] = {
         cmocka_unit_test_teardown(test_conform_passes_the_good, teardown),
         cmocka_unit_test_teardown(test_conform_passes_an_older_one, teardown),
-        cmocka_unit_test_teardown(test_conform_survives_a_crash, teardown),
-        cmocka_unit_test_teardown(test_conform_names_the_slow, teardown),
+        cmocka_unit_test_teardown(test_conform_names_what_is_no_plugin, teardown),
+        cmocka_unit_test(test_conform_has_a_fault_for_each_rule),
         cmocka_unit_test_teardown(test_conform_names_broken_rules_once, teardown),
         cmocka_unit_test_teardown(test_conform_refuses_what_does_not_load, teardown),
         cmocka_unit_test_teardown(test_conform_takes_options, teardown),
     };
+    struct CMUnitTest tests[COUNT(faults) + COUNT(others)];
+    char names[COUNT(faults)][64];
+    for (size_t i = 0; i < COUNT(faults); i++) {
+        snprintf(names[i], sizeof names[i], "test_conform_finds_a_fault: %s", faults[i].file);
+        tests[i] = (struct CMUnitTest){names[i], test_conform_finds_a_fault, NULL, teardown, (void *)&faults[i]};
+    }
+    memcpy(tests + COUNT(faults), others, sizeof others);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

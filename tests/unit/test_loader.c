@@ -156,7 +156,7 @@ static void test_loader_speaks_the_frozen_abi(void **state)
     static const struct abi_member ours[] = {
 #include "../abi/members.def"
         {NULL, 0, 0, 0}};
-    char *path cleanup_text = test_plugin("old_plugin");
+    char *path cleanup_text = test_plugin("members");
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     assert_non_null(handle);
     const struct abi_member *theirs = dlsym(handle, "abi_1_members");

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The child meets its faults as signals: SIGSEGV in a page that was forbidden, SIGSYS for a system call. Their handlers
+ * only note what it was in the memory shared with the parent, and end. */
+#include "conform_private.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define AREA_BYTES ((size_t)512 << 10)
+
+/* A signal handler has no context argument. */
+static struct conform *guarded;
+
+/* ---- inputs -------------------------------------------------------------------------- */
+
+bool inputs_init(struct inputs *inputs)
+{
+    inputs->page = (size_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = 0; i < 2; i++) {
+        char *area = mmap(NULL, AREA_BYTES + inputs->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (area == MAP_FAILED || mprotect(area + AREA_BYTES, inputs->page, PROT_NONE) != 0)
+            return false;
+        inputs->areas[i] = area;
+    }
+    return true;
+}
+
+void inputs_begin(struct inputs *inputs)
+{
+    inputs->front = 0;
+    inputs->back = AREA_BYTES;
+}
+
+void inputs_retire(struct inputs *inputs)
+{
+    mprotect(inputs->areas[inputs->turn], AREA_BYTES, PROT_NONE);
+    inputs->turn = !inputs->turn;
+    mprotect(inputs->areas[inputs->turn], AREA_BYTES, PROT_READ | PROT_WRITE);
+}
+
+void *inputs_struct(struct inputs *inputs, size_t bytes)
+{
+    void *place = inputs->areas[inputs->turn] + inputs->front;
+    inputs->front += (bytes + 15) & ~(size_t)15;
+    return memset(place, 0, bytes);
+}
+
+struct bb_str inputs_text(struct inputs *inputs, const char *text)
+{
+    const size_t len = strlen(text);
+    inputs->back -= len;
+    return (struct bb_str){memcpy(inputs->areas[inputs->turn] + inputs->back, text, len), len};
+}
+
+static bool is_forbidden(const struct inputs *inputs, const char *at, enum rule *rule)
+{
+    for (int i = 0; i < 2; i++) {
+        const char *area = inputs->areas[i], *end = area + AREA_BYTES;
+        if (at >= end && at < end + inputs->page) {
+            *rule = RULE_BOUNDS;
+            return true;
+        }
+        if (at >= area && at < end) {
+            *rule = RULE_BORROWED;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- signals ---------------------------------------------------------------------------- */
+
+static void on_bad_address(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    enum rule rule = RULE_LIFETIME;
+    if (guarded->shared->reading || is_forbidden(&guarded->inputs, info->si_addr, &rule)) {
+        guarded->shared->caught_rule = rule;
+        guarded->shared->caught = true;
+        _exit(1);
+    }
+    signal(number, SIG_DFL); /* the parent reads the signal from the status, when it comes again */
+}
+
+static void on_system_call(int number, siginfo_t *info, void *context)
+{
+    (void)number, (void)context;
+    guarded->shared->caught_rule = RULE_IO;
+    guarded->shared->system_call = info->si_syscall;
+    guarded->shared->caught = true;
+    _exit(1);
+}
+
+static void catch_signals(void)
+{
+    static char stack[65536]; /* an overflow of the stack must find one */
+    const stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
+    sigaltstack(&other, NULL);
+    struct sigaction bad = {.sa_sigaction = on_bad_address, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction call = {.sa_sigaction = on_system_call, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigaction(SIGSEGV, &bad, NULL);
+    sigaction(SIGBUS, &bad, NULL);
+    sigaction(SIGSYS, &call, NULL);
+}
+
+/* ---- system calls ------------------------------------------------------------------------- */
+
+#define NAMED(call)       \
+    {                     \
+        SYS_##call, #call \
+    }
+static const struct {
+    long number;
+    const char *name;
+} call_names[] = {
+    NAMED(openat),          NAMED(read),      NAMED(close),      NAMED(socket),   NAMED(connect),   NAMED(sendto),
+    NAMED(recvfrom),        NAMED(bind),      NAMED(clone),      NAMED(clone3),   NAMED(execve),    NAMED(write),
+    NAMED(clock_nanosleep), NAMED(ppoll),     NAMED(newfstatat), NAMED(statx),    NAMED(nanosleep), NAMED(ioctl),
+    NAMED(fstat),           NAMED(faccessat), NAMED(getdents64), NAMED(unlinkat), NAMED(kill),      NAMED(fcntl),
+    NAMED(clock_gettime),
+};
+
+const char *guard_call_name(long number)
+{
+    for (size_t i = 0; i < sizeof call_names / sizeof *call_names; i++)
+        if (call_names[i].number == number)
+            return call_names[i].name;
+    return NULL;
+}
+
+/* What memory, locks, chance, signals and the end of a process need; the check's own pipe and stderr besides. */
+static const unsigned allowed[] = {
+    SYS_brk,          SYS_mmap,           SYS_munmap,      SYS_mremap,        SYS_mprotect, SYS_madvise,
+    SYS_futex,        SYS_getrandom,      SYS_exit,        SYS_exit_group,    SYS_tgkill,   SYS_rt_sigreturn,
+    SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_sigaltstack, SYS_clock_gettime, SYS_gettid,   SYS_getpid,
+    SYS_sched_yield,  SYS_sysinfo,        SYS_setitimer,
+};
+
+static bool watch_calls(int pipe)
+{
+    enum { COUNT = sizeof allowed / sizeof *allowed };
+    struct sock_filter program[2 * COUNT + 12];
+    size_t n = 0;
+#define LOAD(member) \
+    program[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member))
+#define ANSWER(what) program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, what)
+#define UNLESS(value, skip) \
+    program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)(value), 0, skip)
+    LOAD(nr);
+    for (size_t i = 0; i < COUNT; i++) {
+        UNLESS(allowed[i], 1);
+        ANSWER(SECCOMP_RET_ALLOW);
+    }
+    UNLESS(SYS_write, 5);
+    LOAD(args[0]);
+    UNLESS(pipe, 1);
+    ANSWER(SECCOMP_RET_ALLOW);
+    UNLESS(STDERR_FILENO, 1);
+    ANSWER(SECCOMP_RET_ALLOW);
+    ANSWER(SECCOMP_RET_TRAP);
+    const struct sock_fprog filter = {.len = (unsigned short)n, .filter = program};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+void guard_begin(struct conform *c)
+{
+    guarded = c;
+    tzset(); /* the C library reads the zone's file once, at the first gmtime_r() as well */
+    catch_signals();
+    c->shared->unwatched = !watch_calls(c->pipe);
+}
