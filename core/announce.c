@@ -53,6 +53,16 @@ int announce_order(struct dispatch *d, const struct work_order *order)
     return add_to_bus(d, id, topic, order->common_work_order_id, &payload, true);
 }
 
+int announce_forgotten(struct dispatch *d, const struct work_order *order)
+{
+    char id[UUID_TEXT_MAX];
+    const struct buf nothing = {0}; /* takes the retained one away */
+    cleanup_text char *topic =
+        event_order_topic(d->options.config->bus.prefix, order->provider_id, order->common_work_order_id);
+    uuid_v7(d->wall_ms, id);
+    return add_to_bus(d, id, topic, order->common_work_order_id, &nothing, true);
+}
+
 int announce_event(struct dispatch *d, struct event_facts *facts, const char *lane)
 {
     cleanup_buf struct buf payload = {0};

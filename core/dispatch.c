@@ -203,6 +203,7 @@ void dispatch_destroy(struct dispatch *d)
     free(d->acked);
     free(d->confirmed);
     free(d->alerts);
+    free(d->forgot_up_to);
     free(d);
 }
 

@@ -169,6 +169,8 @@ struct dispatch {
     int64_t store_pause_until_ms; /* the store failed: wait */
     int64_t stale_at_ms;          /* wall: an order may have turned stale */
     int64_t show_at_ms;           /* an attempt's orders may have to be shown as pending */
+    int64_t forget_at_ms;         /* records are looked at for what is over, */
+    char *forgot_up_to;           /* up to this one; NULL: none yet */
 };
 
 /* attempt.c */
@@ -235,7 +237,7 @@ int orders_begin(struct dispatch *d, struct attempt *attempt, const struct item 
 int orders_note_own(struct dispatch *d, struct attempt *attempt, struct item *item); /* what it came to */
 int orders_note_operator(struct dispatch *d, const char *order_id, enum delivery_state to);
 
-/* orders_time.c: what nobody answers or confirms in time */
+/* orders_time.c: what nobody answers or confirms in time, and what is over for long */
 void orders_show_later(struct dispatch *d, struct attempt *attempt); /* its orders are pending */
 bool orders_time_is_up(const struct dispatch *d);
 int orders_let_time_pass(struct dispatch *d);
@@ -243,6 +245,7 @@ int64_t orders_next_due(const struct dispatch *d); /* steady */
 
 /* announce.c: deliveries to the bus */
 int announce_order(struct dispatch *d, const struct work_order *order);
+int announce_forgotten(struct dispatch *d, const struct work_order *order); /* takes the retained record away */
 int announce_event(struct dispatch *d, struct event_facts *facts, const char *lane);
 int announce_alert(struct dispatch *d, const char *kind, const char *target, const char *operation, const char *reason);
 /* answer.c: what became of a command, where it asked for it, once it is over */

@@ -237,6 +237,7 @@ struct work_order { /* the common record; NULL: null */
 };
 typedef void store_order_each(void *context, const struct work_order *order);
 int store_put_order(struct store_session *session, const struct work_order *order); /* insert or replace by common id */
+int store_remove_order(struct store_session *session, const char *common_id);
 int store_find_order(struct store_session *session, const char *common_id, store_order_each *each, void *context);
 int store_find_order_by_source(struct store_session *session, const char *provider_id, const char *source_id,
                                store_order_each *each, void *context);

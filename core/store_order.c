@@ -47,6 +47,15 @@ static int each_order(struct sql *sql, store_order_each *each, void *context)
     return row;
 }
 
+int store_remove_order(struct store_session *session, const char *common_id)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_REMOVE_ORDER) != 0)
+        return -1;
+    sql_put_text(&sql, common_id);
+    return sql_run(&sql);
+}
+
 int store_find_order(struct store_session *session, const char *common_id, store_order_each *each, void *context)
 {
     struct sql sql;

@@ -224,6 +224,7 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_LIST_ORDERS] = ORDER
     " WHERE (?1 IS NULL OR provider_id = ?1) AND id > ?2 AND " IN_SCOPE(provider_id, "?4") " ORDER BY id LIMIT ?3",
 
+    [SQL_REMOVE_ORDER] = "DELETE FROM orders WHERE id = ?1",
     [SQL_SCAN_STALE] = ORDER " WHERE fresh_until_ms > 0 AND fresh_until_ms <= ?1 ORDER BY fresh_until_ms LIMIT ?2",
     [SQL_NEXT_STALE] = "SELECT fresh_until_ms FROM orders WHERE fresh_until_ms > 0 ORDER BY fresh_until_ms LIMIT 1",
 

@@ -57,6 +57,7 @@ enum sql_id {
     SQL_FIND_ORDER,
     SQL_FIND_ORDER_BY_SOURCE,
     SQL_LIST_ORDERS,
+    SQL_REMOVE_ORDER,
     SQL_SCAN_STALE,
     SQL_NEXT_STALE,
     /* audit */
