@@ -65,6 +65,11 @@ static const char *query_of(void *context, const char *name)
     return web_query(context, name);
 }
 
+static void each_name(void *context, void (*each)(void *found, const char *name), void *found)
+{
+    web_each_query(context, each, found);
+}
+
 void admin_handle(void *context, struct web_request *request)
 {
     const struct api *api = context;
@@ -77,7 +82,7 @@ void admin_handle(void *context, struct web_request *request)
                                    : "without a token, only this machine may speak to the admin port");
     } else {
         const struct api_request asked = {
-            web_method(request), web_path(request), query_of, request, web_body(request), viewer};
+            web_method(request), web_path(request), query_of, each_name, request, web_body(request), viewer};
         api_handle(api, &asked, &reply);
     }
     const struct web_reply answer = {

@@ -537,6 +537,52 @@ bool api_is_open(const char *path)
     return strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0;
 }
 
+/* What of the query the endpoint does not know: a filter that is not heeded would answer another question. */
+struct strangers {
+    const struct endpoint *endpoint;
+    struct buf names;
+};
+
+static bool is_listed(const char *words, const char *name)
+{
+    const size_t len = strlen(name);
+    for (const char *p = words; *p != '\0';) {
+        size_t word = strcspn(p, " ");
+        if (word == len && memcmp(p, name, len) == 0)
+            return true;
+        p += word + (p[word] == ' ');
+    }
+    return false;
+}
+
+static void note_stranger(void *context, const char *name)
+{
+    struct strangers *strangers = context;
+    if (!is_listed(strangers->endpoint->parameters, name))
+        buf_printf(&strangers->names, "%s'%.64s'", strangers->names.len > 0 ? ", " : "", name);
+}
+
+static bool knows_the_query(const struct endpoint *endpoint, const struct api_request *request, struct api_reply *reply)
+{
+    struct strangers strangers = {.endpoint = endpoint};
+    cleanup_buf struct buf text = {0};
+    if (request->each_name == NULL || strncmp(endpoint->path, "/api/", 5) != 0) /* probes say what they like */
+        return true;
+    request->each_name(request->context, note_stranger, &strangers);
+    const bool good = strangers.names.len == 0;
+    if (!good) {
+        buf_printf(&text, "no such parameter: %s; ", strangers.names.data);
+        for (const char *p = endpoint->parameters; *p != '\0'; p++)
+            buf_printf(&text, "%s%.*s", p == endpoint->parameters ? "known here: " : "", *p == ' ' ? 2 : 1,
+                       *p == ' ' ? ", " : p);
+        if (*endpoint->parameters == '\0')
+            buf_puts(&text, "none is known here");
+        api_problem(reply, 400, text.data);
+    }
+    buf_finish(&strangers.names);
+    return good;
+}
+
 void api_handle(const struct api *api, const struct api_request *request, struct api_reply *reply)
 {
     bool known = false;
@@ -554,7 +600,8 @@ void api_handle(const struct api *api, const struct api_request *request, struct
             return;
         }
         struct api_call call = {api, request, reply, argument};
-        endpoints[i].run(&call);
+        if (knows_the_query(&endpoints[i], request, reply))
+            endpoints[i].run(&call);
         return;
     }
     api_problem(reply, known ? 405 : 404,

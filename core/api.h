@@ -25,6 +25,8 @@ struct api { /* borrowed */
 struct api_request {
     const char *method, *path;
     const char *(*query)(void *context, const char *name); /* decoded; NULL when absent */
+    /* Calls `each` with every name in the query. */
+    void (*each_name)(void *context, void (*each)(void *found, const char *name), void *found);
     void *context;
     struct span body;
     const struct config_viewer *viewer; /* NULL: may see and do all */

@@ -159,6 +159,13 @@ static const char *offline_query(void *context, const char *name)
     return NULL;
 }
 
+static void each_offline_name(void *context, void (*each)(void *found, const char *name), void *found)
+{
+    const struct split_query *query = context;
+    for (size_t i = 0; i < query->count; i++)
+        each(found, query->parameters[i].name);
+}
+
 static int ask_store(const struct config *config, const char *method, const char *path, struct client_reply *reply)
 {
     char *error = NULL;
@@ -181,7 +188,7 @@ static int ask_store(const struct config *config, const char *method, const char
         split(mark + 1, &query);
     }
     const struct api api = {.config = config, .store = store, .session = session};
-    const struct api_request request = {method, copy, offline_query, &query, {NULL, 0}, NULL};
+    const struct api_request request = {method, copy, offline_query, each_offline_name, &query, {NULL, 0}, NULL};
     struct api_reply answer = {0};
     api_handle(&api, &request, &answer);
     reply->status = answer.status;

@@ -20,6 +20,31 @@ static const struct listing_column route_columns[] = {
     {"ACCEPTED", "/messages/accepted"},
 };
 
+static const struct listing_column batch_columns[] = {
+    {"TARGET", "/target"}, {"BATCH OF", "/operation"}, {"GATHERED", "/gathering"},
+    {"AT MOST", "/max"},   {"WAIT MS", "/wait_ms"},
+};
+
+/* What waits for more of its kind. */
+static void print_batches(struct json_object *targets)
+{
+    cleanup_json struct json_object *rows = json_object_new_array();
+    for (size_t i = 0; i < json_object_array_length(targets); i++) {
+        struct json_object *target = json_object_array_get_idx(targets, i), *batches = json_get(target, "batches");
+        for (size_t n = 0; n < json_object_array_length(batches); n++) {
+            struct json_object *batch = json_object_array_get_idx(batches, n);
+            if (json_object_get_int64(json_get(batch, "gathering")) == 0)
+                continue;
+            json_put_text(batch, "target", json_get_text(target, "name"));
+            json_object_array_add(rows, json_object_get(batch));
+        }
+    }
+    if (json_object_array_length(rows) == 0)
+        return;
+    putchar('\n');
+    listing_print(rows, batch_columns, sizeof(batch_columns) / sizeof(batch_columns[0]), "");
+}
+
 static void print_queue(struct json_object *queue)
 {
     printf("queue  ");
@@ -46,6 +71,7 @@ static void print_status(const struct client_reply *reply)
     putchar('\n');
     listing_print(json_get(status, "targets"), target_columns, sizeof(target_columns) / sizeof(target_columns[0]),
                   "no targets");
+    print_batches(json_get(status, "targets"));
     putchar('\n');
     listing_print(json_get(status, "routes"), route_columns, sizeof(route_columns) / sizeof(route_columns[0]),
                   "no routes");

@@ -4,6 +4,7 @@
 #include "json.h"
 #include "listing.h"
 
+#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ static const struct listing_column columns[] = {
     {"TARGET", "/name"},
     {"PLUGIN", "/plugin"},
     {"STATE", "/state"},
-    {"MODE", "/mode"},
+    {"MODE", "/shown_mode"},
     {"IN FLIGHT", "/running"},
     {"FAILURES IN A ROW", "/failures_in_a_row"},
     {"HELD SINCE", "/holds/0/since"},
@@ -24,6 +25,25 @@ struct words {
     bool json;
 };
 
+/* The target's mode, then the operations that have another. */
+static void show_modes(struct json_object *targets)
+{
+    for (size_t i = 0; i < json_object_array_length(targets); i++) {
+        struct json_object *target = json_object_array_get_idx(targets, i),
+                           *operations = json_get(target, "operations");
+        const char *mode = json_get_text(target, "mode");
+        cleanup_buf struct buf text = {0};
+        buf_puts(&text, mode);
+        for (size_t n = 0; n < json_object_array_length(operations); n++) {
+            struct json_object *operation = json_object_array_get_idx(operations, n);
+            const char *own = json_get_text(operation, "mode");
+            if (own != NULL && strcmp(own, mode) != 0)
+                buf_printf(&text, ", %s: %s", json_get_text(operation, "name"), own);
+        }
+        json_put_text(target, "shown_mode", text.data);
+    }
+}
+
 static int list(const struct words *words)
 {
     struct client_reply reply;
@@ -34,8 +54,10 @@ static int list(const struct words *words)
         rc = client_complain(&reply);
     else if (words->json)
         listing_print_json(&reply.text);
-    else
+    else {
+        show_modes(json_get(reply.json, "items"));
         listing_print(json_get(reply.json, "items"), columns, sizeof(columns) / sizeof(columns[0]), "no targets");
+    }
     client_reply_finish(&reply);
     return rc;
 }

@@ -356,6 +356,38 @@ static void describe_connector(const struct slot *slot, struct json_object *targ
     json_put_text(target, "webhook", path);
 }
 
+/* Each operation, and under which mode it writes; null: it only reads. */
+static struct json_object *describe_operations(const struct target *target)
+{
+    struct json_object *operations = json_object_new_array();
+    struct bb_operation operation;
+    for (size_t i = 0; plugin_operation(target->plugin, i, &operation) != NULL; i++) {
+        struct json_object *shown = json_object_new_object();
+        bool writes = (operation.flags & BB_WRITES) != 0;
+        json_put_text(shown, "name", operation.name);
+        json_put_text(shown, "mode", writes ? config_mode_name(config_mode_of(target->config, operation.name)) : NULL);
+        json_object_array_add(operations, shown);
+    }
+    return operations;
+}
+
+static void describe_group(void *context, const struct queue_group_state *group)
+{
+    struct json_object *shown = json_object_new_object();
+    json_put_text(shown, "operation", group->operation);
+    json_put_int(shown, "max", (int64_t)group->max);
+    json_put_int(shown, "wait_ms", group->wait_ms);
+    json_put_int(shown, "gathering", (int64_t)group->gathering);
+    json_object_array_add(context, shown);
+}
+
+static struct json_object *describe_batches(const struct slot *slot)
+{
+    struct json_object *batches = json_object_new_array();
+    queue_each_group(slot->out.queue, describe_group, batches);
+    return batches;
+}
+
 static struct json_object *describe_slot(const struct dispatch *d, const struct slot *slot)
 {
     struct json_object *target = json_object_new_object(), *holds = json_object_new_array();
@@ -389,6 +421,8 @@ static struct json_object *describe_slot(const struct dispatch *d, const struct 
         json_put_int(target, "max_writes_window_ms", slot->target->config->max_writes_window_ms);
     }
     describe_connector(slot, target);
+    json_object_object_add(target, "operations", describe_operations(slot->target));
+    json_object_object_add(target, "batches", describe_batches(slot));
     json_object_object_add(target, "map", describe_tables(slot->target));
     return target;
 }

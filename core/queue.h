@@ -76,6 +76,14 @@ bool queue_would_add(const struct queue *queue, int64_t seq, const char *lane);
 /* At most max items of the operation, wait_ms after the oldest was accepted, or as soon as they are max. Equal ones are
  * one group; the queue keeps it. kind: what else of the owner's must be equal. */
 struct queue_group *queue_group(struct queue *queue, const char *operation, size_t max, int64_t wait_ms, int kind);
+/* What is gathered for batches now. */
+struct queue_group_state {
+    const char *operation; /* borrows */
+    size_t max, gathering; /* items */
+    int64_t wait_ms;
+};
+void queue_each_group(const struct queue *queue, void (*each)(void *context, const struct queue_group_state *group),
+                      void *context);
 /* more: the owner has more to add right now, and what does not fill a batch waits for it. */
 void queue_expect(struct queue *queue, bool more);
 /* A batch that the store remembers: create, add each in order, then return any of them. */

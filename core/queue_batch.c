@@ -88,6 +88,15 @@ struct queue_group *queue_group(struct queue *queue, const char *operation, size
     return *at;
 }
 
+void queue_each_group(const struct queue *queue, void (*each)(void *context, const struct queue_group_state *group),
+                      void *context)
+{
+    for (const struct queue_group *group = queue->groups; group != NULL; group = group->next) {
+        const struct queue_group_state state = {group->operation, group->max, group->items, group->wait_ms};
+        each(context, &state);
+    }
+}
+
 void group_free_all(struct queue *queue)
 {
     while (queue->groups != NULL) {

@@ -445,6 +445,25 @@ const char *web_query(const struct web_request *request, const char *name)
     return value ? value : ""; /* ?name without = */
 }
 
+struct names {
+    void (*each)(void *context, const char *name);
+    void *context;
+};
+
+static enum MHD_Result tell_name(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind, (void)value;
+    const struct names *names = context;
+    names->each(names->context, name);
+    return MHD_YES;
+}
+
+void web_each_query(const struct web_request *request, void (*each)(void *context, const char *name), void *context)
+{
+    struct names names = {each, context};
+    MHD_get_connection_values(request->connection->mhd, MHD_GET_ARGUMENT_KIND, tell_name, &names);
+}
+
 const char *web_peer(const struct web_request *request)
 {
     return request->connection->peer;

@@ -52,6 +52,7 @@ struct span web_body(const struct web_request *request);
 const char *web_header_value(const struct web_request *request, const char *name); /* any case; NULL when absent */
 size_t web_header_count(const struct web_request *request, const char *name);
 const char *web_query(const struct web_request *request, const char *name); /* decoded; NULL when absent */
+void web_each_query(const struct web_request *request, void (*each)(void *context, const char *name), void *context);
 const char *web_peer(const struct web_request *request);                    /* address text */
 void web_reply(struct web_request *request, const struct web_reply *reply); /* takes the request */
 

@@ -6,6 +6,7 @@ import collections
 import json
 import pathlib
 import random
+import re
 import time
 
 import pytest
@@ -93,6 +94,23 @@ def test_the_last_values_of_25000_updates_are_one_request(busbar, sandbox, publi
     assert newest["lane"] == merged["lane"] and newest["batch"] and newest["merged_into"] is None
     (row,) = daemon.json("queue", "show", merged["id"])["history"]
     assert row["what"] == "merge" and newest["id"] in row["detail"]
+
+
+def test_status_shows_what_is_gathered(busbar, sandbox, publisher):
+    daemon = busbar([stock_route(batch={"max": 500, "wait": "1h"})])
+    assert "BATCH OF" not in daemon.cli("status").stdout, "nothing yet"
+    for part in range(3):
+        publisher.publish(f"erp/stock/P-{part}", part)
+    publisher.publish("erp/stock/P-0", 7)  # the same part: one item
+
+    def gathered():
+        (target,) = daemon.json("status")["targets"]
+        return [b for b in target["batches"] if b["gathering"]]
+
+    wait_until(lambda: [b["gathering"] for b in gathered()] == [3], 10, "three items")
+    assert gathered() == [{"operation": "spare_part.set_stock", "max": 500, "wait_ms": 3600000, "gathering": 3}]
+    shown = daemon.cli("status").stdout
+    assert re.search(r"BATCH OF +GATHERED +AT MOST +WAIT MS\n.*spare_part.set_stock +3 +500 +3600000", shown), shown
 
 
 def test_20000_equipments_are_two_requests(busbar, sandbox, publisher):

@@ -92,6 +92,28 @@ def test_status_is_one_screen(busbar, sandbox, publisher):
     daemon.cli("status", "--ready", expect=1)
 
 
+def test_what_the_api_does_not_know_it_refuses(busbar):
+    """A filter that is not heeded would answer another question."""
+    daemon = busbar([command_route()])
+    answer = daemon.api("GET", "deliveries?target=mw&stat=rejected&limt=3")
+    assert answer.status == 400
+    assert answer.json["detail"] == ("no such parameter: 'stat', 'limt'; known here: target, route, state, code, lane, limit, cursor")
+    assert daemon.api("GET", "targets?x").json["detail"] == "no such parameter: 'x'; none is known here"
+    assert daemon.api("POST", "targets/mw/hold?why=test").status == 400
+    assert daemon.json("targets", "list")["items"][0]["holds"] == [], "nothing was done"
+    assert daemon.api("GET", "deliveries?target=mw&state=rejected&limit=3").status == 200
+    assert daemon.get("/healthz?verbose=1").status == 200, "probes say what they like"
+
+
+def test_each_operation_s_mode_is_shown(busbar):
+    daemon = busbar([command_route()], target={"mode": {"default": "read", "task.schedule": "write_back"}})
+    (target,) = daemon.json("targets", "list")["items"]
+    modes = {operation["name"]: operation["mode"] for operation in target["operations"]}
+    assert target["mode"] == "read" and modes["task.schedule"] == "write_back" and modes["work_order.create"] == "read"
+    assert modes["network.settings"] is None, "it only reads"
+    assert "read, task.schedule: write_back" in daemon.cli("targets", "list").stdout
+
+
 def test_two_daemons_never_share_a_store(busbar):
     daemon = busbar()
     second = daemon.cli("run", expect=1)

@@ -33,6 +33,11 @@ struct door {
     const char *ask_query, *ask_header;
 };
 
+static void note_name(void *context, const char *name)
+{
+    buf_printf(context, "name=%s\n", name);
+}
+
 static void handle(void *context, struct web_request *request)
 {
     struct door *door = context;
@@ -43,6 +48,7 @@ static void handle(void *context, struct web_request *request)
     if (door->ask_query) {
         const char *value = web_query(request, door->ask_query);
         buf_printf(&door->seen, "query=%s\n", value ? value : "absent");
+        web_each_query(request, note_name, &door->seen);
     }
     if (door->ask_header) {
         const char *value = web_header_value(request, door->ask_header);
@@ -222,7 +228,7 @@ static void test_web_path_and_query_are_decoded(void **state)
         {GET("/a%20b"), "GET /a b ", "query=absent\n"},
         {GET("/a?name=x%2By+z"), "GET /a ", "query=x+y z\n"},
         {GET("/a?name"), "GET /a ", "query=\n"},
-        {GET("/a?other=1&name=2"), "GET /a ", "query=2\n"},
+        {GET("/a?other=1&name=2"), "GET /a ", "query=2\nname=other\nname=name\n"},
     };
     struct door door;
     door_open(&door);
