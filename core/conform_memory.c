@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/allocator_interface.h>
+size_t __sanitizer_get_current_allocated_bytes(void); /* gcc 12 comes without <sanitizer/allocator_interface.h> */
 #endif
 
 /* ---- what was answered, looked at twice ------------------------------------------------------ */
