@@ -79,25 +79,38 @@ static bool is_forbidden(const struct inputs *inputs, const char *at, enum rule 
 
 /* ---- signals ---------------------------------------------------------------------------- */
 
+#ifdef __SANITIZE_ADDRESS__
+int __asan_report_present(void); /* its header is not always installed */
+#else
+#define __asan_report_present() 0
+#endif
+
+/* The first fault counts: what a sanitizer does on the way out is none. */
+static void end_with(enum rule rule, long system_call)
+{
+    if (!guarded->shared->caught) {
+        guarded->shared->caught_rule = rule;
+        guarded->shared->system_call = system_call;
+        guarded->shared->caught = true;
+    }
+    _exit(1);
+}
+
 static void on_bad_address(int number, siginfo_t *info, void *context)
 {
     (void)context;
     enum rule rule = RULE_LIFETIME;
-    if (guarded->shared->reading || is_forbidden(&guarded->inputs, info->si_addr, &rule)) {
-        guarded->shared->caught_rule = rule;
-        guarded->shared->caught = true;
-        _exit(1);
-    }
+    if (guarded->shared->reading || is_forbidden(&guarded->inputs, info->si_addr, &rule))
+        end_with(rule, 0);
     signal(number, SIG_DFL); /* the parent reads the signal from the status, when it comes again */
 }
 
 static void on_system_call(int number, siginfo_t *info, void *context)
 {
     (void)number, (void)context;
-    guarded->shared->caught_rule = RULE_IO;
-    guarded->shared->system_call = info->si_syscall;
-    guarded->shared->caught = true;
-    _exit(1);
+    if (__asan_report_present()) /* which it was about to print */
+        end_with(guarded->shared->reading ? RULE_LIFETIME : RULE_CRASH, 0);
+    end_with(RULE_IO, info->si_syscall);
 }
 
 static void catch_signals(void)

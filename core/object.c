@@ -223,7 +223,8 @@ static void read_exports(struct object *o, const ElfW(Ehdr) * head)
     }
 }
 
-/* What begins with _ is a compiler's or a runtime's own (completed.0 is, too). */
+/* What begins with _ is a compiler's or a runtime's own, or C++'s (completed.0 and DW.ref. are, too). The descriptor is
+ * what it is, even where a language fills it at the start. */
 static void read_variables(struct object *o, const ElfW(Ehdr) * head)
 {
     const struct symbols symbols = find_symbols(o, head, SHT_SYMTAB);
@@ -233,8 +234,9 @@ static void read_variables(struct object *o, const ElfW(Ehdr) * head)
             return;
         const char *name = text_at(o, symbols.names, each.st_name);
         const unsigned type = each.st_info & 15u;
-        if (!name || !*name || *name == '_' || strcmp(name, "completed.0") == 0 || strncmp(name, "DW.ref.", 7) == 0 ||
-            (type != STT_OBJECT && type != STT_TLS) || !is_writable(o, head, each.st_shndx))
+        if (!name || !*name || *name == '_' || strcmp(name, "completed.0") == 0 || strcmp(name, "busbar_plugin") == 0 ||
+            strncmp(name, "DW.ref.", 7) == 0 || (type != STT_OBJECT && type != STT_TLS) ||
+            !is_writable(o, head, each.st_shndx))
             continue;
         o->variables = mem_grow(o->variables, &o->variable_cap, o->variable_count + 1, sizeof *o->variables);
         o->variables[o->variable_count++] = (struct object_variable){name, each.st_size};
