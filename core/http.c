@@ -578,35 +578,50 @@ void http_destroy(struct http *http)
 
 /* ---- Retry-After */
 
-bool http_parse_retry_after(struct span value, int64_t now_wall_ms, int64_t *delay_ms)
+static struct span trim(struct span value)
 {
-    /* RFC 9110, 5.6.7: the form in use, and the two that a recipient must still read */
-    static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
-                                        "%a %b %d %H:%M:%S %Y"};
     while (value.len > 0 && (*value.data == ' ' || *value.data == '\t'))
         value.data++, value.len--;
     while (value.len > 0 && (value.data[value.len - 1] == ' ' || value.data[value.len - 1] == '\t'))
         value.len--;
+    return value;
+}
+
+bool http_parse_date(struct span value, int64_t *wall_ms)
+{
+    /* RFC 9110, 5.6.7: the form in use, and the two that a recipient must still read */
+    static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
+                                        "%a %b %d %H:%M:%S %Y"};
+    value = trim(value);
     if (value.len == 0 || value.len > 40)
         return false;
+    cleanup_text char *text = span_dup(value);
+    struct tm tm;
+    const char *end = NULL;
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]) && (!end || *end); i++) {
+        tm = (struct tm){0};
+        end = strptime(text, forms[i], &tm);
+    }
+    if (!end || *end)
+        return false;
+    *wall_ms = (int64_t)timegm(&tm) * 1000;
+    return true;
+}
+
+bool http_parse_retry_after(struct span value, int64_t now_wall_ms, int64_t *delay_ms)
+{
+    value = trim(value);
     size_t digits = 0;
     while (digits < value.len && value.data[digits] >= '0' && value.data[digits] <= '9')
         digits++;
     int64_t seconds = INT64_MAX / 1000, delay;
-    if (digits == value.len) {
+    if (value.len > 0 && value.len <= 40 && digits == value.len) {
         number_parse_int(value, 0, INT64_MAX / 1000, &seconds); /* beyond the range: stays at its end */
         delay = seconds * 1000;
     } else {
-        cleanup_text char *text = span_dup(value);
-        struct tm tm;
-        const char *end = NULL;
-        for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]) && (!end || *end); i++) {
-            tm = (struct tm){0};
-            end = strptime(text, forms[i], &tm);
-        }
-        if (!end || *end)
+        if (!http_parse_date(value, &delay))
             return false;
-        delay = (int64_t)timegm(&tm) * 1000 - now_wall_ms;
+        delay -= now_wall_ms;
     }
     *delay_ms = delay < 0 ? 0 : delay > RETRY_AFTER_MAX_MS ? RETRY_AFTER_MAX_MS : delay;
     return true;

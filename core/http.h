@@ -67,7 +67,9 @@ void http_watch(struct http *http, int fd, http_ready *ready, void *context);
 void http_turn(struct http *http, int64_t timeout_ms);
 void http_wake(struct http *http); /* any thread */
 
-/* Seconds or an HTTP date; answers false when it is neither. *delay_ms is not negative. */
+bool http_parse_date(struct span value, int64_t *wall_ms); /* false: none, *wall_ms stays */
+/* Seconds or an HTTP date (then now_wall_ms is by the clock that wrote it); answers false when it is neither. *delay_ms
+ * is not negative. */
 bool http_parse_retry_after(struct span value, int64_t now_wall_ms, int64_t *delay_ms);
 
 #endif

@@ -198,16 +198,27 @@ void target_request_print(const struct http_request *request, const struct targe
     target_scrub(target, buf_span(&text), out, max);
 }
 
+static bool find_header(const struct bb_response *response, const char *name, struct span *value)
+{
+    for (size_t i = 0; i < response->header_count; i++)
+        if (strcasecmp(response->headers[i].name, name) == 0) {
+            *value = (struct span){response->headers[i].value.data, response->headers[i].value.len};
+            return true;
+        }
+    return false;
+}
+
+/* A date is by the target's own clock, which may be an hour off: its Date says what time it has. */
 void target_heed_retry_after(enum bb_next next, const struct bb_response *response, int64_t now_wall_ms,
                              struct bb_out *out)
 {
     if (next != BB_RETRY || !response || out->retry_after_ms != 0)
         return;
-    for (size_t i = 0; i < response->header_count; i++) {
-        const struct bb_header *header = &response->headers[i];
-        if (strcasecmp(header->name, "Retry-After") == 0 &&
-            http_parse_retry_after((struct span){header->value.data, header->value.len}, now_wall_ms,
-                                   &out->retry_after_ms))
-            return;
-    }
+    struct span after, date;
+    int64_t now_ms = now_wall_ms;
+    if (!find_header(response, "Retry-After", &after))
+        return;
+    if (find_header(response, "Date", &date))
+        http_parse_date(date, &now_ms);
+    http_parse_retry_after(after, now_ms, &out->retry_after_ms);
 }

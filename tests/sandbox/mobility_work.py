@@ -307,6 +307,8 @@ class MobilityWork(StandIn):
         for name, value in settings.items():
             if name in ("webhook_url", "secret", "key"):
                 setattr(self, name, value)
+            elif name == "clock":
+                self.clock = float(value)
             elif name == "retry_delay":
                 self.courier.retry_delay = float(value)
             elif name == "life":
@@ -457,7 +459,8 @@ class MobilityWork(StandIn):
     async def tell(self, event, body, task=None):
         raw = minified(body)
         secret = self.settings["secrets"].get(event, self.secret)
-        first = sign(secret, raw) if secret else None
+        when = int(time.time() + self.clock)
+        first = sign(secret, raw, when) if secret else None
         if task is not None:
             task["history"].append({"event": event, "key": body.get("_idempotencyKey"), "time": time.time()})
 

@@ -24,6 +24,9 @@ A rule: {"action": A, "times": N or null (for ever), "skip": N, "method": M?, "p
   truncate  does the work, sends half of the answer and closes
   garbage   does the work, answers 2xx with a body that is no JSON
   nonsense  does the work, answers bytes that are no HTTP
+  drip      does the work, then answers byte by byte, one "every" so many seconds
+  huge      does the work, then answers with a body of "bytes" (100 MB); "length": false does not say so before
+A stand-in's clock may be wrong: its setting `clock` is the seconds by which it is ahead (Date, Retry-After).
 """
 
 import asyncio
@@ -162,7 +165,7 @@ def encode(reply, request_id, close=False):
 
 
 class Rule:
-    ACTIONS = ("status", "delay", "hang", "reset", "truncate", "garbage", "nonsense")
+    ACTIONS = ("status", "delay", "hang", "reset", "truncate", "garbage", "nonsense", "drip", "huge")
 
     def __init__(self, number, spec):
         if spec.get("action") not in self.ACTIONS:
@@ -189,13 +192,13 @@ class Rule:
         self.used += 1
         return True
 
-    def reply(self):
-        headers = dict(self.spec.get("headers", {}))
+    def reply(self, clock):
+        now = time.time() + clock
+        headers = {"Date": email.utils.formatdate(now, usegmt=True), **self.spec.get("headers", {})}
         if "retry_after" in self.spec:
             headers["Retry-After"] = str(self.spec["retry_after"])
         if "retry_after_date" in self.spec:
-            when = time.time() + self.spec["retry_after_date"]
-            headers["Retry-After"] = email.utils.formatdate(when, usegmt=True)
+            headers["Retry-After"] = email.utils.formatdate(now + self.spec["retry_after_date"], usegmt=True)
         return Reply(self.spec.get("status", 503), self.spec.get("body"), headers)
 
 
@@ -210,6 +213,7 @@ class StandIn:
         self.run = base64.b32encode(os.urandom(5)).decode().lower()
         self.api_server = self.control_server = None
         self.counts = {}
+        self.clock = 0
         self.background = set()
         self.control = {
             ("GET", "health"): lambda request: Reply(200, {"up": self.api_server is not None}),
@@ -278,7 +282,7 @@ class StandIn:
             await asyncio.sleep(spec.get("seconds", 1))
             self.answer(connection, self.worked(request, request_id, action), request_id, close)
         elif action == "status" and not spec.get("after"):
-            reply = rule.reply()
+            reply = rule.reply(self.clock)
             self.record(request, request_id, reply.status, action, None)
             self.answer(connection, reply, request_id, close)
         elif action in ("hang", "reset") and not spec.get("after"):
@@ -286,7 +290,7 @@ class StandIn:
         else:
             reply = self.worked(request, request_id, action)
             if action == "status":
-                self.answer(connection, rule.reply(), request_id, close)
+                self.answer(connection, rule.reply(self.clock), request_id, close)
             elif action == "truncate":
                 whole = encode(Reply(reply.status, body=reply.body + b" " * 64), request_id)
                 connection.transport.write(whole[:-40])
@@ -296,11 +300,38 @@ class StandIn:
             elif action == "nonsense":
                 connection.transport.write(b"SSH-2.0-nonsense\r\n")
                 connection.transport.close()
+            elif action == "drip":
+                await self.drip(connection, encode(reply, request_id, close), spec.get("every", 0.1))
+            elif action == "huge":
+                await self.flood(connection, reply, request_id, spec)
         if action == "reset":
             connection.reset()
         if action != "hang":
             connection.busy = False
             connection.work()
+
+    @staticmethod
+    async def drip(connection, answer, seconds):
+        for byte in answer:
+            if connection.transport.is_closing():
+                return
+            connection.transport.write(bytes((byte,)))
+            await asyncio.sleep(seconds)
+
+    @staticmethod
+    async def flood(connection, reply, request_id, spec):
+        """Never held whole in memory here; what the other side does with it is its test."""
+        piece, size = b" " * 65536, spec.get("bytes", 100_000_000)
+        length = b"Content-Length: %d\r\n" % size if spec.get("length", True) else b""
+        head = encode(Reply(reply.status, body=b""), request_id, True)
+        connection.transport.write(head.replace(b"Content-Length: 0\r\n", length))
+        for _ in range(size // len(piece) + 1):
+            while connection.transport.get_write_buffer_size() > len(piece):
+                await asyncio.sleep(0.001)
+            if connection.transport.is_closing():
+                return
+            connection.transport.write(piece)
+        connection.transport.close()
 
     def record(self, request, request_id, status, rule, note):
         self.counts[str(status)] = self.counts.get(str(status), 0) + 1

@@ -661,6 +661,23 @@ static void test_target_heeds_retry_after(void **state)
     assert_int_equal(out.retry_after_ms, 5);
 }
 
+static void test_target_reads_retry_after_by_the_clock_of_the_target(void **state)
+{
+    (void)state;
+    struct bb_header headers[] = {{"Retry-After", {"Sun, 06 Nov 1994 08:49:47 GMT", 29}},
+                                  {"Date", {"Sun, 06 Nov 1994 08:49:37 GMT", 29}}};
+    const struct bb_response response = {.status = 503, .headers = headers, .header_count = 2};
+    for (int64_t hours = -1; hours <= 1; hours++) { /* whatever ours says */
+        struct bb_out out = {0};
+        target_heed_retry_after(BB_RETRY, &response, 784111777000 + hours * 3600000, &out);
+        assert_int_equal(out.retry_after_ms, 10000);
+    }
+    headers[1].value = (struct bb_str){"yesterday", 9}; /* no date: ours then */
+    struct bb_out out = {0};
+    target_heed_retry_after(BB_RETRY, &response, 784111777000, &out);
+    assert_int_equal(out.retry_after_ms, 10000);
+}
+
 /* FV-15: the site's lines win, and a word that it took from a common one is no longer sent for it. */
 static void test_target_tables_are_the_site_s_then_the_plugin_s(void **state)
 {
@@ -730,6 +747,7 @@ int main(void)
         TEST(test_target_prints_no_short_secret),
         TEST(test_target_cuts_at_a_character),
         TEST(test_target_heeds_retry_after),
+        TEST(test_target_reads_retry_after_by_the_clock_of_the_target),
         TEST(test_target_tables_are_the_site_s_then_the_plugin_s),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
