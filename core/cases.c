@@ -307,6 +307,34 @@ static void line_message(struct case_run *run, struct span rest)
     (void)add_message(run, buf_span(&text));
 }
 
+static struct bb_message *last_message(struct case_run *run)
+{
+    if (run->message_count == 0)
+        case_fail(run, "this line stands after a message line");
+    return run->message_count && not_started(run) ? &run->messages[run->message_count - 1] : NULL;
+}
+
+static void line_id(struct case_run *run, struct span rest)
+{
+    struct bb_message *message = last_message(run);
+    if (message)
+        message->id = case_keep(run, rest);
+}
+
+static void line_order(struct case_run *run, struct span rest)
+{
+    struct bb_message *message = last_message(run);
+    if (message)
+        message->order_id = case_keep(run, rest);
+}
+
+static void line_source(struct case_run *run, struct span rest)
+{
+    struct bb_message *message = last_message(run);
+    if (message)
+        message->source_work_order_id = case_keep(run, rest);
+}
+
 static void line_attempt(struct case_run *run, struct span rest)
 {
     int64_t attempt;
@@ -443,6 +471,9 @@ const struct case_word case_set_words[] = {
     {"operation", line_operation, false},
     {"topic", line_topic, false},
     {"message", line_message, true},
+    {"id", line_id, false},
+    {"order", line_order, false},
+    {"source", line_source, false},
     {"attempt", line_attempt, false},
     {"uncertain", line_uncertain, false},
     {"note", line_note, false},

@@ -348,7 +348,7 @@ static struct json_object *order_json(const struct bb_work_order *order)
     return json;
 }
 
-static struct json_object *event_json(const struct bb_event *event)
+struct json_object *case_event_json(const struct bb_event *event)
 {
     struct json_object *json = json_object_new_object();
     json_put_text(json, "name", event->name);
@@ -372,7 +372,7 @@ static void expect_event(struct case_run *run, struct span rest)
     same_text(run, "event", expected, event->type ? event->type : provider);
     if (run->failed || rest.len == 0)
         return;
-    struct json_object *json cleanup_json = event_json(event);
+    struct json_object *json cleanup_json = case_event_json(event);
     struct buf text cleanup_buf = {0};
     json_print(json, &text);
     same_json(run, "event", rest, buf_span(&text), true);

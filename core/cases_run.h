@@ -87,6 +87,9 @@ struct span case_trim(struct span text);
 /* First word of *rest, cut off from it; empty when there is none. */
 struct span case_word(struct span *rest);
 
+/* As `expect event` compares it. gives */
+struct json_object *case_event_json(const struct bb_event *event);
+
 /* True when they are the same by value: members in any order, 1.0 as 1.00 but not as 1. subset:
  * objects of `actual` may have more members. Else *where says the first difference. */
 bool case_json_matches(struct json_object *expected, struct json_object *actual, bool subset, struct buf *where);

@@ -8,6 +8,7 @@
 #include "loader.h"
 #include "number.h"
 
+#include <glob.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -322,13 +323,30 @@ static int run_test(const char *name, char **files, size_t count, bool json)
     return good ? CMD_DONE : CMD_NO;
 }
 
+/* What `check` does with --cases: the rules, then each case of a folder. */
+static int run_check_and_cases(const char *name, char **pairs, size_t count, bool json, const char *folder)
+{
+    char *pattern cleanup_text = mem_printf("%s/*.case", folder);
+    glob_t found;
+    if (glob(pattern, 0, NULL, &found) != 0) {
+        fprintf(stderr, "busbar plugins: %s holds no .case file\n", folder);
+        return CMD_NO;
+    }
+    const int checked = plugins_check(name, pairs, count, json);
+    const int tested = checked == CMD_DONE ? run_test(name, found.gl_pathv, found.gl_pathc, json) : checked;
+    globfree(&found);
+    return tested;
+}
+
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static const char usage[] = "busbar plugins list\n"
-                            "busbar plugins show NAME\n"
-                            "busbar plugins check FILE.so [OPTION=VALUE...]\n"
-                            "busbar plugins test FILE.so CASE...\n"
-                            "busbar plugins new NAME";
+static const char usage[] =
+    "busbar plugins list\n"
+    "busbar plugins show NAME\n"
+    "busbar plugins check FILE.so [--cases DIR] [OPTION=VALUE...]\n"
+    "busbar plugins test FILE.so CASE...\n"
+    "busbar plugins new NAME [--lang c|c++|rust]\n"
+    "busbar plugins record --target NAME --operation NAME [--out PATH] [-c FILE] MESSAGE.json...";
 
 static const char help[] =
     "Lists, shows, checks and tests plugins; begins a new one.\n"
@@ -340,9 +358,12 @@ static const char help[] =
     "        seen, what would be right and the section of ABI.md (a page of busbar-dev's) that tells more.\n"
     "        OPTION=VALUE where stand-ins for options do not do\n"
     "test    runs conversations written down in .case files, without a network\n"
-    "new     writes ./NAME with a plugin to start from; `make test` there builds and tests it\n"
+    "new     writes ./NAME, a project with a plugin to start from; it needs cmake and the package busbar-dev\n"
+    "record  writes a conversation with a real target as a case, secrets removed; `busbar plugins record --help`\n"
     "\n"
-    "  --json   list, show, check and test as JSON\n"
+    "  --json        list, show, check and test as JSON\n"
+    "  --cases DIR   check: then runs each .case file there, as test does (as JSON, on a line of its own)\n"
+    "  --lang LANG   new: what the plugin is written in: c (default), c++, rust\n"
     "\n"
     "A NAME or FILE.so with a slash is a path; a name without is looked for in $BUSBAR_PLUGIN_PATH, beside\n"
     "the program and in the installed folder. Exit status: 0 done, 1 the answer is no, 2 usage.\n";
@@ -350,18 +371,25 @@ static const char help[] =
 static int run(int argc, char **argv);
 const struct command cmd_plugins = {"plugins", usage, help, run};
 
-static int run_verb(size_t count, char **words, bool json)
+struct choices {
+    bool json;
+    const char *language, *cases;
+};
+
+static int run_verb(size_t count, char **words, const struct choices *choices)
 {
+    const bool json = choices->json;
     const char *verb = words[0];
     if (strcmp(verb, "list") == 0)
         return count == 1 ? run_list(json) : cmd_usage(&cmd_plugins, "list takes nothing");
     if (strcmp(verb, "show") == 0)
         return count == 2 ? run_show(words[1], json) : cmd_usage(&cmd_plugins, "show takes a NAME");
     if (strcmp(verb, "new") == 0)
-        return count == 2 ? plugins_new(words[1]) : cmd_usage(&cmd_plugins, "new takes a NAME");
+        return count == 2 ? plugins_new(words[1], choices->language) : cmd_usage(&cmd_plugins, "new takes a NAME");
     if (strcmp(verb, "check") == 0)
-        return count >= 2 ? plugins_check(words[1], words + 2, count - 2, json)
-                          : cmd_usage(&cmd_plugins, "check takes a FILE.so");
+        return count < 2        ? cmd_usage(&cmd_plugins, "check takes a FILE.so")
+               : choices->cases ? run_check_and_cases(words[1], words + 2, count - 2, json, choices->cases)
+                                : plugins_check(words[1], words + 2, count - 2, json);
     if (strcmp(verb, "test") == 0)
         return count >= 3 ? run_test(words[1], words + 2, count - 2, json)
                           : cmd_usage(&cmd_plugins, "test takes a FILE.so and CASE files");
@@ -370,12 +398,17 @@ static int run_verb(size_t count, char **words, bool json)
 
 static int run(int argc, char **argv)
 {
-    bool json = false;
-    const struct cmd_option options[] = {{NULL, "--json", NULL, &json}, {0}};
+    if (argc >= 2 && strcmp(argv[1], "record") == 0)
+        return plugins_record(argc - 1, argv + 1);
+    struct choices choices = {0};
+    const struct cmd_option options[] = {{NULL, "--json", NULL, &choices.json},
+                                         {NULL, "--lang", &choices.language, NULL},
+                                         {NULL, "--cases", &choices.cases, NULL},
+                                         {0}};
     int status = cmd_options(&cmd_plugins, &argc, argv, options);
     if (status >= 0)
         return status;
     if (argc < 2)
         return cmd_usage(&cmd_plugins, "a verb is missing");
-    return run_verb((size_t)argc - 1, argv + 1, json);
+    return run_verb((size_t)argc - 1, argv + 1, &choices);
 }

@@ -5,8 +5,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Writes the folder of a new plugin: source, page, case, Makefile. Answers a cmd_status. */
-int plugins_new(const char *name);
+/* What a new plugin is written from: plugins/examples/acme, put into the program by the build. path is relative to the
+ * plugin's folder; a zeroed one ends the list. */
+struct plugin_template_file {
+    const char *path, *text;
+};
+extern const struct plugin_template_file plugin_template[];
+
+/* Writes the folder of a new plugin in a language (NULL: C). Answers a cmd_status. */
+int plugins_new(const char *name, const char *language);
+/* `record`, with options of its own; argv[0] is that word. Answers a cmd_status. */
+int plugins_record(int argc, char **argv);
 /* What a plugin is found to do against the ABI's rules. `pairs` are NAME=VALUE, and are cut at the =. */
 int plugins_check(const char *name, char **pairs, size_t count, bool json);
 

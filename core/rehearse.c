@@ -4,8 +4,7 @@
 #include "json.h"
 #include "loader.h"
 
-/* The order that an operation is about, by the name that the body gives it: there is no store to know another. */
-static void name_order(struct bb_job *job, const struct target *target, const char *name, struct bb_message *message)
+void rehearse_name_order(struct bb_job *job, const struct target *target, const char *name, struct bb_message *message)
 {
     struct bb_operation operation;
     if (!plugin_find_operation(target->plugin, name, &operation) || operation.order_pointer == NULL)
@@ -26,7 +25,7 @@ void rehearse(struct rehearsal *rehearsal, const struct target *target, const ch
     target_init_job(target, job, 1, now_ms);
     struct bb_message named = message != NULL ? *message : (struct bb_message){0};
     if (message != NULL)
-        name_order(job, target, operation, &named);
+        rehearse_name_order(job, target, operation, &named);
     const struct bb_in in = {.size = sizeof(in),
                              .job = job,
                              .operation = operation,

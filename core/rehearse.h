@@ -16,6 +16,9 @@ struct rehearsal {
 /* The operation's first step; message NULL: as at a target's start. rehearsal_finish() it. */
 void rehearse(struct rehearsal *rehearsal, const struct target *target, const char *operation,
               const struct bb_message *message, int64_t now_ms);
+/* Fills in the order that an operation is about, by the name that the body gives it: there is no store to know another.
+ * In the job's arena. */
+void rehearse_name_order(struct bb_job *job, const struct target *target, const char *name, struct bb_message *message);
 void rehearsal_finish(struct rehearsal *rehearsal);
 bool rehearsal_sends(const struct rehearsal *rehearsal);
 /* Why nothing would be sent, appended; nothing when something would. */

@@ -30,8 +30,9 @@ install(FILES ${made}/busbar.yaml.5.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 
 
 # For who writes a plugin: the header, and how a build finds it and where a plugin belongs.
 install(DIRECTORY include/busbar DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev)
-install(FILES plugins/README.md plugins/CASES.md plugins/ABI.md plugins/conversation.svg
-  DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/busbar-dev COMPONENT dev)
+# The pages, as they lie in the tree: they link to each other, to the example and to the pages of what ships.
+install(DIRECTORY plugins/ DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/busbar-dev COMPONENT dev
+  FILES_MATCHING PATTERN "*.md" PATTERN "*.svg" PATTERN "examples/acme/*" PATTERN "examples/acme/cases/*" PATTERN "common" EXCLUDE)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/busbar-dev RENAME copyright COMPONENT dev)
 file(CONFIGURE OUTPUT ${made}/busbar.pc CONTENT [[
 prefix=@CMAKE_INSTALL_PREFIX@
@@ -44,20 +45,10 @@ Version: @PROJECT_VERSION@
 Cflags: -I${includedir}
 ]] @ONLY)
 install(FILES ${made}/busbar.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
-file(WRITE ${made}/busbarConfig.cmake.in [[
-# find_package(busbar): the target busbar::plugin has the header; busbar_PLUGIN_DIR is where plugins belong.
-@PACKAGE_INIT@
-set_and_check(busbar_PLUGIN_INCLUDE_DIR "@PACKAGE_CMAKE_INSTALL_INCLUDEDIR@")
-set(busbar_PLUGIN_DIR "@PACKAGE_plugin_dir@")
-if(NOT TARGET busbar::plugin)
-  add_library(busbar::plugin INTERFACE IMPORTED)
-  set_target_properties(busbar::plugin PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${busbar_PLUGIN_INCLUDE_DIR}")
-endif()
-]])
 set(plugin_dir ${CMAKE_INSTALL_LIBDIR}/busbar/plugins)
 set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/busbar)
-configure_package_config_file(${made}/busbarConfig.cmake.in ${made}/busbarConfig.cmake INSTALL_DESTINATION ${cmake_dir}
-  PATH_VARS CMAKE_INSTALL_INCLUDEDIR plugin_dir)
+configure_package_config_file(deploy/cmake/busbarConfig.cmake.in ${made}/busbarConfig.cmake INSTALL_DESTINATION ${cmake_dir}
+  PATH_VARS CMAKE_INSTALL_BINDIR CMAKE_INSTALL_INCLUDEDIR plugin_dir)
 write_basic_package_version_file(${made}/busbarConfigVersion.cmake COMPATIBILITY SameMajorVersion)
 install(FILES ${made}/busbarConfig.cmake ${made}/busbarConfigVersion.cmake DESTINATION ${cmake_dir} COMPONENT dev)
 
@@ -88,7 +79,8 @@ foreach(script postinst prerm postrm conffiles)
 endforeach()
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME busbar-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_DEV_PACKAGE_SUGGESTS "busbar, cmake, gcc")
+set(CPACK_DEBIAN_DEV_PACKAGE_RECOMMENDS "busbar")
+set(CPACK_DEBIAN_DEV_PACKAGE_SUGGESTS "cmake, gcc, libjson-c-dev")
 set(CPACK_COMPONENT_DEV_DESCRIPTION
   "What a plugin of busbar is built with: the header of the plugin ABI, pkg-config
 and CMake files, and the pages that teach writing one.")

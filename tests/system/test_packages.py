@@ -11,61 +11,31 @@ import subprocess
 import pytest
 
 from busbar_harness import ROOT, configuration, command_route, mw_target, wait_until
+from debian_root import build_packages, inside, install, make_root, remove_root, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packages")]
 UNIT = ROOT / "deploy" / "systemd" / "busbar.service"
 
 
-def run(*command, expect=0, **options):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=600,
-                          **options)
-    assert expect is None or done.returncode == expect, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def packages():
-    run(ROOT / "deploy" / "package")
-    found = {file.name.split("_")[0]: file for file in (ROOT / "build" / "package").glob("*.deb")}
-    assert set(found) == {"busbar", "busbar-dev"}
-    for file in found.values():
-        print(f"{file.name}: {file.stat().st_size // 1024} KiB")
-    return found
+    return build_packages()
 
 
 @pytest.fixture(scope="module")
 def root(packages, tmp_path_factory):
     """A minimal Debian 12 with what the packages depend on, and nothing else of ours."""
-    if os.geteuid() != 0 or not shutil.which("mmdebstrap"):
-        pytest.skip("LOUD: needs root and Debian's mmdebstrap")
     folder = tmp_path_factory.mktemp("debian") / "root"
-    depends = run("dpkg-deb", "-f", packages["busbar"], "Depends").strip()
-    wanted = [re.sub(r" .*", "", name) for name in depends.split(", ")]
-    settings = folder.parent / "apt.conf"  # how this machine reaches its mirror
-    settings.write_text("".join(line + "\n" for line in run("apt-config", "dump").splitlines()
-                                if line.startswith("Acquire::")))
-    sources = [file for pattern in ("*.sources", "*.list") for file in
-               (ROOT / "/etc/apt/sources.list.d").glob(pattern)]
-    sources += [file for file in [ROOT / "/etc/apt/sources.list"] if file.exists() and file.stat().st_size]
-    run("mmdebstrap", "--mode=root", "--variant=minbase", "--skip=check/empty", f"--aptopt={settings}",
-        "--include=" + ",".join([*wanted, "systemd"]), "bookworm", folder, *sources)
-    for name in ("proc", "dev"):
-        run("mount", "--bind", f"/{name}", folder / name)
-    for file in packages.values():
-        shutil.copy(file, folder / "tmp")
-    yield folder
-    for name in ("proc", "dev"):
-        run("umount", "-l", folder / name, expect=None)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def inside(root, *command, **options):
-    return run("chroot", root, *command, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}, **options)
+    try:
+        make_root(folder, packages, "systemd")
+        yield folder
+    finally:
+        remove_root(folder)
 
 
 @pytest.fixture(scope="module")
 def installed(root, packages):
-    inside(root, "dpkg", "-i", *(f"/tmp/{file.name}" for file in packages.values()))
+    install(root, packages)
     return root
 
 

@@ -92,23 +92,16 @@ def test_test_names_file_and_line(tmp_path):
     assert "1 cases, 1 failed" in done.stdout
 
 
-def test_new_builds_and_passes_as_written(tmp_path):
-    done = plugins("new", "acme_cmms", cwd=tmp_path)
-    assert done.returncode == 0
-    folder = tmp_path / "acme_cmms"
-    made = subprocess.run(["make", "-C", str(folder), "test", f"BUSBAR={BINARY}", "CFLAGS=-Wall -Wextra -Werror",
-                           f"BUSBAR_INCLUDE={ROOT / 'include'}"], capture_output=True, text=True, timeout=60,
-                          check=False)
-    assert made.returncode == 0, made.stdout + made.stderr
-    assert "keeps the rules" in made.stdout and "3 cases, 0 failed" in made.stdout
-
-
-def test_new_never_overwrites(tmp_path):
-    assert plugins("new", "acme", cwd=tmp_path).returncode == 0
-    (tmp_path / "acme" / "acme.c").write_text("mine")
-    done = plugins("new", "acme", cwd=tmp_path)
-    assert done.returncode == 1 and (tmp_path / "acme" / "acme.c").read_text() == "mine"
-    assert plugins("new", "Acme/../x", cwd=tmp_path).returncode == 2
+def test_check_runs_the_cases_of_a_folder(tmp_path):
+    case = "option api_key k\noption site s\ncase {}\noperation thing.create\nmessage {{}}\nexpect {}\n"
+    (tmp_path / "a.case").write_text(case.format("good", "send POST /things"))
+    done = plugins("check", "good", "--cases", tmp_path)
+    assert done.returncode == 0 and "keeps the rules" in done.stdout and "1 cases, 0 failed" in done.stdout, done
+    (tmp_path / "b.case").write_text(case.format("bad", "done"))
+    done = plugins("check", "good", "--cases", tmp_path)
+    assert done.returncode == 1 and "b.case:6: bad: expected done, got send POST" in done.stdout
+    done = plugins("check", "good", "--cases", tmp_path / "gone")
+    assert done.returncode == 1 and "holds no .case file" in done.stderr
 
 
 def test_cases_are_all_documented():

@@ -266,6 +266,14 @@ static void test_cases_refuse_lines_out_of_place(void **state)
     fails("respond 200\nexpect done\n", "no request waits for an answer");
 }
 
+static void test_cases_refuse_ids_without_a_message(void **state)
+{
+    (void)state;
+    fails("expect send POST /things\nid x\n", "before the first expect");
+    assert_int_equal(run_with("good", OPTIONS "case t\noperation thing.create\nsource 7\nexpect done\n"), 0);
+    assert_non_null(strstr(report.data, "this line stands after a message line"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -297,6 +305,7 @@ int main(void)
         TEST(test_cases_refuse_open_brackets),
         TEST(test_cases_refuse_an_empty_file),
         TEST(test_cases_refuse_lines_out_of_place),
+        TEST(test_cases_refuse_ids_without_a_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

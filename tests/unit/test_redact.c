@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include "json.h"
+#include "redact.h"
+
+static void redacts(const char *secret, const char *text, const char *expected)
+{
+    struct redact *redact = redact_create();
+    struct buf out cleanup_buf = {0};
+    redact_add(redact, secret);
+    redact_text(redact, span_of(text), &out);
+    redact_destroy(redact);
+    assert_string_equal(out.data, expected);
+}
+
+static void test_redact_keeps_the_shape(void **state)
+{
+    (void)state;
+    redacts("Ab3-9z", "key Ab3-9z, Ab3-9", "key Aa0-0a, Ab3-9");
+    redacts("aaa000", "aaa000", "bbb111"); /* it looks like its own stand-in */
+}
+
+static void test_redact_finds_every_spelling(void **state)
+{
+    (void)state;
+    redacts("a/b c", "?q=a%2Fb%20c&r=a%2fb%20c&s=a/b c", "?q=a%2Fa%20a&r=a%2Fa%20a&s=a/a a");
+    redacts("q\"/\\x", "{\"k\": \"q\\\"/\\\\x\", \"l\": \"q\\\"\\/\\\\x\"}",
+            "{\"k\": \"a\\\"/\\\\a\", \"l\": \"a\\\"\\/\\\\a\"}");
+    redacts("user:pass", "Basic dXNlcjpwYXNz.", "Basic YWFhYTphYWFh.");
+}
+
+static void test_redact_takes_the_longest(void **state)
+{
+    (void)state;
+    struct redact *redact = redact_create();
+    struct buf out cleanup_buf = {0};
+    redact_add(redact, "token");
+    redact_add(redact, "token-9");
+    redact_add(redact, "token");
+    redact_add(redact, NULL);
+    redact_add(redact, "abc"); /* too short to be told from other text */
+    assert_int_equal(redact_text(redact, SPAN("token-9 token abc"), &out), 2);
+    redact_destroy(redact);
+    assert_string_equal(out.data, "aaaaa-0 aaaaa abc");
+}
+
+static void test_redact_members_by_their_names(void **state)
+{
+    (void)state;
+    struct json_object *value cleanup_json = json_parse(
+        SPAN("{\"access_token\":\"x\",\"a\":[{\"Password\":\"y\",\"b\":\"z\"}],\"token_count\":3,\"tokens\":[\"k\"]}"),
+        NULL, NULL);
+    struct buf out cleanup_buf = {0};
+    assert_int_equal(redact_members(value), 2);
+    json_print(value, &out);
+    assert_string_equal(
+        out.data,
+        "{\"access_token\":\"***\",\"a\":[{\"Password\":\"***\",\"b\":\"z\"}],\"token_count\":3,\"tokens\":[\"k\"]}");
+    assert_int_equal(redact_members(NULL), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_redact_keeps_the_shape),
+        cmocka_unit_test(test_redact_finds_every_spelling),
+        cmocka_unit_test(test_redact_takes_the_longest),
+        cmocka_unit_test(test_redact_members_by_their_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
