@@ -144,3 +144,31 @@ def test_its_plugin_works_in_the_daemon(followed, tmp_path, broker, make_busbar,
     assert completed["subject"] == created["subject"]
     assert completed["data"]["work_order"]["common_status"] == "completed"
     assert http_call(daemon.hook_port, "POST", "/hooks/fx", body, {"X-Fixit-Signature": f"t={now},v1={'0' * 64}"}).status == 401
+
+
+SHIPPED = ["assetic", "factverse", "http", "mobility_work"]
+
+
+def test_every_plugin_that_ships_has_its_page():
+    """And the example, which `plugins new` writes."""
+    folders = {folder.name for folder in PLUGINS.iterdir() if any(folder.glob("*.c")) and folder.name != "common"}
+    assert sorted(folders) == SHIPPED
+
+
+@pytest.mark.parametrize("page", [*(f"{name}/{name}.md" for name in SHIPPED), "examples/acme/acme.md"])
+def test_pages_of_plugins_say_the_same_things(page):
+    text = (PLUGINS / page).read_text()
+    assert text.startswith(f"# {page.rpartition('/')[2].removesuffix('.md')}\n\n")
+    assert re.search(r"```yaml\n(http:.*?\n\n)?targets:", text), "a configuration to begin with"
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    wanted = ["options", "operations", "webhooks", "errors", "limits"]
+    assert [word for heading in headings for word in wanted if word in heading.lower()] == wanted
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_pages_of_plugins_name_every_option_and_operation(name):
+    shown = subprocess.run([BINARY, "plugins", "show", name, "--json"], capture_output=True, text=True, check=True).stdout
+    plugin, text = json.loads(shown), (PLUGINS / name / f"{name}.md").read_text()
+    assert plugin["options"]
+    for each in [*plugin["options"], *plugin["operations"]]:
+        assert f"`{each['name']}`" in text, each["name"]
