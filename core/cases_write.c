@@ -145,7 +145,14 @@ void case_write_request(const struct bb_request *request, struct buf *out)
         return;
     }
     out->len = start;
-    buf_puts(out, request->body.len ? "# its body is no JSON: not compared\n" : "expect no body\n");
+    struct buf text cleanup_buf = {0};
+    buf_append(&text, request->body.data, request->body.len);
+    if (!request->body.len)
+        buf_puts(out, "expect no body\n");
+    else if (strlen(text.data) == request->body.len && is_line(text.data))
+        buf_printf(out, "expect body text %s\n", text.data);
+    else
+        buf_puts(out, "# its body is of several lines and no JSON: not compared\n");
 }
 
 /* What says something of the answer, not of the way it took, and is no credential. */

@@ -182,7 +182,7 @@ struct bb_response {
     size_t size;                     /* sizeof(struct bb_response) as the core compiled it */
     int status;                      /* HTTP status; transport failures never reach a plugin */
     struct bb_str body;              /* as it came; empty: none */
-    const struct bb_header *headers; /* in the order they came, names as they came */
+    const struct bb_header *headers; /* in the order they came, names in lower case */
     size_t header_count;             /* of headers */
     bool cached;                     /* from an earlier request of the same path, see cache_ms */
 };

@@ -25,7 +25,8 @@ def prose(text):
 
 
 def links(text):
-    return re.findall(r"\]\(([^)]+)\)", prose(text))
+    """Those that lead to files."""
+    return [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", prose(text)) if "://" not in link]
 
 
 def write(folder, name, text, more):

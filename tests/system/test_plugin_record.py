@@ -265,6 +265,18 @@ def test_an_operation_on_an_order_that_exists(tmp_path, echo):
     recorder.bites("source WO-7", "source WO-8")
 
 
+def test_a_body_that_is_a_form(tmp_path, echo):
+    echo.status = 200
+    recorder = Recorder(tmp_path, plugin="http", url=f"http://127.0.0.1:{echo.server_port}", auth={"bearer": TOKEN},
+                        operations={"note.make": {"path": "/notes", "content_type": "application/x-www-form-urlencoded",
+                                                  "body": {"text": "{/text}", "by": "busbar"}}})
+    recorder.record("note.make", {"text": f"a & {TOKEN}"})
+    assert "\nexpect header Content-Type: application/x-www-form-urlencoded\n" in recorder.case()
+    assert "\nexpect body text by=busbar&text=a%20%26%20a0a0a%2FAa%2BAaa%3DAaaaa\n" in recorder.case()
+    recorder.replay()
+    recorder.bites("text by=busbar&", "text by=another&")
+
+
 def test_the_file_is_its_owners_and_new(echoed, echo):
     echoed.record("work_order.create", {"title": "a"})
     (file,) = echoed.cases.glob("*.case")
