@@ -163,6 +163,29 @@ static void check_routes(struct app *app)
     }
 }
 
+/* Where webhooks may come at all. */
+static void check_doors(struct app *app)
+{
+    for (size_t i = 0; i < app->target_count && app->config->http.webhooks != NULL; i++) {
+        const struct config_target *config = app->targets[i]->config;
+        if (app->targets[i]->plugin->hook.event_pointer != NULL && config->webhook_secret_count == 0 &&
+            !config->allow_unsigned)
+            problems_warn(&app->problems, config->mark, "target %s has no webhook_secret: its webhooks are refused",
+                          config->name);
+    }
+}
+
+/* A trigger remembers an asset, whose readings several busbars share: each would fire by itself. */
+static void check_sharing(struct app *app)
+{
+    for (size_t i = 0; i < app->config->route_count && app->config->bus.share != NULL; i++)
+        if (app->config->routes[i].trigger.given)
+            problems_warn(&app->problems, app->config->routes[i].mark,
+                          "route '%s' has a trigger, and with bus.share each busbar sees only some of its messages: "
+                          "give it to a busbar that shares nothing",
+                          app->config->routes[i].name);
+}
+
 /* A running daemon gave up the right to write elsewhere: a reload would not start. */
 static void check_store(struct app *app)
 {
@@ -192,6 +215,8 @@ int app_load(struct app *app, const char *path)
     app->routes = route_set_create(app->config, &app->problems);
     share_budgets(app);
     check_routes(app);
+    check_doors(app);
+    check_sharing(app);
     return app->problems.errors == 0 ? 0 : -1;
 }
 

@@ -115,6 +115,8 @@ static void print_mode(const struct config *config, const void *base, int indent
 
 /* ---- webhook_secret: one, a list, or a map of events ---------------------------------*/
 
+#define EVENT_MAX 128
+
 static void add_secrets(struct config_reader *reader, struct config_target *target, const char *event,
                         const struct yaml_node *node)
 {
@@ -140,14 +142,28 @@ static void add_secrets(struct config_reader *reader, struct config_target *targ
     target->webhook_secrets[target->webhook_secret_count++] = (struct config_secret){mem_strdup(event), text};
 }
 
+/* As the door takes it. */
+static bool is_event(struct span name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if ((unsigned char)name.data[i] < 0x20 || name.data[i] == 0x7f)
+            return false;
+    return name.len > 0 && name.len <= EVENT_MAX;
+}
+
 static void read_webhook_secret(struct config_reader *reader, const struct yaml_node *node, void *base)
 {
     if (node->kind != YAML_MAPPING) {
         add_secrets(reader, base, NULL, node);
         return;
     }
-    for (size_t i = 0; i < node->count; i++)
-        add_secrets(reader, base, node->items[i].key->text.data, node->items[i].value);
+    for (size_t i = 0; i < node->count; i++) {
+        const struct yaml_node *event = node->items[i].key;
+        if (!is_event(event->text))
+            problems_add(reader->problems, event->mark,
+                         "'webhook_secret': the name of an event has 1 to 128 letters, and no control character");
+        add_secrets(reader, base, event->text.data, node->items[i].value);
+    }
 }
 
 /* The secrets of one event stand together. */

@@ -265,6 +265,33 @@ static void check_secrets(const struct builder *b, const struct hook_profile *pr
     }
 }
 
+/* What the plugin does not know may be new: a warning. */
+static void check_event(const struct builder *b, const char *setting, const char *name)
+{
+    const char *const *known = b->target->plugin->hook_events;
+    size_t count = 0;
+    bool found = false;
+    for (; known[count]; count++)
+        found = found || strcmp(known[count], name) == 0;
+    const char *nearest = problems_nearest(span_of(name), known, count);
+    if (!found)
+        problems_warn(b->problems, b->config->mark, "%s of target %s: the plugin %s knows no event %s%s%s%s", setting,
+                      b->config->name, b->plugin->name, name, nearest ? "; did you mean " : "", nearest ? nearest : "",
+                      nearest ? "?" : "");
+}
+
+static void check_events(const struct builder *b)
+{
+    const struct config_map *map = &b->config->maps[WORDS_EVENT];
+    if (!b->target->plugin->hook_events)
+        return;
+    for (size_t i = 0; i < b->config->webhook_secret_count; i++)
+        if (b->config->webhook_secrets[i].event)
+            check_event(b, "webhook_secret", b->config->webhook_secrets[i].event);
+    for (size_t i = 0; i < map->count; i++)
+        check_event(b, "map", map->lines[i].source);
+}
+
 static void check_webhooks(const struct builder *b)
 {
     const struct config_target *config = b->config;
@@ -284,11 +311,9 @@ static void check_webhooks(const struct builder *b)
                      "target %s has a webhook_secret, but what the plugin %s speaks to does not sign its webhooks; "
                      "where it does, say how: webhook_signature",
                      config->name, b->plugin->name);
-    else if (!config->webhook_secret_count && !config->allow_unsigned)
-        problems_warn(b->problems, config->mark, "target %s has no webhook_secret: its webhooks are refused",
-                      config->name);
     else
         check_secrets(b, &profile);
+    check_events(b);
 }
 
 /* ---- create, destroy -------------------------------------------------------------------- */

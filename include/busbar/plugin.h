@@ -107,7 +107,7 @@ struct bb_option {
 struct bb_operation {
     const char *name;            /* resource.verb: lower case, digits and _ */
     const char *help;            /* one line */
-    unsigned flags;              /* of BB_WRITES ... BB_WORK_ORDER, or 0: it only reads */
+    unsigned flags;              /* of BB_WRITES ... BB_REPEAT_5XX, or 0: it only reads */
     unsigned max_batch;          /* 1: one message a call */
     const char *coalesce;        /* JSON Pointer of the key of which only the newest counts, or NULL */
     int64_t default_cooldown_ms; /* for a route with a trigger that names none; 0: none */
@@ -389,6 +389,10 @@ struct bb_plugin {
     /* Where a target's settings decide what it can do: called once, after open. *description comes with what the
      * descriptor says; what it then points to lives as long as self. NULL: the descriptor holds for every target. */
     void (*describe)(void *self, struct bb_description *description);
+
+    /* The names that events of its webhooks may have, NULL-terminated: settings that name another are warned of. NULL:
+     * not known. */
+    const char *const *hook_events;
 };
 
 #define BB_ITEMS(array) (array), sizeof((array)[0]), sizeof(array) / sizeof((array)[0])

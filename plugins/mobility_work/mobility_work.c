@@ -210,4 +210,5 @@ const struct bb_plugin busbar_plugin = {
     .user_agent_option = "network_name",
     .statuses = statuses,
     .status_count = PL_COUNT(statuses),
+    .hook_events = mw_event_names,
 };

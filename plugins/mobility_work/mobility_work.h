@@ -194,4 +194,7 @@ const char *mw_plan_options(const struct mw_call *call); /* NULL, or what is wro
 enum bb_next mw_network_settings(const struct mw_call *call);
 enum bb_next mw_decode(const struct mw_call *call);
 
+/* webhooks.c: the names of all that it knows */
+extern const char *const mw_event_names[];
+
 #endif

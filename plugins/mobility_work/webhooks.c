@@ -87,6 +87,20 @@ static const struct hook_event events[] = {
      .members = {{"/task", OBJECT}, {"/sparePart", OBJECT}, {"/activity", OBJECT}}},
 };
 
+const char *const mw_event_names[] = {"TaskWasCompleted",
+                                      "TaskWasScheduled",
+                                      "TaskWasCanceled",
+                                      "TaskWasStarted",
+                                      "ActivityWasAddedOnTask",
+                                      "SparePartWasOutOfStock",
+                                      "SparePartStockWasUnderMinThreshold",
+                                      "SparePartStockWasUnderMinThresholdPayload",
+                                      "SparePartWasManuallyRecounted",
+                                      "SparePartWasRestocked",
+                                      "SparePartWasConsumed",
+                                      "SparePartConsumptionWasCanceled",
+                                      NULL};
+
 static const struct hook_event *find_event(const char *name)
 {
     for (size_t i = 0; i < PL_COUNT(events); i++)

@@ -136,3 +136,27 @@ def test_the_reference_configuration_is_right(make_busbar):
     assert reference.exists()
     text = re.sub(r"\$\{(file|env):[^}]*\}", "a-secret-for-the-test", reference.read_text())
     check(make_busbar, text, 0)
+
+
+def test_a_missing_secret_matters_only_where_webhooks_come(make_busbar):  # MW-S01
+    """Without http.webhooks nothing is refused, as nothing can come."""
+    bare = GOOD.replace("    webhook_secret: busbar-test-secret\n", "")
+    _, said = check(make_busbar, bare, 0)
+    assert "target mw has no webhook_secret: its webhooks are refused" in said
+    for closed in ("", "  webhooks: null\n"):
+        assert "webhook" not in check(make_busbar, bare.replace("  webhooks: 127.0.0.1:18080\n", closed), 0)[1]
+
+
+def test_a_trigger_on_a_shared_subscription_is_warned_of(make_busbar):
+    _, said = check(make_busbar, GOOD.replace("bus:\n", "bus:\n  share: plant\n"), 0)
+    assert re.search(r"busbar\.yaml:\d+:\d+: warning: route 'bearing-hot' has a trigger, and with bus.share", said), said
+
+
+def test_an_event_s_secret_is_for_an_event_that_there_is(make_busbar):
+    secret = "    webhook_secret: busbar-test-secret\n"
+    several = "    webhook_secret: {TaskWasStarted: a, TaskWasStrted: b}\n    map: {event: {TaskWasDone: work_order.updated}}\n"
+    _, said = check(make_busbar, GOOD.replace(secret, several), 0)
+    assert "webhook_secret of target mw: the plugin mobility_work knows no event TaskWasStrted; did you mean TaskWasStarted?" in said
+    assert "map of target mw: the plugin mobility_work knows no event TaskWasDone" in said and "no event TaskWasStarted" not in said
+    _, said = check(make_busbar, GOOD.replace(secret, "    webhook_secret: {'': a}\n"), 1)
+    assert "the name of an event has 1 to 128 letters" in said

@@ -50,6 +50,22 @@ static void expect_order_event(const char *body, const char *type, const char *n
     finish(&call);
 }
 
+/* MW-W01 .. W11, and the second name of W07: what settings may name is what decode knows, so it misses their members.
+ */
+static void test_mobility_work_hook_names_its_events(void **state)
+{
+    (void)state;
+    size_t count = 0;
+    for (const char *const *name = plugin->hook_events; *name; name++, count++) {
+        struct call call;
+        char *body cleanup_text = mem_printf("{\"_event\":\"%s\"}", *name);
+        decode(&call, body);
+        assert_int_equal(heard.counts, 1);
+        finish(&call);
+    }
+    assert_int_equal(count, 12);
+}
+
 /* MW-W01 (its task is in id, not taskId) .. W04 */
 static void test_mobility_work_hook_task_events(void **state)
 {
@@ -339,6 +355,7 @@ int main(void)
         TEST(hook_unknown_events_and_members_pass),
         TEST(hook_goes_on_without_documented_members),
         TEST(hook_says_nothing_of_what_is_as_documented),
+        TEST(hook_names_its_events),
         TEST(hook_warns_once_of_all_that_differs),
         TEST(hook_without_an_id_goes_by_the_marks),
         TEST(hook_of_another_network_is_refused),

@@ -288,13 +288,23 @@ static void test_target_checks_modes(void **state)
             "thing.create?");
 }
 
-static void test_target_warns_without_webhook_secret(void **state) /* MW-S01 */
+static const char *const good_events[] = {"ThingWasMade", "ThingWasBroken", NULL};
+
+/* New ones may come, so it is no error. */
+static void test_target_warns_of_events_that_the_plugin_does_not_know(void **state)
 {
     (void)state;
-    f.config.webhook_secret_count = 0;
+    struct loaded_plugin knowing = {.descriptor = f.plugin->descriptor, .path = f.plugin->path};
+    struct config_secret secrets[] = {{(char *)(uintptr_t) "ThingWasMade", (char *)(uintptr_t) "a"},
+                                      {(char *)(uintptr_t) "ThingWasBrokn", (char *)(uintptr_t) "b"}};
+    knowing.descriptor.hook_events = good_events;
+    f.config.webhook_secrets = secrets;
+    f.config.webhook_secret_count = 2;
+    f.plugin = &knowing;
     create();
     assert_non_null(f.target);
-    says("warning: target t has no webhook_secret: its webhooks are refused");
+    says("warning: webhook_secret of target t: the plugin good knows no event ThingWasBrokn; did you mean "
+         "ThingWasBroken?");
 }
 
 static void test_target_accepts_unsigned_on_request(void **state)
@@ -722,7 +732,7 @@ int main(void)
         TEST(test_target_accepts_urls),
         TEST(test_target_refuses_urls),
         TEST(test_target_checks_modes),
-        TEST(test_target_warns_without_webhook_secret),
+        TEST(test_target_warns_of_events_that_the_plugin_does_not_know),
         TEST(test_target_accepts_unsigned_on_request),
         TEST(test_target_refuses_secrets_without_webhooks),
         TEST(test_target_refuses_a_secret_for_the_unsigned),
