@@ -239,6 +239,19 @@ static int build_bus(struct daemon *daemon)
     return 0;
 }
 
+/* A flood at the doors must not take the files that the store, the broker and the targets need. */
+static unsigned places_for_each(const struct config_http *config)
+{
+    unsigned doors = config->webhooks != NULL && config->admin != NULL ? 2 : 1,
+             wanted = (unsigned)config->max_connections;
+    unsigned fit = listen_fit(doors * wanted) / doors;
+    cleanup_text char *number = mem_printf("%u", fit);
+    if (fit < wanted)
+        log_warn("fewer connections than http.max_connections: more files may not be opened", "connections", number,
+                 "setting", "LimitNOFILE, ulimit -n", NULL);
+    return fit;
+}
+
 static struct web *listen_on(struct daemon *daemon, const char *address, int inherited, web_handler *handler,
                              void *context, void (*refused)(void *context, int status))
 {
@@ -249,7 +262,7 @@ static struct web *listen_on(struct daemon *daemon, const char *address, int inh
                                         .tls_cert = config->tls.cert,
                                         .tls_key = config->tls.key,
                                         .max_body_bytes = config->max_body_bytes,
-                                        .max_connections = (unsigned)config->max_connections,
+                                        .max_connections = places_for_each(config),
                                         .max_connections_per_ip = (unsigned)config->max_connections_per_ip,
                                         .refused = refused};
     struct web *web = web_create(&options, daemon->http, handler, context, &error);

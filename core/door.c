@@ -84,8 +84,10 @@ void door_destroy(struct door *door)
 static void answer(struct web_request *request, int status, const char *reason)
 {
     cleanup_buf struct buf body = {0};
-    static const struct web_header allow[] = {{"Allow", "POST"}, {NULL, NULL}};
-    static const struct web_header later[] = {{"Retry-After", "10"}, {NULL, NULL}};
+    /* what is refused may have been cut wrongly out of its connection: nothing that follows it there is believed */
+    static const struct web_header refused[] = {{"Connection", "close"}, {NULL, NULL}};
+    static const struct web_header allow[] = {{"Connection", "close"}, {"Allow", "POST"}, {NULL, NULL}};
+    static const struct web_header later[] = {{"Connection", "close"}, {"Retry-After", "10"}, {NULL, NULL}};
     if (status == 200)
         buf_puts(&body, "{}");
     else {
@@ -97,7 +99,8 @@ static void answer(struct web_request *request, int status, const char *reason)
                                     .body = buf_span(&body),
                                     .headers = status == 405   ? allow
                                                : status == 503 ? later
-                                                               : NULL};
+                                               : status == 200 ? NULL
+                                                               : refused};
     web_reply(request, &reply);
 }
 

@@ -8,10 +8,14 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024 };
+enum {
+    BACKLOG = 1024,
+    OWN_FILES = 256, /* store, broker, targets, logs, plugins while they are loaded */
+};
 
 int listen_open(const char *address, char **error)
 {
@@ -75,4 +79,19 @@ int listen_port(int fd)
     if (address.ss_family == AF_INET6)
         return ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port);
     return ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+}
+
+unsigned listen_fit(unsigned wanted)
+{
+    struct rlimit files;
+    rlim_t needed = (rlim_t)wanted + OWN_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= needed)
+        return wanted;
+    files.rlim_cur = files.rlim_max < needed ? files.rlim_max : needed;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+        getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur >= needed)
+        return wanted;
+    rlim_t most = files.rlim_cur > 2 * OWN_FILES ? files.rlim_cur - OWN_FILES : files.rlim_cur / 2;
+    return most < wanted ? (unsigned)most : wanted;
 }

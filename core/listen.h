@@ -9,5 +9,8 @@ int listen_open(const char *address, char **error);
 /* A socket that another program opened: answers fd when it listens, else -1 and gives a reason. */
 int listen_inherit(int fd, const char *address, char **error);
 int listen_port(int fd);
+/* How many of `wanted` connections this process may hold beside its own files, after it raised its limit as far as it
+ * is allowed to. */
+unsigned listen_fit(unsigned wanted);
 
 #endif

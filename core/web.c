@@ -4,11 +4,6 @@
  * libmicrohttpd runs without a thread: its epoll hangs on the reactor, web_ready lets it work, web_tick
  * is for what no descriptor announces (time, and bytes that TLS has already read).
  *
- * A connection is in one phase, and each phase but one has a deadline. RECEIVING: from the first byte
- * expected to the last byte of the body, an absolute limit, so that a byte a second buys nothing.
- * HANDLED: ours, no limit. SENDING: a multiple of the limit. IDLE: kept alive between two requests.
- * The deadlines are looked at when the earliest may have passed, not at each turn.
- *
  * Cutting. libmicrohttpd can answer before the body or after it, never within headers or body. Where
  * we must refuse there (408; a chunked body that outgrows its cap) the answer is written to the socket
  * directly, which nothing else writes to in that phase, and the socket is shut down; libmicrohttpd
@@ -19,8 +14,12 @@
  * resumes it. Only then does sending fail, and everything is freed in one place, on_completed.
  *
  * libmicrohttpd refuses by itself what it cannot parse and what outgrows its own memory (our limits
- * for URI and headers are lower); those refusals are not counted. */
-#include "web.h"
+ * for URI and headers are lower); those refusals are not counted. It also reads more than HTTP is: a
+ * line may end with LF alone, a NUL ends a path or a value; and of a Transfer-Encoding that it does not know
+ * it makes a body without an end. What makes two readings of where a request ends is refused here.
+ *
+ * Time, places and memory: web_places.c. */
+#include "web_private.h"
 
 #include "clock.h"
 #include "http.h"
@@ -48,50 +47,8 @@ enum {
     CONNECTION_MEMORY = 32 << 10,
     MAX_PEM_BYTES = 1 << 20,
     TIMEOUT_MS = 10000,
-    SENDING_FACTOR = 6, /* a reply may take so many time-outs */
     MAX_CONNECTIONS = 512,
     FULL_POLL_MS = 100, /* how often to look for someone waiting at the door while all places are taken */
-};
-
-enum phase { PHASE_RECEIVING, PHASE_HANDLED, PHASE_SENDING, PHASE_IDLE };
-
-struct connection { /* one TCP connection */
-    struct web *web;
-    struct MHD_Connection *mhd;
-    struct connection *prev, *next;
-    struct web_request *request;
-    enum phase phase;
-    int64_t deadline_ms;
-    bool cut;
-    char peer[INET6_ADDRSTRLEN];
-};
-
-struct web_request {
-    struct connection *connection;
-    const char *method, *path;
-    struct buf body;
-    int refuse; /* status decided while parsing; 0: none */
-    bool looked_at, handed_over, in_handler;
-    struct MHD_Response *response;
-    unsigned status;
-};
-
-struct web {
-    struct MHD_Daemon *daemon;
-    struct http *reactor;
-    web_handler *handler;
-    void *context;
-    void (*refused)(void *context, int status);
-    size_t max_body;
-    int64_t timeout_ms, next_check_ms;
-    unsigned max_connections;
-    struct connection *connections;
-    size_t connection_count, cut_count, request_count;
-    int listen_fd, epoll_fd;
-    bool tls, draining;
-    bool resumed;        /* replies wait for libmicrohttpd to run */
-    bool closed;         /* a connection closed in this run */
-    char complaint[256]; /* libmicrohttpd's last one, for web_create's error */
 };
 
 static int64_t now_ms(void)
@@ -99,90 +56,14 @@ static int64_t now_ms(void)
     return clock_monotonic_us() / 1000;
 }
 
-/* ---- connections, phases, deadlines */
-
-static void enter_phase(struct connection *connection, enum phase phase)
-{
-    struct web *web = connection->web;
-    connection->phase = phase;
-    int64_t factor = phase == PHASE_SENDING ? SENDING_FACTOR : 1;
-    connection->deadline_ms = phase == PHASE_HANDLED ? INT64_MAX : now_ms() + factor * web->timeout_ms;
-    if (connection->deadline_ms < web->next_check_ms)
-        web->next_check_ms = connection->deadline_ms;
-}
-
-/* Ends a connection from our side. status 0: without a word. */
-static void cut(struct connection *connection, int status)
-{
-    struct web *web = connection->web;
-    if (connection->cut)
-        return;
-    connection->cut = true;
-    web->cut_count++;
-    int fd = MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    if (status > 0 && web->refused)
-        web->refused(web->context, status);
-    if (status > 0 && !web->tls) {
-        char text[128];
-        int len = snprintf(text, sizeof(text), "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-                           status, MHD_get_reason_phrase_for((unsigned)status));
-        (void)!send(fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    }
-    shutdown(fd, SHUT_RDWR);
-}
-
-static void cut_overdue(struct web *web, int64_t now)
-{
-    web->next_check_ms = INT64_MAX;
-    for (struct connection *c = web->connections; c; c = c->next) {
-        if (c->cut)
-            continue;
-        if (now >= c->deadline_ms)
-            cut(c, c->phase == PHASE_RECEIVING ? 408 : 0);
-        else if (c->deadline_ms < web->next_check_ms)
-            web->next_check_ms = c->deadline_ms;
-    }
-}
-
-static bool is_full(const struct web *web)
-{
-    return !web->draining && web->connection_count - web->cut_count >= web->max_connections;
-}
-
-/* All places are taken and someone waits: who has been idle longest leaves. */
-static void make_room(struct web *web)
-{
-    struct pollfd door = {.fd = web->listen_fd, .events = POLLIN};
-    if (!is_full(web) || poll(&door, 1, 0) <= 0)
-        return;
-    struct connection *idle = NULL;
-    for (struct connection *c = web->connections; c; c = c->next)
-        if (c->phase == PHASE_IDLE && !c->cut && (!idle || c->deadline_ms < idle->deadline_ms))
-            idle = c;
-    if (idle)
-        cut(idle, 0);
-}
-
-static void put_peer(struct connection *connection, const struct sockaddr *address)
-{
-    char *peer = connection->peer;
-    if (address->sa_family == AF_INET6) {
-        const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
-        if (IN6_IS_ADDR_V4MAPPED(six))
-            inet_ntop(AF_INET, &six->s6_addr[12], peer, sizeof(connection->peer));
-        else
-            inet_ntop(AF_INET6, six, peer, sizeof(connection->peer));
-    } else if (address->sa_family == AF_INET) {
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)address)->sin_addr, peer,
-                  sizeof(connection->peer));
-    }
-}
+/* ---- connections */
 
 static void request_free(struct web_request *request)
 {
     struct connection *connection = request->connection;
     if (request->response)
         MHD_destroy_response(request->response);
+    connection->web->held_bytes -= request->body.len;
     buf_finish(&request->body);
     connection->web->request_count--;
     connection->request = NULL;
@@ -196,25 +77,14 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **plac
     struct connection *connection = *place;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         connection = mem_alloc(sizeof(*connection));
-        connection->web = web;
         connection->mhd = mhd;
-        put_peer(connection, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
-        connection->next = web->connections;
-        if (connection->next)
-            connection->next->prev = connection;
-        web->connections = connection;
-        web->connection_count++;
-        enter_phase(connection, PHASE_RECEIVING);
+        connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        web_seat(web, connection, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
         *place = connection;
     } else if (connection) {
         if (connection->request)
             request_free(connection->request);
-        *(connection->prev ? &connection->prev->next : &web->connections) = connection->next;
-        if (connection->next)
-            connection->next->prev = connection->prev;
-        web->connection_count--;
-        web->closed = true;
-        web->cut_count -= connection->cut;
+        web_unseat(connection);
         *place = NULL;
         free(connection);
     }
@@ -252,7 +122,7 @@ static struct MHD_Response *make_response(const struct web *web, const struct we
 static enum MHD_Result queue(struct web_request *request)
 {
     struct MHD_Response *response = request->response;
-    enter_phase(request->connection, PHASE_SENDING);
+    web_enter_phase(request->connection, PHASE_SENDING);
     enum MHD_Result result = MHD_queue_response(request->connection->mhd, request->status, response);
     MHD_destroy_response(response);
     request->response = NULL;
@@ -265,10 +135,12 @@ static enum MHD_Result refuse(struct web_request *request, int status)
     cleanup_buf struct buf body = {0};
     buf_printf(&body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d}\n",
                MHD_get_reason_phrase_for((unsigned)status), status);
-    static const struct web_header allow[] = {{"Allow", "GET, HEAD, POST"}, {NULL, NULL}};
-    struct web_reply reply = {.content_type = "application/problem+json", .body = buf_span(&body)};
-    if (status == 405)
-        reply.headers = allow;
+    /* its body, if it has one, is read by nobody: what follows it cannot be told from it */
+    static const struct web_header close_it[] = {{"Connection", "close"}, {NULL, NULL}};
+    static const struct web_header allow[] = {{"Connection", "close"}, {"Allow", "GET, HEAD, POST"}, {NULL, NULL}};
+    const struct web_reply reply = {.content_type = "application/problem+json",
+                                    .body = buf_span(&body),
+                                    .headers = status == 405 ? allow : close_it};
     if (web->refused)
         web->refused(web->context, status);
     request->response = make_response(web, &reply);
@@ -302,7 +174,7 @@ static void *on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
     connection->request = request;
     web->request_count++;
     if (connection->phase != PHASE_RECEIVING)
-        enter_phase(connection, PHASE_RECEIVING);
+        web_enter_phase(connection, PHASE_RECEIVING);
     if (strlen(uri) > MAX_URI_BYTES)
         request->refuse = 414;
     else if (strstr(uri, "%00"))
@@ -310,8 +182,50 @@ static void *on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
     return request;
 }
 
+struct frame { /* what the headers say of where the request ends */
+    size_t lengths, codings, hosts;
+    const char *length, *coding;
+    bool broken; /* a CR alone, which others may take for the end of the line */
+};
+
+static enum MHD_Result add_to_frame(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    struct frame *frame = context;
+    frame->broken |= value && strchr(value, '\r');
+    if (strcasecmp(name, "Content-Length") == 0) {
+        frame->lengths++;
+        frame->length = value ? value : "";
+    } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
+        frame->codings++;
+        frame->coding = value ? value : "";
+    } else if (strcasecmp(name, "Host") == 0) {
+        frame->hosts++;
+    }
+    return MHD_YES;
+}
+
+/* Two readings of where the body ends are a way to smuggle a request. 0: there is one. */
+static int judge_frame(const struct web_request *request, const char *version, bool post)
+{
+    struct frame frame = {0};
+    int64_t length = 0;
+    MHD_get_connection_values(request->connection->mhd, MHD_HEADER_KIND, add_to_frame, &frame);
+    if (frame.broken || frame.lengths + frame.codings > 1 || frame.hosts > 1)
+        return 400;
+    if (frame.codings && strcmp(version, "HTTP/1.1") != 0)
+        return 400; /* 1.0 has no chunks */
+    if (frame.codings && strcasecmp(frame.coding, "chunked") != 0)
+        return 501;
+    if (post && frame.lengths + frame.codings == 0)
+        return 411;
+    if (frame.lengths && !number_parse_int(span_of(frame.length), 0, INT64_MAX, &length))
+        return 400;
+    return length > (int64_t)request->connection->web->max_body ? 413 : 0;
+}
+
 /* What the headers alone say against the request; 0: nothing. */
-static int judge_headers(const struct web_request *request)
+static int judge_headers(const struct web_request *request, const char *version)
 {
     const char *method = request->method;
     bool post = strcmp(method, "POST") == 0;
@@ -322,16 +236,7 @@ static int judge_headers(const struct web_request *request)
         return 431;
     if (!post && strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
         return 405;
-    size_t lengths = web_header_count(request, "Content-Length");
-    size_t codings = web_header_count(request, "Transfer-Encoding");
-    if (lengths + codings > 1)
-        return 400; /* two readings of where the body ends: a way to smuggle a request */
-    if (post && lengths + codings == 0)
-        return 411;
-    int64_t length = 0;
-    if (lengths && !number_parse_int(span_of(web_header_value(request, "Content-Length")), 0, INT64_MAX, &length))
-        return 400;
-    return length > (int64_t)request->connection->web->max_body ? 413 : 0;
+    return judge_frame(request, version, post);
 }
 
 static void take_body(struct web_request *request, const char *bytes, size_t len)
@@ -339,23 +244,24 @@ static void take_body(struct web_request *request, const char *bytes, size_t len
     struct connection *connection = request->connection;
     if (connection->cut)
         return;
-    if (len > connection->web->max_body - request->body.len)
-        cut(connection, 413);
-    else
-        buf_append(&request->body, bytes, len);
+    if (len > connection->web->max_body - request->body.len) {
+        web_cut(connection, 413);
+        return;
+    }
+    buf_append(&request->body, bytes, len);
+    connection->web->held_bytes += len;
 }
 
 static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
                                   const char *version, const char *bytes, size_t *len, void **place)
 {
-    (void)version;
     struct web *web = context;
     struct web_request *request = *place;
     if (!request->looked_at) {
         request->looked_at = true;
         request->method = method;
         request->path = url;
-        int status = judge_headers(request);
+        int status = judge_headers(request, version);
         if (status == 0 && strcmp(method, "HEAD") == 0)
             request->method = "GET"; /* libmicrohttpd leaves the body out */
         return status ? refuse(request, status) : MHD_YES;
@@ -369,7 +275,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, con
         return MHD_NO;
     if (!request->handed_over) {
         request->handed_over = request->in_handler = true;
-        enter_phase(request->connection, PHASE_HANDLED);
+        web_enter_phase(request->connection, PHASE_HANDLED);
         web->handler(web->context, request);
         request->in_handler = false;
     }
@@ -388,9 +294,9 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **place
     struct connection *connection = request->connection;
     *place = NULL;
     request_free(request);
-    enter_phase(connection, PHASE_IDLE);
+    web_enter_phase(connection, PHASE_IDLE);
     if (connection->web->draining && code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
-        cut(connection, 0);
+        web_cut(connection, 0);
 }
 
 /* ---- asking about a request */
@@ -466,7 +372,8 @@ void web_each_query(const struct web_request *request, void (*each)(void *contex
 
 const char *web_peer(const struct web_request *request)
 {
-    return request->connection->peer;
+    const struct peer *peer = request->connection->peer;
+    return peer ? peer->text : "";
 }
 
 /* ---- the reactor's side */
@@ -489,14 +396,16 @@ static void web_ready(void *context, unsigned events)
 int64_t web_tick(struct web *web)
 {
     MHD_UNSIGNED_LONG_LONG due = 0;
-    if (web->resumed || (MHD_get_timeout(web->daemon, &due) == MHD_YES && due == 0))
+    bool hurries = MHD_get_timeout(web->daemon, &due) == MHD_YES && due == 0;
+    if (web->resumed || hurries)
         run(web);
+    web_watch_progress(web, hurries);
     int64_t now = now_ms();
     if (now >= web->next_check_ms)
-        cut_overdue(web, now);
-    make_room(web);
+        web_cut_overdue(web, now);
+    web_make_room(web);
     int64_t wait = web->next_check_ms == INT64_MAX ? INT64_MAX : web->next_check_ms - now;
-    if (is_full(web) && wait > FULL_POLL_MS)
+    if (web_is_full(web) && wait > FULL_POLL_MS)
         wait = FULL_POLL_MS;
     if (MHD_get_timeout(web->daemon, &due) == MHD_YES && (int64_t)due < wait)
         wait = (int64_t)due;
@@ -511,7 +420,7 @@ void web_refuse_new(struct web *web)
     MHD_quiesce_daemon(web->daemon);
     for (struct connection *c = web->connections; c; c = c->next)
         if (c->phase == PHASE_IDLE)
-            cut(c, 0);
+            web_cut(c, 0);
 }
 
 size_t web_open_requests(const struct web *web)
@@ -619,7 +528,7 @@ void web_destroy(struct web *web)
     http_watch(web->reactor, web->epoll_fd, NULL, NULL);
     web->refused = NULL;
     for (struct connection *c = web->connections; c; c = c->next) {
-        cut(c, 0);
+        web_cut(c, 0);
         /* kept by the handler: libmicrohttpd wants none suspended when it stops */
         if (c->phase == PHASE_HANDLED && !c->request->response)
             MHD_resume_connection(c->mhd);

@@ -412,6 +412,14 @@ static void test_web_refuses_what_breaks_the_caps(void **state)
         {GET("/hooks/mw%00.txt"), 400, true},
         {"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, true},
         {"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", 400, true},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nX-A: b\rContent-Length: 5\r\n\r\nhello", 400, true},
+        {"POST / HTTP/1.1\r\n" HOST HOST "Content-Length: 5\r\n\r\nhello", 400, true},
+        {"GET / HTTP/1.1\r\n" HOST HOST "\r\n", 400, true},
+        {"POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, true},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\nhello", 501, true},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, true},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n\r\nhello", 501, true},
+        {"GET / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n", 501, true},
         {"POST / HTTP/1.1\r\n" HOST "Content-Length: -5\r\n\r\nhello", 400, false},
         {"POST / HTTP/1.1\r\n" HOST "Content-Length: 5x\r\n\r\nhello", 400, false},
         {"GET / HTTP/1.1\r\n\r\n", 400, false}, /* no Host */
@@ -597,6 +605,111 @@ static void test_web_busy_connections_keep_their_places(void **state)
     close(busy[0]);
     close(busy[1]);
     close(late);
+    door_close(&door);
+}
+
+static bool is_open(struct door *door, int fd)
+{
+    char byte;
+    for (int i = 0; i < 20; i++)
+        turn(door);
+    return recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+/* Half a request that was read: slow from now on. */
+static int slow_from(struct door *door, const char *address)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
+    inet_pton(AF_INET, address, &from.sin_addr);
+    inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+    to.sin_port = htons((uint16_t)door->port);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    says(fd, "POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhe");
+    size_t before = web_open_requests(door->web);
+    turn_until_open(door, before + 1);
+    return fd;
+}
+
+static void test_web_slow_ones_leave_for_who_waits(void **state)
+{
+    (void)state;
+    struct door door;
+    door_open_with(&door, (struct web_options){.max_connections = 4});
+    int alone = slow_from(&door, "127.0.0.2"), many[3];
+    for (int i = 0; i < 3; i++)
+        many[i] = slow_from(&door, "127.0.0.3");
+    for (int i = 0; i < 2; i++) { /* the oldest of who holds most */
+        assert_true(is_open(&door, many[i]));
+        assert_int_equal(status_of(&door, POST5), 200);
+        buf_clear(&door.text);
+        assert_true(reads(&door, many[i], "HTTP/1.1 503 "));
+        assert_true(is_closed(&door, many[i]));
+        close(many[i]);
+        many[i] = slow_from(&door, "127.0.0.3");
+    }
+    assert_int_equal(door.refused_last, 503);
+    says(alone, "llo"); /* who was there first, and once, goes on */
+    buf_clear(&door.text);
+    assert_true(reads(&door, alone, "HTTP/1.1 200 "));
+    assert_int_equal(door.handled, 3);
+    for (int i = 0; i < 3; i++)
+        close(many[i]);
+    close(alone);
+    door_close(&door);
+}
+
+static void pumps(struct door *door, int fd, const char *head, size_t bytes)
+{
+    static char page[1 << 16];
+    memset(page, 'x', sizeof(page));
+    says(fd, head);
+    int64_t limit = clock_monotonic_us() + DEADLINE_US;
+    while (bytes > 0 && clock_monotonic_us() < limit) {
+        ssize_t sent = send(fd, page, bytes < sizeof(page) ? bytes : sizeof(page), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN)
+            return; /* cut */
+        bytes -= sent > 0 ? (size_t)sent : 0;
+        turn(door);
+    }
+    assert_int_equal(bytes, 0);
+}
+
+static void test_web_bodies_that_do_not_end_share_a_budget(void **state)
+{
+    (void)state;
+    struct door door;
+    door_open_with(&door, (struct web_options){.max_body_bytes = 8 << 20});
+    int large[4], small = loopback_connect(door.port);
+    pumps(&door, small, "POST / HTTP/1.1\r\n" HOST "Content-Length: 2000000\r\n\r\n", 1999999);
+    for (int i = 0; i < 4; i++) {
+        large[i] = loopback_connect(door.port);
+        pumps(&door, large[i], "POST / HTTP/1.1\r\n" HOST "Content-Length: 8000000\r\n\r\n", 7990000 + (size_t)i);
+    }
+    turn_until(&door, &door.refused_count, 1); /* 2 + 4 * 8 MB are more than four of the cap: the largest leaves */
+    assert_int_equal(door.refused_last, 503);
+    turn_until_open(&door, 4);
+    says(small, "x");
+    buf_clear(&door.text);
+    assert_true(reads(&door, small, "HTTP/1.1 200 "));
+    for (int i = 0; i < 4; i++)
+        close(large[i]);
+    close(small);
+    door_close(&door);
+}
+
+static void test_web_chunk_line_without_end_is_refused(void **state)
+{
+    (void)state;
+    struct door door;
+    door_open(&door);
+    int fd = loopback_connect(door.port);
+    pumps(&door, fd, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1;", 100000);
+    turn_until(&door, &door.refused_count, 1);
+    assert_int_equal(door.refused_last, 400);
+    turn_until_open(&door, 0);
+    close(fd);
     door_close(&door);
 }
 
@@ -850,6 +963,9 @@ int main(void)
         cmocka_unit_test(test_web_client_that_does_not_read_is_let_go),
         cmocka_unit_test(test_web_connections_over_the_cap_wait_their_turn),
         cmocka_unit_test(test_web_busy_connections_keep_their_places),
+        cmocka_unit_test(test_web_slow_ones_leave_for_who_waits),
+        cmocka_unit_test(test_web_bodies_that_do_not_end_share_a_budget),
+        cmocka_unit_test(test_web_chunk_line_without_end_is_refused),
         cmocka_unit_test(test_web_caps_connections_of_one_address),
         cmocka_unit_test(test_web_draining_finishes_what_is_open_and_takes_no_more),
         cmocka_unit_test(test_web_inherited_socket_serves_who_waited),
