@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attachment.add: POST /api/v2/document (AS-E11). An operation of its own: the order exists whatever becomes of
  * its photo (A-U18). The order is named by its GUID, by the number that people see, or by the ExternalId that it
- * was made with; one that is not there yet is waited for. */
+ * was made with, which is busbar's own id of it; one that is not there yet is waited for. */
 #include "assetic.h"
 
 #include <json-c/json.h>
@@ -187,19 +187,28 @@ static enum bb_next send_document(const struct file *file, const char *order)
 
 /* ---- the order that it belongs to ---------------------------------------------------*/
 
-static enum bb_next find_marked(const struct file *file)
+static enum bb_next find_marked(const struct file *file, const char *mark)
 {
     const struct as_call *call = file->faults.call;
     size_t count = 0;
-    const char *mark = text(file, "external_id"), *id = as_find_marked(call, mark, &count);
+    const char *id = as_find_marked(call, mark, &count);
     if (count == 1)
         return send_document(file, id);
     if (count > 1)
         return pl_fail(call->out, BB_REJECT, BB_CONFLICT, "ambiguous_work_order",
-                       "several work orders have this external_id: name one by work_order");
+                       "several work orders have this ExternalId: name one by its own id");
     if (call->want->path)
         return as_send_lookup(call);
-    return pl_fail(call->out, BB_RETRY, BB_IDENTITY, "work_order_not_there", "no work order has this external_id yet");
+    return pl_fail(call->out, BB_RETRY, BB_IDENTITY, "work_order_not_there", "no work order has this ExternalId yet");
+}
+
+#define VERSION_AT 14 /* in a GUID */
+
+/* Busbar gives ids of version 7 to what it makes. Assetic's own are random (4), or a database's, whose digit there is
+ * of the century. */
+static bool is_ours(const struct file *file)
+{
+    return as_is_guid(pl_member(file->given, "work_order")) && text(file, "work_order")[VERSION_AT] == '7';
 }
 
 static enum bb_next find_numbered(const struct file *file)
@@ -232,7 +241,9 @@ static enum bb_next attach(const struct as_call *call)
     if (file.faults.said.count > 0)
         next = pl_reject_faults(&file.faults.said, call->out, "invalid_attachment", "the attachment would be refused");
     else if (has(&file, "external_id"))
-        next = find_marked(&file);
+        next = find_marked(&file, text(&file, "external_id"));
+    else if (is_ours(&file))
+        next = find_marked(&file, text(&file, "work_order"));
     else if (as_is_guid(pl_member(file.given, "work_order")))
         next = send_document(&file, text(&file, "work_order"));
     else

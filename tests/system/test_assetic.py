@@ -263,6 +263,21 @@ def test_an_attachment_follows_its_order(daemon, assetic, publisher, subscribe):
     assert len(assetic.orders()) == 1 and running.deliveries(state="rejected") == []
 
 
+def test_an_attachment_waits_for_the_order_that_busbar_makes(daemon, assetic, publisher):  # A-U18, FV-09d
+    """By busbar's own id, before Assetic has the order: what is known of it is its delivery."""
+    running = daemon([SENSOR, ATTACH])
+    assetic.fail("status", status=503, method="POST", path=ORDERS)
+    publisher.publish("plant/P-101/temperature", "91")
+    ours = wait_until(lambda: running.json("orders", "list")["items"], 10, "its record")[0]["common_work_order_id"]
+    publisher.publish("attach", {"work_order": ours, "name": "trend.png", "content": "aGVsbG8="})
+    waiting = wait_until(lambda: running.deliveries(route="attach", state="retrying"), 10, "it waits")[0]
+    assert waiting["error"]["code"] in ("work_order_not_there", "http_503") and assetic.items("documents") == []
+    assetic.forgive()
+    order = one_order(assetic)
+    (document,) = wait_until(lambda: assetic.items("documents"), 15, "the document")
+    assert document["ParentId"] == order["Id"] and running.deliveries(state="rejected") == []
+
+
 def test_a_failed_attachment_leaves_its_order(daemon, assetic, publisher):  # A-U18
     running = daemon([SENSOR, ATTACH])
     publisher.publish("plant/P-101/temperature", "91")
