@@ -17,6 +17,7 @@ from plant import HELD, Plant, Reader
 
 TIMEOUT = 3  # seconds, of a request to the target
 RETAINED = 500
+VENDOR_WAITS = 5  # seconds between two tries of a webhook
 KEYS = re.compile(rb'"_idempotencyKey":"([0-9a-zA-Z]+)"')
 FAILED = re.compile(rb'"delivery":"([0-9a-f-]{36})"')
 
@@ -72,7 +73,7 @@ class House:
         self.door = self.proxy("door", self.mw.port)  # the target's
         self.daemon = harness.Busbar(self.make("busbar"), self.logs, self.config())
         self.hooks = self.proxy("hooks", self.daemon.hook_port)
-        self.mw.configure(webhook_url=f"http://127.0.0.1:{self.hooks.port}/hooks/mw", retry_delay=2)
+        self.mw.configure(webhook_url=f"http://127.0.0.1:{self.hooks.port}/hooks/mw", retry_delay=VENDOR_WAITS)
         self.reader = Reader(self.broker.port)
         self.plant = Plant(self.broker.port, rate)
         self.fill_retained()
