@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A message that kills the process ends as a dead letter, not as a crash loop."""
 
+import re
+
 from busbar_harness import BINARY, command_route, hot_route, wait_until
 
 CRASH = BINARY.parent / "tests" / "plugins" / "crash.so"
@@ -53,3 +55,71 @@ def test_a_rule_that_hangs_gets_its_message_twice(busbar, sandbox, publisher):  
     assert dead["topic"] == "plant/l1/m7/temperature" and "died" in dead["error"]["message"]
     wait_until(lambda: len(sandbox.tasks()) == 2, 10)  # before and behind it: each once
     assert sorted(t["body"]["equipment"]["value"] for t in sandbox.tasks()) == ["m6", "m8"]
+
+
+def peak(daemon):
+    return int(re.search(r"VmHWM:\s+(\d+)", open(f"/proc/{daemon.process.pid}/status").read())[1]) * 1024
+
+
+DEEP = 200_000
+POISON = {  # what becomes of it as a command whose body needs ${.celsius}
+    "empty": (b"", "rejected"),
+    "not JSON": (b"{nope", "rejected"),
+    "NUL": (b'{"celsius": "a\x00b"}', "rejected"),
+    "NUL, escaped": (b'{"celsius": "a\\u0000b"}', "delivered"),
+    "no UTF-8": (b'{"celsius": "\xff\xfe\xc0\x80"}', "rejected"),
+    "half a surrogate": (b'{"celsius": "\\ud800"}', None),
+    "the deepest array": (b"[" * DEEP + b"]" * DEEP, "rejected"),
+    "the deepest object": (b'{"a":' * DEEP + b"1" + b"}" * DEEP, "rejected"),
+    "deep and never closed": (b"[" * DEEP, "rejected"),
+    "maps to nothing": (b'{"fahrenheit": 1}', "rejected"),
+    "null": (b"null", "rejected"),
+    "a number beyond all": (b'{"celsius": 1e999999}', None),
+    "a number of 100,000 digits": (b'{"celsius": ' + b"9" * 100_000 + b"}", None),
+}
+
+
+def test_no_payload_stops_those_behind_it(busbar, sandbox, publisher):
+    """Each ends: done, or a dead letter with a reason. A verdict of None: either is right, hanging and dying are not."""
+    daemon = busbar([command_route(topic="plant/{line}/{asset}/{number}/job", key="${number}")])
+    for number, (payload, _) in enumerate(POISON.values()):
+        publisher.send(f"plant/l1/m1/p{number}/job", payload)
+    publisher.publish("plant/l1/m2/last/job", {"celsius": 1})
+    wait_until(lambda: any(t["body"]["equipment"]["value"] == "m2" for t in sandbox.tasks()), 20, "the one behind them")
+    found = {}
+    for number, (name, (_, verdict)) in enumerate(POISON.items()):
+        (delivery,) = wait_until(lambda: [d for d in daemon.deliveries(lane=f"p{number}") or daemon.deliveries(
+            topic=f"plant/l1/m1/p{number}/job") if d["state"] in ("delivered", "rejected")], 20, name)
+        found[name] = delivery["state"]
+        assert delivery["state"] == "delivered" or delivery["error"]["message"], name
+        assert verdict in (None, delivery["state"]), (name, delivery["error"])
+    print(found)
+    assert daemon.metrics().sum("busbar_messages_received_total") == len(POISON) + 1
+    assert peak(daemon) < 80e6
+
+
+def test_a_payload_of_64_mb_is_refused_and_counted(busbar, sandbox, publisher):
+    daemon = busbar([command_route()])
+    publisher.send("plant/l1/m1/job", b"[" + b"1," * (32 << 20) + b"1]")
+    publisher.publish("plant/l1/m2/job", {"celsius": 1})
+    wait_until(sandbox.tasks, 30, "the one behind it")
+    metrics = daemon.metrics()
+    assert metrics.sum("busbar_messages_total", outcome="invalid") == 1
+    assert metrics.sum("busbar_messages_received_total") == metrics.sum("busbar_messages_total") == 2
+    (dead,) = daemon.deliveries(state="rejected")
+    assert "larger" in dead["error"]["message"]
+    assert peak(daemon) < 200e6, "once as a packet, not again"
+    assert len(sandbox.tasks()) == 1 and daemon.ready()
+
+
+def test_no_webhook_body_stops_those_behind_it(busbar, subscribe):
+    events = subscribe("busbar/events/#")
+    daemon = busbar()
+    bodies = [payload for payload, _ in POISON.values()]
+    bodies += [b'{"_event":' + payload + b"}" for payload in bodies]
+    answers = [daemon.hook(body).status for body in bodies]
+    print(answers)
+    assert set(answers) <= {200, 400}
+    assert daemon.hook(b'{"_event":"SparePartWasConsumed","_idempotencyKey":"last"}').status == 200
+    events.wait("busbar/events/mw/provider/mobility_work/SparePartWasConsumed")
+    assert peak(daemon) < 80e6
