@@ -157,6 +157,18 @@ static int count_queue(const struct api *api, struct json_object *queue)
     return api->dispatch != NULL ? 0 : store_count_deliveries(api->session, add_count, queue);
 }
 
+static struct json_object *describe_trouble(const struct api *api)
+{
+    struct store_trouble trouble;
+    if (!store_trouble(api->store, &trouble))
+        return NULL;
+    struct json_object *json = json_object_new_object();
+    json_put_text(json, "name", trouble.name);
+    json_put_text(json, "text", trouble.text);
+    json_put_time(json, "since", trouble.since_ms);
+    return json;
+}
+
 static void get_status(struct api_call *call)
 {
     const struct api *api = call->api;
@@ -171,14 +183,13 @@ static void get_status(struct api_call *call)
     json_put_text(bus, "state", api->bus_state != NULL ? api->bus_state(api->context) : NULL);
     json_put_text(bus, "url", api->config->bus.urls[0]);
     json_object_object_add(status, "bus", bus);
-    if (count_queue(api, queue) != 0) {
+    if (count_queue(api, queue) != 0) { /* the rest is worth the more then */
         json_object_put(queue);
-        json_object_put(status);
-        api_reply_store_failed(call);
-        return;
+        queue = NULL;
     }
     json_object_object_add(status, "queue", queue);
     json_put_int(status, "store_bytes", store_bytes(api->store));
+    json_object_object_add(status, "store_trouble", describe_trouble(api));
     json_object_object_add(status, "targets", api->dispatch != NULL ? dispatch_describe(api->dispatch) : NULL);
     json_object_object_add(status, "routes", api->intake != NULL ? intake_describe(api->intake) : NULL);
     api_reply_json(call, status);

@@ -37,6 +37,10 @@ void api_get_metrics(struct api_call *call)
     set_gauge("busbar_store_bytes", "Size of the store on disk.", (double)store_bytes(api->store));
     set_gauge("busbar_store_max_bytes", "The size at which it takes nothing more: store.max_size.",
               (double)api->config->store.max_bytes);
+    struct store_trouble trouble;
+    set_gauge("busbar_store_trouble",
+              "1: the store takes nothing (disk full, read only, failing, damaged): status says which.",
+              store_trouble(api->store, &trouble));
     for (size_t i = 0; i < api->config->target_count; i++)
         set_age(api, api->config->targets[i].name, of_target, 2);
     set_age(api, "bus", of_bus, 1);

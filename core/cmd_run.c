@@ -123,13 +123,26 @@ static bool turn(struct daemon *daemon)
     return stored;
 }
 
+/* Said once when it begins and once when it is over: what failed meanwhile is counted. */
+static void say_store(struct daemon *daemon)
+{
+    struct store_trouble trouble;
+    bool any = store_trouble(daemon->store, &trouble);
+    if (any && daemon->trouble != trouble.name)
+        log_error("the store takes nothing", "path", daemon->app.config->store.path, "trouble", trouble.name, "reason",
+                  trouble.text, NULL);
+    if (!any && daemon->trouble != NULL)
+        log_info("the store takes everything again", "path", daemon->app.config->store.path, "trouble over",
+                 daemon->trouble, NULL);
+    daemon->trouble = any ? trouble.name : NULL;
+}
+
 /* A quiet daemon has nothing to store by which it could learn that the store works again. */
 static void probe_store(struct daemon *daemon)
 {
-    struct store_session *session = daemon->reactor_session;
-    daemon->store_failed = store_begin(session) != 0 || store_commit(session) != 0;
-    if (daemon->store_failed)
-        store_rollback(session);
+    struct store_trouble trouble;
+    if (daemon->store_failed || store_trouble(daemon->store, &trouble))
+        daemon->store_failed = store_probe(daemon->reactor_session) != 0;
 }
 
 static void upkeep(struct daemon *daemon)
@@ -138,9 +151,8 @@ static void upkeep(struct daemon *daemon)
         notify_send("WATCHDOG=1");
         daemon->watchdog_at_ms = daemon->steady_ms + daemon->watchdog_every_ms;
     }
-    if (daemon->store_failed && daemon->steady_ms >= daemon->checkpoint_at_ms)
-        probe_store(daemon);
     if (daemon->steady_ms >= daemon->checkpoint_at_ms) {
+        probe_store(daemon);
         store_checkpoint(daemon->reactor_session);
         daemon->checkpoint_at_ms = daemon->steady_ms + CHECKPOINT_EVERY_MS;
     }
@@ -162,13 +174,15 @@ static int64_t least(int64_t a, int64_t b)
     return b >= 0 && b < a ? b : a;
 }
 
-/* After messages were refused for want of room, the bus waits until there is some: the broker keeps
- * what comes meanwhile, and reconnecting before would only have it sent in vain. */
+/* After messages were refused for want of room, or because the disk took nothing, the bus waits until there is some:
+ * the broker keeps what comes meanwhile, and reconnecting before would only have it sent in vain. */
 static int64_t tick_bus(struct daemon *daemon)
 {
+    struct store_trouble trouble;
     if (mqtt_state(daemon->mqtt) == MQTT_DOWN && atomic_load(&daemon->refused_full)) {
         daemon->waits_for_room = true;
-        if (store_is_tight(daemon->store) || daemon->steady_ms < daemon->hurry_at_ms)
+        if (store_is_tight(daemon->store) || store_trouble(daemon->store, &trouble) ||
+            daemon->steady_ms < daemon->hurry_at_ms)
             return ROOM_LOOK_MS;
         atomic_store(&daemon->refused_full, false);
         daemon->hurry_at_ms = daemon->steady_ms + ROOM_LOOK_MS;
@@ -215,6 +229,7 @@ static void run(struct daemon *daemon)
             ;
         daemon->steady_ms = clock_steady_ms();
         upkeep(daemon);
+        say_store(daemon);
         say_ready(daemon);
         if (daemon->going != RUNNING && (is_drained(daemon) || daemon->steady_ms >= daemon->drain_until_ms))
             return;

@@ -35,8 +35,9 @@ struct daemon {
     bool had_session;     /* Paho's thread after the start */
     atomic_bool session_lost;
     atomic_bool intake_refused; /* by the store; the link is down because of it */
-    atomic_bool refused_full;   /* for want of room, */
+    atomic_bool refused_full;   /* for want of room, or because the disk takes nothing */
     bool waits_for_room;        /* so it stays down until there is some */
+    const char *trouble;        /* of the store, as it was said last; NULL: none */
     enum daemon_going going;
     struct reload *reload;
     struct reload_socket sockets[4]; /* for the new process: what it listens on besides, and what we listened on */

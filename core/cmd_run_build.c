@@ -42,7 +42,8 @@ static int on_flush(void *context)
     if (rc != 0)
         metric_add(daemon_store_failures(), 1);
     atomic_store(&daemon->intake_refused, rc != 0);
-    if (rc != 0 && store_is_tight(daemon->store))
+    struct store_trouble trouble;
+    if (rc != 0 && (store_is_tight(daemon->store) || store_trouble(daemon->store, &trouble)))
         atomic_store(&daemon->refused_full, true);
     return rc;
 }
@@ -83,6 +84,9 @@ const char *daemon_not_ready(void *context)
     const struct daemon *daemon = context;
     if (daemon->going == STOPPING)
         return "draining";
+    struct store_trouble trouble;
+    if (store_trouble(daemon->store, &trouble))
+        return trouble.text;
     if (daemon->store_failed)
         return "the store cannot be written";
     if (!store_has_room(daemon->store) || daemon->waits_for_room)

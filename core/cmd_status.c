@@ -49,6 +49,10 @@ static void print_queue(struct json_object *queue)
 {
     printf("queue  ");
     bool any = false;
+    if (queue == NULL) {
+        puts(" unknown: the store cannot be read");
+        return;
+    }
     json_object_object_foreach(queue, state, count)
     {
         printf(" %s %s", state, json_object_get_string(count));
@@ -65,6 +69,10 @@ static void print_status(const struct client_reply *reply)
            reason == NULL ? "ready" : "NOT READY: ", reason != NULL ? reason : "",
            reply->offline ? " (read from the store)" : "");
     printf("bus     %s %s\n", json_get_text(bus, "url"), state != NULL ? state : "-");
+    struct json_object *trouble = json_get(status, "store_trouble");
+    if (trouble != NULL)
+        printf("store   %s since %s: %s\n", json_get_text(trouble, "name"), json_get_text(trouble, "since"),
+               json_get_text(trouble, "text"));
     print_queue(json_get(status, "queue"));
     if (reply->offline)
         return;

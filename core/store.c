@@ -4,9 +4,9 @@
  * One file in WAL mode: readers never wait, a commit is one append (and one fsync when it has to survive a power
  * cut). SQLite would checkpoint inside of a commit; ours is off, the reactor does it in steps (store_upkeep.c).
  *
- * Who may open. The daemon holds flock on <path>.lock for its life; the kernel drops it however the process
- * ends. Readers take no lock of ours. Never open and close <path> beside SQLite: closing any descriptor of a
- * file drops the process's POSIX locks on it, SQLite's too. stat is harmless.
+ * Who may open. The daemon holds the locks of store_file.c for its life. Readers take no lock of ours. Never open and
+ * close <path> beside SQLite: closing any descriptor of a file drops the process's POSIX locks on it, SQLite's too.
+ * stat is harmless.
  *
  * Who may write. One session at a time, by the turnstile, so that SQLite never answers BUSY between our threads.
  * Once a statement failed, the transaction can only be rolled back: SQLite may have done so already, and
@@ -18,12 +18,9 @@
 #include "store_private.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -165,45 +162,6 @@ const char *store_error(const struct store_session *session)
 
 /* ---- the file ------------------------------------------------------------*/
 
-/* Answers -1 and *error when another daemon has it. */
-static int lock_store(struct store *store, char **error)
-{
-    cleanup_text char *path = mem_printf("%s.lock", store->path);
-    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (store->lock_fd < 0) {
-        *error = mem_printf("cannot create %s: %s; the directory must exist and belong to busbar's user (store.path)",
-                            path, strerror(errno));
-        return -1;
-    }
-    char holder[24] = "";
-    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        ssize_t got = pread(store->lock_fd, holder, sizeof holder - 1, 0);
-        holder[got > 0 ? strspn(holder, "0123456789") : 0] = '\0';
-        *error = mem_printf("the store %s is in use by another busbar (process %s); give each its own store.path",
-                            store->path, *holder ? holder : "unknown");
-        return -1;
-    }
-    int len = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
-    if (ftruncate(store->lock_fd, 0) != 0 || pwrite(store->lock_fd, holder, (size_t)len, 0) != len) {
-        *error = mem_printf("cannot write %s: %s", path, strerror(errno));
-        return -1;
-    }
-    return 0;
-}
-
-/* So that it is not readable to everybody: SQLite would take 0644. Its other files get this one's mode. */
-static int create_file(struct store *store, char **error)
-{
-    int fd = open(store->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-    if (fd < 0 && errno != EEXIST) {
-        *error = mem_printf("cannot create %s: %s", store->path, strerror(errno));
-        return -1;
-    }
-    if (fd >= 0)
-        close(fd);
-    return 0;
-}
-
 static int migrate(struct store_session *session, int64_t version)
 {
     for (; version < sql_schema_version; version++) {
@@ -214,6 +172,17 @@ static int migrate(struct store_session *session, int64_t version)
             return -1;
     }
     return 0;
+}
+
+/* What a killed process wrote last may be in the WAL and nowhere but in memory: it died before its fsync, or that
+ * failed, after which Linux takes the pages for written. We are about to answer for it (a message that comes again is
+ * known), so it goes into the file now, which is written and synced anew. */
+static int settle_wal(struct store_session *session)
+{
+    if (session->store->read_only)
+        return 0;
+    int code = sqlite3_wal_checkpoint_v2(session->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    return code == SQLITE_OK ? 0 : session_fail_sqlite(session, "checkpoint");
 }
 
 /* Brings the schema up to ours, or says in *error why this file is not for us. */
@@ -235,8 +204,14 @@ static int adopt(struct store *store, char **error)
     else if (version < sql_schema_version && store->read_only)
         *error = mem_printf("the store %s has schema %" PRId64 ", this busbar reads %d: start its daemon once",
                             store->path, version, sql_schema_version);
-    else if (configure(root) != 0 || migrate(root, version) != 0 || session_measure_room(root) != 0)
+    else if (configure(root) != 0 || migrate(root, version) != 0 || settle_wal(root) != 0 ||
+             session_measure_room(root) != 0)
         *error = mem_printf("the store %s cannot be prepared: %s", store->path, store_error(root));
+    struct store_trouble trouble;
+    if (*error && store_trouble(store, &trouble)) {
+        cleanup_text char *bare = *error;
+        *error = mem_printf("%s; %s", bare, trouble.text);
+    }
     return *error ? -1 : 0;
 }
 
@@ -256,7 +231,7 @@ struct store *store_open(const struct store_options *options, char **error)
     store->power_loss = options->power_loss;
     store->read_only = options->read_only;
     store->max_bytes = options->max_bytes > 0 ? options->max_bytes : INT64_MAX;
-    store->lock_fd = -1;
+    store->lock_fd = store->file_fd = -1;
     turnstile_init(&store->writer);
 
     if (store->read_only) {
@@ -265,7 +240,7 @@ struct store *store_open(const struct store_options *options, char **error)
             goto fail;
         }
     } else {
-        if (lock_store(store, error) != 0 || create_file(store, error) != 0)
+        if (store_take_files(store, error) != 0)
             goto fail;
         store->crumbs = crumbs_open(store->path, error);
         if (!store->crumbs)
@@ -274,13 +249,7 @@ struct store *store_open(const struct store_options *options, char **error)
     store->root = open_file(store);
     if (adopt(store, error) != 0)
         goto fail;
-    struct stat file;
-    if (stat(store->path, &file) != 0) {
-        *error = mem_printf("cannot read the store %s: %s", store->path, strerror(errno));
-        goto fail;
-    }
-    store->device = file.st_dev;
-    store->inode = file.st_ino;
+    store_remember_files(store);
     return store;
 fail:
     store_close(store);
@@ -293,8 +262,7 @@ void store_close(struct store *store)
         return;
     store_session_close(store->root);
     crumbs_close(store->crumbs);
-    if (store->lock_fd >= 0)
-        close(store->lock_fd);
+    store_give_files(store);
     turnstile_finish(&store->writer);
     mem_free_char(&store->path);
     free(store);
@@ -358,10 +326,16 @@ static void roll_back(struct store_session *session)
 }
 
 /* What is written into a removed file is gone with the process: nothing may be acknowledged for it. */
-static bool still_there(const struct store *store)
+static int check_files(struct store_session *session)
 {
-    struct stat file;
-    return stat(store->path, &file) == 0 && file.st_dev == store->device && file.st_ino == store->inode;
+    struct store *store = session->store;
+    if (atomic_load_explicit(&store->trouble, memory_order_relaxed) == TROUBLE_DAMAGED)
+        return session_fail(session, "%s is damaged", store->path);
+    if (store_has_files(store))
+        return 0;
+    store_set_trouble(store, TROUBLE_REMOVED);
+    return session_fail(session, "%s was removed or replaced under the daemon: put it back, or restart busbar",
+                        store->path);
 }
 
 int store_begin(struct store_session *session)
@@ -370,11 +344,11 @@ int store_begin(struct store_session *session)
         return session_fail(session, "the store is open for reading only");
     if (in_transaction)
         return session_fail(session, "store_begin inside a transaction");
-    if (!still_there(session->store))
-        return session_fail(session, "%s was removed or replaced under the daemon: put it back, or restart busbar",
-                            session->store->path);
+    if (check_files(session) != 0)
+        return -1;
     turnstile_enter(&session->store->writer);
     in_transaction = session->writing = true;
+    session->changes = sqlite3_total_changes(session->db);
     struct sql sql;
     if (sql_start(&sql, session, SQL_BEGIN) != 0 || sql_run(&sql) != 0 || session_measure_room(session) != 0) {
         roll_back(session);
@@ -392,6 +366,8 @@ int store_commit(struct store_session *session)
         roll_back(session);
         return -1;
     }
+    if (sqlite3_total_changes(session->db) != session->changes)
+        store_end_trouble(session->store);
     atomic_store_explicit(&session->store->room_bytes, session->room_bytes, memory_order_relaxed);
     leave_transaction(session);
     return 0;

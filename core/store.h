@@ -36,6 +36,15 @@ bool store_has_room(const struct store *store); /* cheap, any thread: false says
 
 bool store_is_tight(const struct store *store); /* less than a tenth is left: call store_make_room */
 
+/* Why the store takes nothing just now, as its last write found it. */
+struct store_trouble {
+    const char *name; /* disk_full, read_only, disk_fails, damaged, removed, locked */
+    const char *text; /* what is wrong, and what to do */
+    int64_t since_ms;
+};
+bool store_trouble(const struct store *store, struct store_trouble *trouble); /* any thread; false: none */
+int store_probe(struct store_session *session); /* a transaction of its own, written to disk: does it work again? */
+
 int store_begin(struct store_session *session);
 int store_commit(struct store_session *session);
 void store_rollback(struct store_session *session); /* legal without begin */

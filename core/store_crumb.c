@@ -9,7 +9,9 @@
  *                                for it may not have come by again (a stop before the broker sent it)
  *   set     value
  *   clear   value worked out well: were it the suspect, it is forgotten
- * A kill between two stores of clear or open at worst counts a death once too often or once too seldom. */
+ * After a power cut the file is what the kernel happened to write back at some time: it speaks of what was long over,
+ * or says "nothing was sent" of what was. So it carries the kernel's boot id, and of another boot it is begun anew. A
+ * kill between two stores of clear or open at worst counts a death once too often or once too seldom. */
 #include "store_private.h"
 
 #include <errno.h>
@@ -20,14 +22,14 @@
 #include <unistd.h>
 
 #define SLOTS 2
-#define MAGIC UINT64_C(0x31626d7572637362) /* "bscrumb1" */
+#define MAGIC UINT64_C(0x32626d7572637362) /* "bscrumb2" */
 
 struct slot {
     _Atomic uint64_t value, suspect, deaths;
 };
 
 struct crumb_file {
-    _Atomic uint64_t magic;
+    _Atomic uint64_t magic, boot;
     struct slot slots[SLOTS];
 };
 
@@ -53,10 +55,20 @@ static void find(struct crumbs *crumbs, size_t which)
     crumbs->found[which].deaths = crumbs->found[which].value ? (int)atomic_load(&slot->deaths) : 0;
 }
 
+static uint64_t boot_number(void)
+{
+    char id[64] = "";
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd >= 0 ? read(fd, id, sizeof id) : 0;
+    if (fd >= 0)
+        close(fd);
+    return digest_fast((struct span){id, got > 0 ? (size_t)got : 0}, 0);
+}
+
 struct crumbs *crumbs_open(const char *store_path, char **error)
 {
     cleanup_text char *path = mem_printf("%s.crumb", store_path);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     void *memory = MAP_FAILED;
     /* Room is taken beforehand: a full disk must not become a signal later. */
     if (fd >= 0 && (errno = posix_fallocate(fd, 0, sizeof(struct crumb_file))) == 0)
@@ -70,8 +82,10 @@ struct crumbs *crumbs_open(const char *store_path, char **error)
 
     struct crumbs *crumbs = mem_alloc(sizeof *crumbs);
     crumbs->file = memory;
-    if (atomic_load(&crumbs->file->magic) != MAGIC) { /* new, or of another layout */
-        memset(memory, 0, sizeof(struct crumb_file));
+    uint64_t boot = boot_number();
+    if (atomic_load(&crumbs->file->magic) != MAGIC || atomic_load(&crumbs->file->boot) != boot) {
+        memset(memory, 0, sizeof(struct crumb_file)); /* new, of another layout, or of another boot */
+        atomic_store(&crumbs->file->boot, boot);
         atomic_store(&crumbs->file->magic, MAGIC);
     }
     for (size_t i = 0; i < SLOTS; i++)

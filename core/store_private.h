@@ -22,14 +22,29 @@ struct turnstile {
     uint64_t drawn, served;
 };
 
+struct store_file {
+    dev_t device;
+    ino_t inode;
+};
+
+enum trouble {
+    TROUBLE_NONE = 0,
+    TROUBLE_DISK_FULL,
+    TROUBLE_READ_ONLY,
+    TROUBLE_DISK_FAILS,
+    TROUBLE_DAMAGED,
+    TROUBLE_REMOVED,
+    TROUBLE_LOCKED
+};
+
 struct store {
     char *path;
     bool power_loss, read_only;
     int64_t max_bytes; /* INT64_MAX: none */
     int64_t page_bytes;
-    int lock_fd;                /* -1: read only */
-    dev_t device;               /* of the file that we opened, */
-    ino_t inode;                /* so that we see when another lies in its place */
+    int lock_fd, file_fd;       /* both locked; -1: read only */
+    struct store_file database; /* those that we opened, */
+    struct store_file wal;      /* so that we see when others lie in their place */
     struct store_session *root; /* migrates; closed last, so that its close checkpoints */
     struct turnstile writer;
     struct crumbs *crumbs; /* NULL: read only */
@@ -37,6 +52,8 @@ struct store {
     _Atomic int64_t room_bytes;
     _Atomic int64_t wal_pages;          /* in the WAL since it was last begun anew */
     _Atomic int64_t checkpointed_pages; /* of them already in the file */
+    _Atomic enum trouble trouble;
+    _Atomic int64_t trouble_since_ms;
 };
 
 struct store_session {
@@ -46,6 +63,7 @@ struct store_session {
     char *error;                              /* NULL: none */
     bool writing;                             /* between begin and commit or rollback */
     bool failed;                              /* in this transaction: only a rollback is left */
+    int changes;                              /* SQLite's count when the transaction began */
     int64_t room_bytes;                       /* what this transaction may still accept */
 };
 
@@ -85,5 +103,16 @@ struct span sql_take_bytes(struct sql *sql);
 /* ---- store_crumb.c */
 struct crumbs *crumbs_open(const char *store_path, char **error); /* NULL and *error */
 void crumbs_close(struct crumbs *crumbs);                         /* NULL is legal */
+
+/* ---- store_file.c: in this order */
+int store_take_files(struct store *store, char **error); /* checks, makes and locks them; -1 and *error */
+void store_remember_files(struct store *store);
+bool store_has_files(const struct store *store);
+void store_give_files(struct store *store);
+
+/* ---- store_trouble.c */
+void session_note_trouble(struct store_session *session, int system_error); /* after a failure of SQLite; errno then */
+void store_set_trouble(struct store *store, enum trouble trouble);
+void store_end_trouble(struct store *store); /* a commit was written */
 
 #endif

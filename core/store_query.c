@@ -2,6 +2,9 @@
 /* Running the statements of store_sql.c. */
 #include "store_private.h"
 
+#include <errno.h>
+#include <string.h>
+
 int session_fail(struct store_session *session, const char *format, ...)
 {
     struct buf text = {0};
@@ -17,9 +20,14 @@ int session_fail(struct store_session *session, const char *format, ...)
 
 int session_fail_sqlite(struct store_session *session, const char *doing)
 {
+    int system_error = errno; /* SQLite's own record of it leaves out commits */
     const char *why = sqlite3_errmsg(session->db);
+    session_note_trouble(session, system_error);
     if (sqlite3_errcode(session->db) == SQLITE_FULL)
         return session_fail(session, "%s: no room: the disk is full, or the store reached its max_size", doing);
+    if ((sqlite3_errcode(session->db) & 0xff) == SQLITE_IOERR)
+        return session_fail(session, "%s: %s (%d, %s)", doing, why, sqlite3_extended_errcode(session->db),
+                            strerror(system_error));
     return session_fail(session, "%s: %s", doing, why);
 }
 
@@ -73,6 +81,7 @@ int sql_row(struct sql *sql)
         sql_end(sql);
         return session_fail(sql->session, "a value is too big for the store");
     }
+    errno = 0;
     int code = sqlite3_step(sql->statement);
     if (code == SQLITE_ROW)
         return 1;

@@ -135,6 +135,7 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_PAGES] = "PRAGMA page_count",
     [SQL_FREE_PAGES] = "PRAGMA freelist_count",
+    [SQL_PROBE] = "INSERT OR REPLACE INTO marks (name, value) VALUES ('probe', ?)",
 
     [SQL_ADD_DELIVERY] =
         "INSERT INTO deliveries (id, kind, state, accepted_ms, due_ms, ended_ms, attempted_ms, attempts,"

@@ -11,6 +11,7 @@ enum sql_id {
     SQL_ROLLBACK,
     SQL_PAGES,
     SQL_FREE_PAGES,
+    SQL_PROBE,
     /* deliveries */
     SQL_ADD_DELIVERY,
     SQL_ADD_CONTENT,

@@ -134,7 +134,7 @@ int store_backup(struct store_session *session, const char *path)
 {
     if (session->writing)
         return session_fail(session, "store_backup inside a transaction");
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return session_fail(session, "cannot create the backup %s: %s", path, strerror(errno));
     close(fd);

@@ -5,6 +5,7 @@ store-1.sql is the first released schema, as `sqlite3 .dump` has it. It never ch
 migration in core/store_sql.c, and its own store-N.sql here."""
 
 import json
+import os
 import pathlib
 import sqlite3
 
@@ -29,6 +30,7 @@ def insert(store, table, **values):
 def write(path, released, count=0):
     """A store of a released schema with deliveries that wait for the target mw."""
     store = sqlite3.connect(path)
+    os.chmod(path, 0o600)
     store.executescript(released.read_text())
     store.execute("PRAGMA journal_mode = WAL")
     body = json.dumps({"equipment": "m1", "description": "from the old store", "startDateTime": "2026-01-01T00:00:00Z",

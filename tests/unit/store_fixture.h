@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store.h"
@@ -51,6 +52,7 @@ static inline void fixture_reopen(struct fixture *fixture)
 static inline int fixture_setup_closed(void **state)
 {
     struct fixture *fixture = mem_alloc(sizeof *fixture);
+    umask(077); /* a store takes no file that is open to everybody */
     strcpy(fixture->directory, "/tmp/busbar-store-XXXXXX");
     if (!mkdtemp(fixture->directory))
         return -1;

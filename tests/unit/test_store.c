@@ -2,6 +2,7 @@
 /* The file: opening, locking, transactions, limits. */
 #include "store_fixture.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/resource.h>
@@ -31,8 +32,100 @@ static void test_store_open_creates_a_private_file(void **state)
     struct fixture *fixture = *state;
     struct stat file;
     assert_int_equal(stat(fixture->path, &file), 0);
-    assert_int_equal(file.st_mode & 07, 0);
+    assert_int_equal(file.st_mode & 077, 0);
     assert_true(store_bytes(fixture->store) > 0);
+}
+
+static const char *const suffixes[] = {"", "-wal", "-shm", ".lock", ".crumb"};
+
+static void test_store_open_makes_all_its_files_private(void **state)
+{
+    struct fixture *fixture = *state;
+    umask(0);
+    fixture_open(fixture);
+    put_delivery(fixture->session, "a", "mw");
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        struct stat file;
+        cleanup_text char *path = mem_printf("%s%s", fixture->path, suffixes[i]);
+        assert_int_equal(stat(path, &file), 0);
+        assert_int_equal(file.st_mode & 0777, 0600);
+    }
+}
+
+static void test_store_open_refuses_what_everybody_may_read(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_close(fixture);
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        cleanup_text char *path = mem_printf("%s%s", fixture->path, suffixes[i]);
+        int fd = open(path, O_RDWR | O_CREAT, 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(fchmod(fd, 0604), 0);
+        close(fd);
+        assert_refused(&fixture->options, "is open to everybody (mode 604): chmod");
+        assert_int_equal(chmod(path, 0660), 0); /* Kubernetes' fsGroup */
+    }
+    fixture_open(fixture);
+}
+
+static void test_store_open_refuses_a_link(void **state)
+{
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        cleanup_text char *path = mem_printf("%s%s", fixture->path, suffixes[i]);
+        cleanup_text char *elsewhere = mem_printf("%s/elsewhere", fixture->directory);
+        assert_int_equal(symlink(elsewhere, path), 0);
+        assert_refused(&fixture->options, "does not follow it");
+        assert_int_equal(access(elsewhere, F_OK), -1);
+        unlink(path);
+    }
+}
+
+static void test_store_open_refuses_what_is_another_users(void **state)
+{
+    struct fixture *fixture = *state;
+    if (geteuid() != 0)
+        skip();
+    fixture_close(fixture);
+    assert_int_equal(chown(fixture->path, 12345, (gid_t)-1), 0);
+    assert_refused(&fixture->options, "belongs to user 12345");
+    assert_int_equal(chown(fixture->path, 0, (gid_t)-1), 0);
+    assert_int_equal(chown(fixture->directory, 12345, (gid_t)-1), 0);
+    assert_refused(&fixture->options, "who owns it can replace the store");
+}
+
+static void test_store_open_refuses_a_folder_that_everybody_writes(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(chmod(fixture->directory, 0777), 0);
+    assert_refused(&fixture->options, "everybody may write in the directory");
+    assert_int_equal(chmod(fixture->directory, 01777), 0); /* as /tmp: nobody replaces another's files */
+    fixture_open(fixture);
+}
+
+static void test_store_open_refuses_a_second_name(void **state)
+{
+    struct fixture *fixture = *state;
+    cleanup_text char *other = mem_printf("%s/other.db", fixture->directory);
+    cleanup_text char *lock = mem_printf("%s.lock", fixture->path);
+    assert_int_equal(link(fixture->path, other), 0);
+    pid_t child = fork(); /* closing the file in this process would drop SQLite's locks */
+    if (child == 0) {
+        char *error = NULL;
+        const struct store_options options = {.path = other};
+        _exit(!store_open(&options, &error) && strstr(error, "in use by another busbar") ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    unlink(lock);
+    child = fork();
+    if (child == 0) {
+        char *error = NULL;
+        _exit(!store_open(&fixture->options, &error) && strstr(error, "without its .lock file") ? 0 : 1);
+    }
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
 }
 
 static void test_store_open_keeps_what_was_there(void **state)
@@ -312,11 +405,77 @@ static void test_store_removed_under_us_takes_nothing_more(void **state)
     store_rollback(fixture->session);
 }
 
+static void look(void *context, const struct delivery *delivery)
+{
+    (void)delivery;
+    *(bool *)context = true;
+}
+
+static bool has_delivery_quietly(struct store_session *session, const char *id)
+{
+    bool found = false;
+    return store_find_delivery(session, id, look, &found) == 0 && found;
+}
+
+static void test_store_without_its_wal_takes_nothing_more(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_trouble trouble;
+    put_delivery(fixture->session, "a", "mw");
+    cleanup_text char *wal = mem_printf("%s-wal", fixture->path);
+    unlink(wal); /* SQLite would go on writing into it */
+    assert_int_equal(store_begin(fixture->session), -1);
+    assert_true(store_trouble(fixture->store, &trouble));
+    assert_string_equal(trouble.name, "removed");
+}
+
+/* A page that SQLite finds wrong: from then on nothing is written, and it is said what to do. */
+static void test_store_damaged_takes_nothing_more(void **state)
+{
+    struct fixture *fixture = *state;
+    struct store_trouble trouble;
+    for (int i = 0; i < 200; i++) {
+        cleanup_text char *id = mem_printf("d-%d", i);
+        put_delivery(fixture->session, id, "mw");
+    }
+    fixture_close(fixture);
+    struct stat file;
+    assert_int_equal(stat(fixture->path, &file), 0);
+    int fd = open(fixture->path, O_RDWR);
+    for (off_t page = 1; page < file.st_size / 4096; page++)
+        if (page != 1) /* the schema's root stays: it opens */
+            assert_int_equal(pwrite(fd, "\xff\xff\xff\xff", 4, page * 4096), 4);
+    close(fd);
+    char *error = NULL;
+    fixture->store = store_open(&fixture->options, &error);
+    if (fixture->store == NULL) {
+        assert_non_null(strstr(error, "busbar store check"));
+        free(error);
+        return;
+    }
+    fixture->session = store_session_open(fixture->store, &error);
+    assert_false(has_delivery_quietly(fixture->session, "d-100"));
+    assert_true(store_trouble(fixture->store, &trouble));
+    assert_string_equal(trouble.name, "damaged");
+    assert_non_null(strstr(trouble.text, "busbar store check"));
+    assert_int_equal(store_begin(fixture->session), -1);
+    assert_int_equal(store_probe(fixture->session), -1);
+    assert_non_null(strstr(store_error(fixture->session), "damaged"));
+}
+
 int main(void)
 {
 #define TEST(setup, test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         TEST(fixture_setup, test_store_open_creates_a_private_file),
+        TEST(fixture_setup_closed, test_store_open_makes_all_its_files_private),
+        TEST(fixture_setup, test_store_open_refuses_what_everybody_may_read),
+        TEST(fixture_setup_closed, test_store_open_refuses_a_link),
+        TEST(fixture_setup, test_store_open_refuses_what_is_another_users),
+        TEST(fixture_setup_closed, test_store_open_refuses_a_folder_that_everybody_writes),
+        TEST(fixture_setup, test_store_open_refuses_a_second_name),
+        TEST(fixture_setup, test_store_without_its_wal_takes_nothing_more),
+        TEST(fixture_setup, test_store_damaged_takes_nothing_more),
         TEST(fixture_setup, test_store_open_keeps_what_was_there),
         TEST(fixture_setup, test_store_begin_read_sees_one_state),
         TEST(fixture_setup, test_store_open_refuses_a_second_daemon),

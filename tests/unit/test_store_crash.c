@@ -223,6 +223,21 @@ static void test_store_crumb_of_a_clean_end_is_none(void **state)
     assert_crumb(fixture, CRUMB_INTAKE, 0, 0);
 }
 
+/* After a power cut it is what the kernel wrote back at some time: it tells nothing. */
+static void test_store_crumb_of_another_boot_is_none(void **state)
+{
+    struct fixture *fixture = *state;
+    in_a_killed_process(fixture, work_on_7);
+    cleanup_text char *path = mem_printf("%s.crumb", fixture->path);
+    FILE *file = fopen(path, "r+");
+    fseek(file, 8, SEEK_SET); /* behind the magic number */
+    fputs("anothr", file);
+    fclose(file);
+    assert_crumb(fixture, CRUMB_INTAKE, 0, 0);
+    in_a_killed_process(fixture, work_on_7);
+    assert_crumb(fixture, CRUMB_INTAKE, 7, 1);
+}
+
 static void test_store_crumb_file_of_rubbish_is_begun_anew(void **state)
 {
     struct fixture *fixture = *state;
@@ -246,6 +261,7 @@ int main(void)
         TEST(test_store_crumb_survives_runs_that_do_not_meet_it),
         TEST(test_store_crumb_is_forgotten_once_worked_off),
         TEST(test_store_crumb_of_a_clean_end_is_none),
+        TEST(test_store_crumb_of_another_boot_is_none),
         TEST(test_store_crumb_file_of_rubbish_is_begun_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
