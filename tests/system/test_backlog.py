@@ -45,7 +45,7 @@ def lanes_of(sandbox, lanes):
     return found
 
 
-@pytest.mark.parametrize("shape", ["many lanes", "a lane each"])
+@pytest.mark.parametrize("shape", ["many lanes"])
 def test_a_backlog_is_opened_in_seconds_and_drained_in_order(tmp_path, busbar, sandbox, publisher, full, shape):
     total = 1_000_000 if full else 50_000
     lanes = total // 500 if shape == "many lanes" else total
