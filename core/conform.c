@@ -254,8 +254,8 @@ static void run_child(struct conform *c, const char *name, const struct conform_
     if (!path || !check_file(c, path) || !inputs_init(&c->inputs))
         return;
     c->plugin = loader_load(name, &error);
-    if (!c->plugin) {
-        conform_complain(c, RULE_DESCRIPTOR, "%s", error);
+    if (!c->plugin) { /* what the dynamic loader says is of functions that no library has */
+        conform_complain(c, strstr(error, " cannot be loaded: ") ? RULE_LIBRARY : RULE_DESCRIPTOR, "%s", error);
         return;
     }
     struct problems problems = {0};

@@ -3,7 +3,7 @@
 
 static const struct conform_rule rules[RULES + 1] = {
     [RULE_FILE] = {"file", "a shared object for this kind of machine, that can be read"},
-    [RULE_LIBRARY] = {"library", "libraries that are on every machine where it is to run"},
+    [RULE_LIBRARY] = {"library", "what it calls is in itself, or in libraries of every machine where it is to run"},
     [RULE_VERSION] = {"version", "it is built on the oldest system where it is to run"},
     [RULE_EXPORT] = {"export", "busbar_plugin alone is exported: compile with -fvisibility=hidden"},
     [RULE_DESCRIPTOR] = {"descriptor", "a descriptor as the header says"},

@@ -73,6 +73,7 @@ static const struct fault {
     const char *file, *rule, *seen;
 } faults[] = {
     {"library", "library", "it needs the library libgone.so.7, which cannot be loaded here"},
+    {"library-undefined", "library", "undefined symbol: judge_answer"},
     {"version", "version", "it needs GLIBC_2.99 of libc.so.6 for future, and this machine has glibc 2."},
     {"export", "export", "it exports parse_answer"},
     {"descriptor", "descriptor", "option floor lies outside config_size 8"},
