@@ -18,13 +18,13 @@ static bool is_loopback_host(const char *host)
     return false;
 }
 
-/* A browser on the same machine must not be made to speak for a stranger's page. */
+/* A browser on the same machine must not be made to speak for a stranger's page: not by a name of the stranger's that
+ * leads here (Host), and not from a page of another origin, be it another port of this machine. */
 static bool origin_is_ours(const struct web_request *request)
 {
-    const char *origin = web_header_value(request, "Origin");
-    if (!is_loopback_host(web_header_value(request, "Host")))
-        return false;
-    return origin == NULL || (strncmp(origin, "http://", 7) == 0 && is_loopback_host(origin + 7));
+    const char *origin = web_header_value(request, "Origin"), *host = web_header_value(request, "Host");
+    const char *name = origin != NULL ? strstr(origin, "://") : NULL;
+    return is_loopback_host(host) && (origin == NULL || (name != NULL && strcmp(name + 3, host) == 0));
 }
 
 static bool token_is(const char *wanted, const unsigned char given[DIGEST_BYTES])

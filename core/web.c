@@ -43,6 +43,7 @@
 enum {
     MAX_BODY_BYTES = 1 << 20,
     MAX_URI_BYTES = 8 << 10,
+    MAX_PARAMETERS = 100,
     MAX_HEADER_BYTES = 16 << 10, /* request line and headers together */
     CONNECTION_MEMORY = 32 << 10,
     MAX_PEM_BYTES = 1 << 20,
@@ -164,6 +165,14 @@ void web_reply(struct web_request *request, const struct web_reply *reply)
 
 /* ---- receiving */
 
+static size_t count_of(const char *text, char c)
+{
+    size_t count = 0;
+    for (; *text != '\0'; text++)
+        count += *text == c;
+    return count;
+}
+
 /* The request line was read. What this returns is the request's context from here on. */
 static void *on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
 {
@@ -179,6 +188,8 @@ static void *on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
         request->refuse = 414;
     else if (strstr(uri, "%00"))
         request->refuse = 400; /* decoded, it would end the text early */
+    if (count_of(uri, '&') > MAX_PARAMETERS)
+        web_cut(connection, 414); /* libmicrohttpd would have no room for them, and say nothing */
     return request;
 }
 

@@ -138,6 +138,7 @@ void web_cut(struct connection *connection, int status)
         const char *reason = status == 400   ? "Bad Request"
                              : status == 408 ? "Request Timeout"
                              : status == 413 ? "Content Too Large"
+                             : status == 414 ? "URI Too Long"
                                              : "Service Unavailable";
         char text[128];
         int len = snprintf(text, sizeof(text), "HTTP/1.1 %d %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",

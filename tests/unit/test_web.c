@@ -381,7 +381,7 @@ static void test_web_destroy_closes_what_is_kept_answered_or_half_read(void **st
 static void test_web_refuses_what_breaks_the_caps(void **state)
 {
     (void)state;
-    cleanup_buf struct buf uri = {0}, headers = {0}, gross = {0};
+    cleanup_buf struct buf uri = {0}, headers = {0}, gross = {0}, many = {0};
     buf_puts(&uri, "GET /");
     buf_puts(&headers, "GET / HTTP/1.1\r\n" HOST "X-Long: ");
     buf_puts(&gross, "GET / HTTP/1.1\r\n" HOST "X-Long: ");
@@ -392,6 +392,10 @@ static void test_web_refuses_what_breaks_the_caps(void **state)
     for (int i = 0; i < 60000; i++)
         buf_puts(&gross, "a");
     buf_puts(&uri, " HTTP/1.1\r\n" HOST "\r\n");
+    buf_puts(&many, "GET /?a");
+    for (int i = 0; i < 700; i++)
+        buf_puts(&many, "&a=1");
+    buf_puts(&many, " HTTP/1.1\r\n" HOST "\r\n");
     buf_puts(&headers, "\r\n\r\n");
     buf_puts(&gross, "\r\n\r\n");
     const struct {
@@ -404,6 +408,7 @@ static void test_web_refuses_what_breaks_the_caps(void **state)
         {"POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999\r\n\r\nabc", 413, true},
         {"POST / HTTP/1.1\r\n" HOST "\r\n", 411, true},
         {uri.data, 414, true},
+        {many.data, 414, true},
         {headers.data, 431, true},
         {gross.data, 431, false},
         {"PUT / HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", 405, true},
