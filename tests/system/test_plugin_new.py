@@ -43,6 +43,8 @@ def test_it_builds_out_of_tree_and_passes_as_written(language, installed, tmp_pa
     compiler(language)
     run("busbar", "plugins", "new", "acme_cmms", "--lang", language, cwd=tmp_path)
     folder = tmp_path / "acme_cmms"
+    for source in [*folder.glob("*.c"), *folder.glob("*.cpp")]:  # what an author forgets to make static is hidden all the same
+        source.write_text(source.read_text() + "\nint stray(void);\nint stray(void)\n{\n    return 1;\n}\n")
     run("cmake", "-B", "build", f"-DCMAKE_PREFIX_PATH={installed}", cwd=folder)
     run("cmake", "--build", "build", cwd=folder)
     said = run("ctest", "--test-dir", "build", "--verbose", cwd=folder)

@@ -277,6 +277,16 @@ def test_a_body_that_is_a_form(tmp_path, echo):
     recorder.bites("text by=busbar&", "text by=another&")
 
 
+def test_what_would_not_pass_is_not_kept(tmp_path, echo):
+    """The plugin lives by a member that no case may tell: the id stands in access_token."""
+    echo.status = 201
+    recorder = Recorder(tmp_path, plugin="http", url=f"http://127.0.0.1:{echo.server_port}", auth={"bearer": TOKEN},
+                        operations={"thing.make": {"path": "/things", "id": "/access_token", "creates": True}})
+    said = recorder.record("thing.make", {}, expect=1)
+    assert "does not pass as a case, so it was not kept" in said and echo.asked == 1
+    assert list(recorder.cases.iterdir()) == []
+
+
 def test_the_file_is_its_owners_and_new(echoed, echo):
     echoed.record("work_order.create", {"title": "a"})
     (file,) = echoed.cases.glob("*.case")
