@@ -83,7 +83,7 @@ structs! {
         check: Option<extern "C" fn(&Host, Job, *mut c_void, Chars, Str) -> Chars>,
         step: Option<Call>, decode: Option<Call>, poll: Option<Call>, poll_ms: i64, user_agent_option: Chars,
         statuses: *const Mapping, status_count: usize, priorities: *const Mapping, priority_count: usize,
-        describe: Option<extern "C" fn(*mut c_void, &mut Description)> }
+        describe: Option<extern "C" fn(*mut c_void, &mut Description)>, hook_events: *const Chars }
 }
 
 /// A NUL-terminated text that lasts.
