@@ -115,7 +115,7 @@ static struct store_session *open_file(struct store *store)
 static int configure(struct store_session *session)
 {
     struct store *store = session->store;
-    if (run_text(session, "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY") != 0)
+    if (run_text(session, "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON") != 0)
         return -1;
     if (store->read_only)
         return run_text(session, "PRAGMA query_only = ON");

@@ -297,6 +297,12 @@ int64_t store_retain(struct store_session *session, int64_t now_ms, int64_t rete
 int64_t store_make_room(struct store_session *session, int64_t now_ms, size_t limit);
 int store_checkpoint(struct store_session *session);               /* passive, a small step */
 int store_backup(struct store_session *session, const char *path); /* online copy */
+/* What is wrong with the file, a line each; answers how many. Reads all of it. */
+int store_check(struct store_session *session, void (*each)(void *context, const char *finding), void *context);
+/* Copies what can be read of a damaged store into a new one, in one transaction. Told: what, how many rows, and whether
+ * something of it was lost. */
+typedef void store_saved(void *context, const char *what, int64_t rows, bool lost);
+int store_save(struct store_session *from, struct store_session *to, store_saved *each, void *context);
 
 /* ---- the breadcrumb: what was being worked on when the process died ------------- */
 
