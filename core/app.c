@@ -3,7 +3,6 @@
 
 #include "config.h"
 #include "confine.h"
-#include "host.h"
 #include "loader.h"
 #include "log.h"
 #include "number.h"
@@ -103,8 +102,7 @@ static void check_body(struct app *app, size_t i, const struct target *target)
         return;
     struct bb_job job;
     target_init_job(target, &job, 0, 0);
-    const char *wrong = target->plugin->check(host_table(), &job, target->self, route->operation,
-                                              (struct bb_str){outline, strlen(outline)});
+    const char *wrong = target_check(target, &job, route->operation, (struct bb_str){outline, strlen(outline)});
     if (wrong != NULL)
         problems_add(&app->problems, route->body != NULL ? route->body->mark : route->mark, "%s", wrong);
     job_finish(&job);

@@ -115,6 +115,7 @@ static void take_delivery(void *context, const struct delivery *delivery)
     message->received_ms = delivery->accepted_ms;
     item->was = delivery->state;
     item->uncertain = delivery->uncertain;
+    item->crashed_before = delivery->error.code != NULL && strcmp(delivery->error.code, TARGET_PLUGIN_CRASHED) == 0;
 }
 
 static int load_item(struct dispatch *d, struct attempt *a, struct item *item)
@@ -211,6 +212,8 @@ void attempt_destroy(struct attempt *a)
     if (a == NULL)
         return;
     give_place_back(a);
+    if (a->ask.number != 0)
+        cell_forget(a->slot->target->cell, &a->ask);
     job_finish(&a->job);
     free(a);
 }
@@ -322,6 +325,21 @@ static enum fate fate_of_retry(struct dispatch *d, const struct attempt *a, stru
     return FATE_RETRY;
 }
 
+/* Its plugin died of it, in a cell. Twice in a row is no accident, as recover.c has it of the whole process; a batch is
+ * taken apart then, whatever its attempts. */
+static enum fate fate_of_crash(struct dispatch *d, const struct attempt *a, struct item *item)
+{
+    enum fate fate = fate_of_retry(d, a, item);
+    if (a->scatters && !item->parked) {
+        item->error = a->out.error;
+        return FATE_RETRY;
+    }
+    if (fate != FATE_RETRY || !item->crashed_before)
+        return fate;
+    item->error.owner_action = "report it to the plugin's author; `busbar queue retry` tries again";
+    return FATE_REJECTED;
+}
+
 const char *attempt_owner_action(const struct bb_error *error)
 {
     return error->owner_action != NULL ? error->owner_action : host_owner_action(error->error_class);
@@ -357,7 +375,7 @@ static void conclude_item(struct dispatch *d, struct attempt *a, size_t i)
     item->error = item->own ? said->error : a->out.error;
     item->fate = item->own ? fate_of(said->verdict) : a->fate;
     if (item->fate == FATE_RETRY)
-        item->fate = fate_of_retry(d, a, item);
+        item->fate = a->crashed ? fate_of_crash(d, a, item) : fate_of_retry(d, a, item);
 }
 
 void attempt_conclude(struct dispatch *d, struct attempt *a, enum bb_next verdict)
@@ -403,6 +421,7 @@ void attempt_send(struct dispatch *d, struct attempt *a)
     struct call_context *context = arena_alloc(a->job.arena, sizeof(*context));
     *context = (struct call_context){d, a};
     a->harmless = strcmp(request.method, "GET") == 0;
+    a->wrote |= !a->harmless;
     a->cache_ms = a->harmless ? a->out.request.cache_ms : 0;
     a->lookup_path = arena_dup(a->job.arena, a->out.request.path, strlen(a->out.request.path));
     a->response_text = a->request_id = NULL; /* those of the request before */
@@ -412,7 +431,7 @@ void attempt_send(struct dispatch *d, struct attempt *a)
     a->call = http_send(d->options.http, &request, on_answer, context);
 }
 
-static enum bb_next call_plugin(struct dispatch *d, struct attempt *a)
+static enum bb_next call_here(struct dispatch *d, struct attempt *a, int64_t *took_us)
 {
     const struct target *target = a->slot->target;
     const struct bb_plugin *plugin = target->plugin;
@@ -428,10 +447,15 @@ static enum bb_next call_plugin(struct dispatch *d, struct attempt *a)
     enum bb_next next = (decodes(a) ? plugin->decode
                          : polls    ? plugin->poll
                                     : plugin->step)(host_table(), target->self, &a->in, &a->out);
-    int64_t took_us = clock_monotonic_us() - began_us;
+    *took_us = clock_monotonic_us() - began_us;
     watchdog_leave(WATCHDOG_PLUGIN);
     store_crumb_clear(d->options.store, CRUMB_PLUGIN);
+    return next;
+}
 
+/* The verdict as it counts. */
+static enum bb_next review(struct dispatch *d, struct attempt *a, enum bb_next next, int64_t took_us)
+{
     const char *misuse = job_review(&a->job, next, &a->out);
     if (misuse != NULL) {
         memset(&a->out, 0, sizeof(a->out));
@@ -472,21 +496,29 @@ static bool is_gateways(const struct attempt *a, enum bb_next verdict)
 
 static void step(struct dispatch *d, struct attempt *a)
 {
-    enum bb_next next;
-    do {
-        next = call_plugin(d, a);
-        if (next == BB_SEND && (decodes(a) || ++a->calls > CALLS_MAX)) {
-            set_error(a, BB_VALIDATION, "plugin_misuse",
-                      decodes(a) ? "decode asked for a request" : "the plugin sends without end");
-            next = BB_REJECT;
-        }
-    } while (next == BB_SEND && answer_from_memory(d, a));
-    if (next == BB_SEND) {
-        attempt_send(d, a);
-        return;
+    int64_t took_us = 0;
+    if (a->slot->target->cell != NULL)
+        attempt_ask_cell(d, a);
+    else
+        attempt_go_on(d, a, call_here(d, a, &took_us), took_us);
+}
+
+void attempt_go_on(struct dispatch *d, struct attempt *a, enum bb_next next, int64_t took_us)
+{
+    next = review(d, a, next, took_us);
+    if (next == BB_SEND && (decodes(a) || ++a->calls > CALLS_MAX)) {
+        set_error(a, BB_VALIDATION, "plugin_misuse",
+                  decodes(a) ? "decode asked for a request" : "the plugin sends without end");
+        next = BB_REJECT;
     }
-    a->sent_uncertain = is_gateways(a, next);
-    attempt_conclude(d, a, next);
+    if (next == BB_SEND && answer_from_memory(d, a)) {
+        step(d, a); /* no deeper than CALLS_MAX */
+    } else if (next == BB_SEND) {
+        attempt_send(d, a);
+    } else {
+        a->sent_uncertain = is_gateways(a, next);
+        attempt_conclude(d, a, next);
+    }
 }
 
 void attempt_run(struct dispatch *d, struct attempt *a)

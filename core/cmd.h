@@ -25,7 +25,7 @@ struct cmd_option {
 int cmd_options(const struct command *command, int *argc, char **argv, const struct cmd_option *options);
 int cmd_usage(const struct command *command, const char *wrong); /* prints both to stderr, answers 2 */
 
-extern const struct command cmd_audit, cmd_check, cmd_handoff, cmd_orders, cmd_plugins, cmd_queue, cmd_record,
+extern const struct command cmd_audit, cmd_cell, cmd_check, cmd_handoff, cmd_orders, cmd_plugins, cmd_queue, cmd_record,
     cmd_routes, cmd_run, cmd_status, cmd_store, cmd_targets, cmd_try;
 
 #endif

@@ -15,6 +15,7 @@ static const struct listing_column columns[] = {
     {"MODE", "/shown_mode"},
     {"IN FLIGHT", "/running"},
     {"FAILURES IN A ROW", "/failures_in_a_row"},
+    {"RESTARTS", "/process/restarts"},
     {"HELD SINCE", "/holds/0/since"},
     {"OPERATION", "/holds/0/operation"},
     {"REASON", "/reason"},

@@ -153,6 +153,8 @@ struct config_target {
     char *webhook_event_header; /* NULL: the body names the event */
     struct config_auth auth;
     int64_t freshness_ms; /* 0: nothing turns stale */
+    bool isolate;         /* the plugin runs in a process of its own, with these limits: */
+    int64_t isolate_memory_bytes, isolate_timeout_ms;
     struct config_map maps[WORD_LISTS];
     struct config_option *options;
     size_t option_count;

@@ -36,7 +36,10 @@ static const char *const reserved_options[] = {"plugin",
                                                "webhook_tolerance",
                                                "allow_unsigned",
                                                "map",
-                                               "freshness"};
+                                               "freshness",
+                                               "isolate",
+                                               "isolate_memory",
+                                               "isolate_timeout"};
 
 __attribute__((format(printf, 2, 3))) static void complain(struct buf *why, const char *format, ...)
 {
@@ -485,27 +488,34 @@ bool descriptor_check(const struct bb_plugin *plugin, struct buf *why)
     return why->len == before;
 }
 
-bool plugin_describe(const struct bb_plugin *plugin, void *self, struct bb_plugin *own, struct buf *why)
+bool plugin_take_description(const struct bb_plugin *plugin, const struct bb_description *said, struct bb_plugin *own,
+                             struct buf *why)
 {
     *own = *plugin;
-    if (!plugin->describe)
-        return true;
     own->describe = NULL;
+    own->operations = said->operations;
+    own->operation_size = said->operation_size;
+    own->operation_count = said->operation_count;
+    own->hook = said->hook;
+    own->poll_ms = said->poll_ms;
+    if (!own->hook.event_pointer)
+        own->decode = NULL;
+    if (own->poll_ms == 0)
+        own->poll = NULL;
+    return descriptor_check(own, why);
+}
+
+bool plugin_describe(const struct bb_plugin *plugin, void *self, struct bb_plugin *own, struct buf *why)
+{
     struct bb_description said = {.size = sizeof said,
                                   .operations = plugin->operations,
                                   .operation_size = plugin->operation_size,
                                   .operation_count = plugin->operation_count,
                                   .hook = plugin->hook,
                                   .poll_ms = plugin->poll_ms};
+    *own = *plugin;
+    if (!plugin->describe)
+        return true;
     plugin->describe(self, &said);
-    own->operations = said.operations;
-    own->operation_size = said.operation_size;
-    own->operation_count = said.operation_count;
-    own->hook = said.hook;
-    own->poll_ms = said.poll_ms;
-    if (!own->hook.event_pointer)
-        own->decode = NULL;
-    if (own->poll_ms == 0)
-        own->poll = NULL;
-    return descriptor_check(own, why);
+    return plugin_take_description(plugin, &said, own, why);
 }

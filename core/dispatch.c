@@ -20,7 +20,8 @@
 #include <string.h>
 
 #define DECODES_A_TURN 64
-#define BREAKER_AFTER 5 /* failures in a row */
+#define DECODES_IN_CELL 64 /* under way at once */
+#define BREAKER_AFTER 5    /* failures in a row */
 #define BREAKER_FIRST_MS 1000
 #define BREAKER_MAX_MS 60000
 #define STORE_PAUSE_MS 1000
@@ -140,6 +141,41 @@ static void init_slot(const struct dispatch *d, struct slot *slot, const char *n
     batch_init(d, slot);
 }
 
+/* ---- plugins in processes of their own */
+
+static void on_cell(void *context, unsigned events)
+{
+    (void)events;
+    cell_ready(context);
+}
+
+static void watch_cells(struct dispatch *d)
+{
+    for (size_t i = 0; i + 1 < d->slot_count; i++) {
+        struct cell *cell = d->slots[i].target->cell;
+        if (cell != NULL)
+            http_watch(d->options.http, cell_fd(cell), on_cell, cell);
+    }
+}
+
+static void each_cell(const struct dispatch *d, void (*act)(struct cell *))
+{
+    for (size_t i = 0; i + 1 < d->slot_count; i++)
+        if (d->slots[i].target->cell != NULL)
+            act(d->slots[i].target->cell);
+}
+
+static int64_t cells_next_due(const struct dispatch *d)
+{
+    int64_t next = INT64_MAX;
+    for (size_t i = 0; i + 1 < d->slot_count; i++) {
+        const struct cell *cell = d->slots[i].target->cell;
+        int64_t due = cell != NULL ? cell_next_due(cell) : INT64_MAX;
+        next = due < next ? due : next;
+    }
+    return next;
+}
+
 static int load_batches(struct dispatch *d)
 {
     for (size_t i = 0; i + 1 < d->slot_count; i++)
@@ -164,6 +200,7 @@ struct dispatch *dispatch_create(const struct dispatch_options *options, char **
         dispatch_destroy(d);
         return NULL;
     }
+    watch_cells(d);
     return d;
 }
 
@@ -180,6 +217,7 @@ void dispatch_destroy(struct dispatch *d)
 {
     if (d == NULL)
         return;
+    each_cell(d, cell_stop);
     destroy_list(&d->starting);
     destroy_list(&d->running);
     destroy_list(&d->finished);
@@ -354,10 +392,16 @@ static bool start_one(struct dispatch *d, struct slot *slot, struct line *line, 
     return true;
 }
 
+/* Here, what is decoded is over before the next. */
+static bool may_decode(const struct dispatch *d, const struct slot *slot)
+{
+    return !d->draining && (slot->target->cell == NULL || slot->decoding < DECODES_IN_CELL);
+}
+
 static void pick_slot(struct dispatch *d, struct slot *slot)
 {
     struct queue_entry *entry;
-    for (int i = 0; i < DECODES_A_TURN && !d->draining; i++) {
+    for (int i = 0; i < DECODES_A_TURN && may_decode(d, slot); i++) {
         if ((entry = queue_take(slot->in.queue, d->now_ms, NULL, NULL)) == NULL)
             break;
         start_one(d, slot, &slot->in, entry);
@@ -377,6 +421,7 @@ bool dispatch_pick(struct dispatch *d, int64_t now_ms, int64_t wall_ms)
     d->now_ms = now_ms;
     d->wall_ms = wall_ms;
     d->stamp_ms = wall_ms > d->stamp_ms ? wall_ms : d->stamp_ms + 1;
+    each_cell(d, cell_tick);
     if (now_ms < d->store_pause_until_ms)
         return false;
     store_begin_read(d->options.session);
@@ -460,7 +505,9 @@ static void release(struct dispatch *d, struct attempt *a)
     for (size_t i = 0; i < a->count; i++)
         if (release_item(d, a, &a->items[i]))
             again = a->items[i].entry;
-    if (again != NULL)
+    if (again != NULL && a->scatters)
+        queue_scatter(a->line->queue, a->batch, d->now_ms + a->delay_ms);
+    else if (again != NULL)
         queue_return(a->line->queue, again, d->now_ms + a->delay_ms);
 }
 
@@ -516,16 +563,18 @@ void dispatch_go(struct dispatch *d, bool stored)
         batch_started(a);
         attempt_run(d, a);
     }
+    each_cell(d, cell_flush);
 }
 
 int64_t dispatch_next_due(const struct dispatch *d)
 {
-    int64_t next = orders_next_due(d);
+    int64_t next = orders_next_due(d), cells = cells_next_due(d);
+    next = cells < next ? cells : next;
     if (d->finished.first != NULL || d->alert_count > 0 || atomic_load(&d->noticed))
         return d->store_pause_until_ms > d->now_ms ? d->store_pause_until_ms : INT64_MIN;
     for (size_t i = 0; i + 1 < d->slot_count; i++) {
         const struct slot *slot = &d->slots[i];
-        int64_t in = d->draining ? INT64_MAX : queue_next_due(slot->in.queue);
+        int64_t in = may_decode(d, slot) ? queue_next_due(slot->in.queue) : INT64_MAX;
         if (!d->draining && (wants_refill(&slot->in) || wants_refill(&slot->out)))
             in = INT64_MIN;
         next = in < next ? in : next;

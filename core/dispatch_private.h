@@ -4,6 +4,7 @@
 #ifndef BUSBAR_DISPATCH_PRIVATE_H
 #define BUSBAR_DISPATCH_PRIVATE_H
 
+#include "cell.h"
 #include "dispatch.h"
 #include "event.h"
 #include "host.h"
@@ -75,10 +76,11 @@ struct item {
     struct queue_entry *entry; /* taken */
     struct bb_message *message;
     enum delivery_state was;
-    int attempt;    /* 1 .. */
-    bool uncertain; /* an earlier attempt may have done it */
-    bool parked;    /* for its uncertain outcome: a person looks, and what is then retried is certain */
-    bool own;       /* the plugin gave it a verdict of its own */
+    int attempt;         /* 1 .. */
+    bool uncertain;      /* an earlier attempt may have done it */
+    bool parked;         /* for its uncertain outcome: a person looks, and what is then retried is certain */
+    bool own;            /* the plugin gave it a verdict of its own */
+    bool crashed_before; /* the last attempt ended with the plugin */
     enum fate fate;
     struct bb_error error;
     /* Of an operation on work orders: */
@@ -104,10 +106,14 @@ struct attempt {
     struct bb_in in;
     struct bb_out out;
     struct http_call *call;
+    struct cell_call ask;    /* of a plugin in a cell */
+    bool crashed;            /* the plugin's process ended in it, */
+    bool scatters;           /* a second time: what is left of the batch goes on in pieces */
     int calls;               /* requests so far */
     int64_t cache_ms;        /* of the lookup on its way; 0: not to be kept */
     const char *lookup_path; /* job's arena */
     bool harmless;           /* the request on its way only reads */
+    bool wrote;              /* one of this attempt did not */
     bool refused;            /* by mode or policy: the plugin is not asked */
     bool over_max;           /* refused by max_writes: it holds the target */
     bool postponed;          /* refused for now: to be tried again */
@@ -180,10 +186,14 @@ void attempt_destroy(struct attempt *attempt);
 void attempt_examine(struct dispatch *d, struct attempt *attempt); /* may refuse it without asking the plugin */
 void attempt_run(struct dispatch *d, struct attempt *attempt);     /* after the count was committed */
 void attempt_conclude(struct dispatch *d, struct attempt *attempt,
-                      enum bb_next verdict);                       /* decides its fate, to `finished` */
-void attempt_send(struct dispatch *d, struct attempt *attempt);    /* the plugin's request */
-const char *attempt_held_operation(const struct attempt *attempt); /* "": the whole target */
-const char *attempt_owner_action(const struct bb_error *error);    /* what its error asks a person to do */
+                      enum bb_next verdict);                    /* decides its fate, to `finished` */
+void attempt_send(struct dispatch *d, struct attempt *attempt); /* the plugin's request */
+/* What the plugin answered. */
+void attempt_go_on(struct dispatch *d, struct attempt *attempt, enum bb_next next, int64_t took_us);
+/* attempt_cell.c */
+void attempt_ask_cell(struct dispatch *d, struct attempt *attempt); /* attempt_go_on follows, or its conclusion */
+const char *attempt_held_operation(const struct attempt *attempt);  /* "": the whole target */
+const char *attempt_owner_action(const struct bb_error *error);     /* what its error asks a person to do */
 void attempt_list_append(struct attempt_list *list, struct attempt *attempt);
 void attempt_list_remove(struct attempt_list *list, struct attempt *attempt);
 

@@ -31,6 +31,9 @@ const struct bb_operation *plugin_operation(const struct bb_plugin *plugin, size
 /* What the plugin says of one target, after open: *own is the descriptor as it holds for it. False, and the reason
  * appended to why, when that is wrong. */
 bool plugin_describe(const struct bb_plugin *plugin, void *self, struct bb_plugin *own, struct buf *why);
+/* The same of what another process was told. */
+bool plugin_take_description(const struct bb_plugin *plugin, const struct bb_description *said, struct bb_plugin *own,
+                             struct buf *why);
 bool plugin_find_operation(const struct bb_plugin *plugin, const char *name, struct bb_operation *copy);
 
 #endif

@@ -37,6 +37,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc >= 2 && i < COMMANDS; i++)
         if (strcmp(commands[i]->name, argv[1]) == 0)
             return commands[i]->run(argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(cmd_cell.name, argv[1]) == 0) /* in no list: busbar's own */
+        return cmd_cell.run(argc - 1, argv + 1);
     if (argc >= 2) {
         const char *names[COMMANDS], *nearest;
         for (size_t i = 0; i < COMMANDS; i++)

@@ -388,6 +388,20 @@ static struct json_object *describe_batches(const struct slot *slot)
     return batches;
 }
 
+/* Of a plugin in a cell; else null. */
+static struct json_object *describe_process(const struct slot *slot)
+{
+    if (slot->target->cell == NULL)
+        return NULL;
+    const struct cell_health health = cell_health(slot->target->cell);
+    struct json_object *process = json_object_new_object();
+    json_object_object_add(process, "up", json_object_new_boolean(health.up));
+    json_put_int(process, "restarts", health.restarts);
+    json_put_text(process, "ended", health.ended[0] != '\0' ? health.ended : NULL);
+    json_put_time(process, "ended_at", health.ended_ms);
+    return process;
+}
+
 static struct json_object *describe_slot(const struct dispatch *d, const struct slot *slot)
 {
     struct json_object *target = json_object_new_object(), *holds = json_object_new_array();
@@ -423,6 +437,7 @@ static struct json_object *describe_slot(const struct dispatch *d, const struct 
     describe_connector(slot, target);
     json_object_object_add(target, "operations", describe_operations(slot->target));
     json_object_object_add(target, "batches", describe_batches(slot));
+    json_object_object_add(target, "process", describe_process(slot));
     json_object_object_add(target, "map", describe_tables(slot->target));
     return target;
 }

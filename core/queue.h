@@ -92,6 +92,9 @@ bool queue_batch_add(struct queue *queue, struct queue_batch *batch, const struc
 /* A batch that was taken is none: its entries stand at the front of their lanes again. */
 void queue_disband(struct queue *queue, struct queue_batch *batch);
 
+/* The same of one that goes no further as it is: each alone from now on, not before due_ms. */
+void queue_scatter(struct queue *queue, struct queue_batch *batch, int64_t due_ms);
+
 /* ---- turns */
 
 /* The next head that is due, taken out of turn until it is returned or removed; NULL when none. With a batch, all its

@@ -289,3 +289,18 @@ void queue_disband(struct queue *queue, struct queue_batch *batch)
     }
     batch_free(batch);
 }
+
+void queue_scatter(struct queue *queue, struct queue_batch *batch, int64_t due_ms)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct queue_entry *entry = batch->entries[i];
+        if (entry == NULL)
+            continue;
+        entry->due_ms = due_ms;
+        entry->group = NULL; /* its lane is busy: nothing counts it */
+        if (entry->key != NULL)
+            key_release(queue, entry->key);
+        entry->key = NULL;
+    }
+    queue_disband(queue, batch);
+}

@@ -36,7 +36,7 @@ static int bury(struct dispatch *d, int64_t seq)
     const struct settlement settlement = {
         .state = DELIVERY_REJECTED,
         .error = {.error_class = "validation",
-                  .code = "plugin_crashed",
+                  .code = TARGET_PLUGIN_CRASHED,
                   .message = "the process died twice inside the plugin with this delivery",
                   .owner_action = "report it to the plugin's author; `busbar queue retry` tries again"},
         .who = "busbar",

@@ -26,16 +26,16 @@ void rehearse(struct rehearsal *rehearsal, const struct target *target, const ch
     struct bb_message named = message != NULL ? *message : (struct bb_message){0};
     if (message != NULL)
         rehearse_name_order(job, target, operation, &named);
-    const struct bb_in in = {.size = sizeof(in),
-                             .job = job,
-                             .operation = operation,
-                             .messages = message != NULL ? &named : NULL,
-                             .message_size = sizeof(named),
-                             .message_count = message != NULL ? 1 : 0,
-                             .state = &job->state,
-                             .attempt = 1,
-                             .now_ms = now_ms};
-    rehearsal->next = target->plugin->step(host_table(), target->self, &in, &rehearsal->out);
+    struct bb_in in = {.size = sizeof(in),
+                       .job = job,
+                       .operation = operation,
+                       .messages = message != NULL ? &named : NULL,
+                       .message_size = sizeof(named),
+                       .message_count = message != NULL ? 1 : 0,
+                       .state = &job->state,
+                       .attempt = 1,
+                       .now_ms = now_ms};
+    rehearsal->next = target_step(target, &in, &rehearsal->out);
     if (rehearsal->next == BB_SEND)
         target_request(target, job, &rehearsal->out.request, &rehearsal->http, &rehearsal->misuse);
 }

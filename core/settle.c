@@ -187,6 +187,8 @@ int settle_attempt(struct dispatch *d, struct attempt *a)
     for (size_t i = 0; i < a->count; i++)
         if (settle_item(d, a, &a->items[i], keeps) != 0)
             return -1;
+    if (a->scatters && store_dissolve_batch(d->options.session, a->items[0].entry->seq) < 0)
+        return -1;
     return 0;
 }
 

@@ -140,7 +140,7 @@ typedef void store_delivery_each(void *context, const struct delivery *delivery)
 int store_get_delivery(struct store_session *session, int64_t seq, store_delivery_each *each, void *context);
 int store_find_delivery(struct store_session *session, const char *id, store_delivery_each *each, void *context);
 /* What an attempt needs, and nothing else: id, kind, state, accepted_ms, uncertain, retained, order_id, topic, body,
- * reply. */
+ * reply, and the code of what its last attempt failed of. */
 int store_get_work(struct store_session *session, int64_t seq, store_delivery_each *each, void *context);
 
 struct delivery_filter { /* NULL or 0: any; without a target, what goes to the bus is left out */

@@ -250,6 +250,7 @@ int store_get_work(struct store_session *session, int64_t seq, store_delivery_ea
         delivery.retained = sql_take_int(&sql) != 0;
         delivery.order_id = sql_take_text(&sql);
         delivery.topic = sql_take_text(&sql);
+        delivery.error.code = sql_take_text(&sql);
         delivery.body = sql_take_bytes(&sql);
         delivery.reply = sql_take_text(&sql);
         each(context, &delivery);

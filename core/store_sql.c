@@ -151,8 +151,9 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_DISSOLVE_BATCH] = "UPDATE deliveries INDEXED BY deliveries_waiting SET batch = id WHERE " WAITING " AND " OPEN
                            " AND batch = (SELECT batch FROM deliveries WHERE seq = ? AND batch <> id)",
     [SQL_GET_DELIVERY] = WHOLE_DELIVERY " WHERE d.seq = ?",
-    [SQL_GET_WORK] = "SELECT d.seq, d.id, d.kind, d.state, d.accepted_ms, d.uncertain, d.retained, d.order_id, d.topic,"
-                     " c.body, c.reply FROM deliveries d LEFT JOIN contents c ON c.seq = d.seq WHERE d.seq = ?",
+    [SQL_GET_WORK] =
+        "SELECT d.seq, d.id, d.kind, d.state, d.accepted_ms, d.uncertain, d.retained, d.order_id, d.topic,"
+        " d.error_code, c.body, c.reply FROM deliveries d LEFT JOIN contents c ON c.seq = d.seq WHERE d.seq = ?",
     [SQL_FIND_DELIVERY] = WHOLE_DELIVERY " WHERE d.id = ?",
     [SQL_LIST_DELIVERIES] = LISTED_DELIVERY " WHERE (?1 = 0 OR state = ?1)" LIST_FILTER,
     [SQL_LIST_DELIVERIES_BY_STATE] =

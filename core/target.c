@@ -346,37 +346,6 @@ static void bind_tables(const struct builder *b)
     }
 }
 
-static void open_plugin(const struct builder *b)
-{
-    struct target *target = b->target;
-    target->self = target->plugin_config;
-    if (!b->plugin->open)
-        return;
-    struct bb_job job;
-    const char *error = NULL;
-    target_init_job(target, &job, 0, 0);
-    target->self = NULL;
-    if (b->plugin->open(host_table(), &job, target->plugin_config, &target->self, &error) != 0)
-        problems_add(b->problems, b->config->mark, "target %s: the plugin %s says: %s", b->config->name,
-                     b->plugin->name, error ? error : "no reason");
-    else
-        target->opened = true;
-    job_finish(&job);
-}
-
-/* Where the settings decide what it can do, the target has a descriptor of its own. */
-static void describe(const struct builder *b)
-{
-    if (!b->plugin->describe)
-        return;
-    struct bb_plugin *own = arena_alloc(b->target->arena, sizeof *own);
-    struct buf why cleanup_buf = {0};
-    if (!plugin_describe(b->plugin, b->target->self, own, &why))
-        problems_add(b->problems, b->config->mark, "target %s: what the plugin %s makes of it is wrong: %s",
-                     b->config->name, b->plugin->name, why.data);
-    b->target->plugin = own;
-}
-
 struct target *target_create(const struct config_target *config, const struct loaded_plugin *plugin,
                              struct problems *problems)
 {
@@ -393,9 +362,7 @@ struct target *target_create(const struct config_target *config, const struct lo
     bind_http(&b);
     bind_tables(&b);
     if (problems->errors == errors)
-        open_plugin(&b);
-    if (problems->errors == errors)
-        describe(&b);
+        target_open_plugin(&b, plugin);
     if (problems->errors == errors || !b.plugin->describe) {
         check_modes(&b);
         check_webhooks(&b);
@@ -410,8 +377,7 @@ void target_destroy(struct target *target)
 {
     if (!target)
         return;
-    if (target->opened && target->plugin->close)
-        target->plugin->close(target->self);
+    target_close_plugin(target);
     target_free_token(target);
     if (target->auth_value)
         explicit_bzero(target->auth_value, strlen(target->auth_value));

@@ -8,7 +8,10 @@
 #include "host.h"
 #include "http.h"
 
+struct cell;
 struct loaded_plugin;
+
+#define TARGET_PLUGIN_CRASHED "plugin_crashed" /* code of an attempt, and of a dead letter, that the plugin died of */
 
 #define TARGET_SECRETS 6 /* at most; the last is NULL */
 
@@ -16,8 +19,9 @@ struct target {
     const struct config_target *config; /* borrowed */
     const struct bb_plugin *plugin;     /* as it holds for this target; borrowed or in its arena */
     const char *name;
-    const char *url; /* without trailing slash */
-    void *self;
+    const char *url;                         /* without trailing slash */
+    void *self;                              /* NULL in a cell: it is the child's */
+    struct cell *cell;                       /* NULL: the plugin runs in this process */
     struct http_options http;                /* points into this target */
     const char *auth_header;                 /* NULL: no credential */
     char *auth_value;                        /* secret */
@@ -36,6 +40,13 @@ struct target *target_create(const struct config_target *config, const struct lo
 void target_destroy(struct target *target);
 /* A job of this target's: job_finish() it. */
 void target_init_job(const struct target *target, struct bb_job *job, size_t item_count, int64_t now_ms);
+
+/* Asks the plugin, wherever it runs, and waits: for what is no delivery. check: NULL, or what is wrong with the body.
+ */
+const char *target_check(const struct target *target, struct bb_job *job, const char *operation, struct bb_str body);
+enum bb_next target_step(const struct target *target, struct bb_in *in, struct bb_out *out);
+/* Fills *out for an attempt that the plugin died of. borrows failure */
+void target_blame_plugin(const char *failure, struct bb_out *out);
 
 /* The whole HTTP request of a plugin's: URL, credential, User-Agent, content type. Answers -1 and *error (static) when
  * the plugin's request breaks a rule (path without '/', unknown method, header that smuggles).

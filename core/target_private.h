@@ -24,6 +24,9 @@ void target_bind_auth(const struct builder *b);
 void target_hide(struct target *target, const char *secret);
 /* NULL, or what is wrong with a URL that a credential goes to. */
 const char *target_url_fault(const char *url);
+/* target_plugin.c: starts it, here or in a cell, and takes what it says of this target */
+void target_open_plugin(const struct builder *b, const struct loaded_plugin *loaded);
+void target_close_plugin(struct target *target);
 /* target_token.c */
 void target_bind_token(const struct builder *b);
 void target_free_token(struct target *target);

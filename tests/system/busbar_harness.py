@@ -341,7 +341,7 @@ class Metrics:
                 labels = tuple(sorted(self.label.findall(match[2] or "")))
                 self.values[match[1], labels] = float(match[3])
 
-    def sum(self, name, **labels):
+    def sum(self, name, /, **labels):
         wanted = set(labels.items())
         return sum(v for (n, has), v in self.values.items() if n == name and wanted <= set(has))
 
@@ -361,8 +361,12 @@ class Busbar(Process):
         self.write()
 
     def write(self):
-        text = self.config if isinstance(self.config, str) else yaml.safe_dump(self.config, sort_keys=False,
-                                                                              allow_unicode=True)
+        """With BUSBAR_TEST_ISOLATE, every plugin runs in a process of its own."""
+        config = self.config
+        if os.environ.get("BUSBAR_TEST_ISOLATE") and isinstance(config, dict):
+            targets = {name: {"isolate": True, **settings} for name, settings in config["targets"].items()}
+            config = {**config, "targets": targets}
+        text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         self.file.write_text(text)
         self.admin_port, self.hook_port = self.port_of("admin", text), self.port_of("webhooks", text)
 

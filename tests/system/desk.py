@@ -11,14 +11,16 @@ PLUGIN = BINARY.parent / "tests" / "plugins" / "desk.so"
 
 
 class Desk(http.server.ThreadingHTTPServer):
-    """answers: what comes next, (status, body) each, then `usual`; None as a status: no answer at all."""
+    """answers: what comes next, (status, body) each, then `usual`; None as a status: no answer at all. While `gate` is
+    cleared, each answer waits for it."""
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.answers, self.usual, self.asked, self.orders = [], (201, None), [], 0
-        self.lock = threading.Lock()
+        self.lock, self.gate = threading.Lock(), threading.Event()
+        self.gate.set()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -45,6 +47,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if status in (200, 201) and answer is None and self.command == "POST":
                 server.orders += 1
                 answer = {"id": f"T-{server.orders}"}
+        server.gate.wait(30)
         if status is None:
             self.close_connection = True
             return

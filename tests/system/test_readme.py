@@ -77,7 +77,7 @@ def live(broker, sandbox, make_busbar):
     text = next(text for _, info, text in BLOCKS if info == "busbar.yaml")
     for old, new in (("mqtt://localhost:1883", broker.url), ("127.0.0.1:8080", f"127.0.0.1:{free_port()}"),
                      ("127.0.0.1:9080", f"127.0.0.1:{free_port()}"), ("cooldown: 1h", "cooldown: 0s"),
-                     ("plugin: mobility_work", f"plugin: mobility_work\n    url: {sandbox.url}")):
+                     ("plugin: mobility_work", f"plugin: mobility_work\n    isolate: true\n    url: {sandbox.url}")):
         assert old in text, f"{old} is no longer in the page's busbar.yaml"
         text = text.replace(old, new)
     daemon = make_busbar(text, start=False)
