@@ -218,6 +218,19 @@ int app_load(struct app *app, const char *path)
     return app->problems.errors == 0 ? 0 : -1;
 }
 
+int app_renew_plugins(const struct app *app)
+{
+    int rc = 0;
+    for (size_t i = 0; i < app->target_count; i++) {
+        cleanup_text char *error = NULL;
+        if (target_renew_plugin(app->targets[i], &error) == 0)
+            continue;
+        log_error("an isolated plugin does not start", "target", app->targets[i]->name, "reason", error, NULL);
+        rc = -1;
+    }
+    return rc;
+}
+
 void app_finish(struct app *app)
 {
     route_set_destroy(app->routes);

@@ -23,6 +23,9 @@ int app_load(struct app *app, const char *path);
 void app_finish(struct app *app);
 /* Prints problems to stderr; answers 0 when there are no errors. */
 int app_report(const struct app *app);
+/* The processes of isolated plugins, started anew as this one has become: its user, what it gave up. 0, or -1: logged
+ */
+int app_renew_plugins(const struct app *app);
 struct target *app_target(const struct app *app, const char *name);
 
 #endif

@@ -246,7 +246,7 @@ static int give_up_rights(const struct daemon *daemon)
         return -1;
     }
     confine_daemon(config->store.path);
-    return 0;
+    return app_renew_plugins(&daemon->app);
 }
 
 static int cmd_run_main(int argc, char **argv)

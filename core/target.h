@@ -45,6 +45,8 @@ void target_init_job(const struct target *target, struct bb_job *job, size_t ite
  */
 const char *target_check(const struct target *target, struct bb_job *job, const char *operation, struct bb_str body);
 enum bb_next target_step(const struct target *target, struct bb_in *in, struct bb_out *out);
+/* An isolated plugin's process anew, which has what this one has and may what it may. 0, or -1 and *error (gives). */
+int target_renew_plugin(struct target *target, char **error);
 /* Fills *out for an attempt that the plugin died of. borrows failure */
 void target_blame_plugin(const char *failure, struct bb_out *out);
 

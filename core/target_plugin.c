@@ -83,6 +83,20 @@ void target_close_plugin(struct target *target)
     cell_destroy(target->cell);
 }
 
+int target_renew_plugin(struct target *target, char **error)
+{
+    if (!target->cell)
+        return 0;
+    struct bb_description said; /* what it said first holds */
+    struct arena *arena = arena_create();
+    cell_stop(target->cell);
+    const char *fault = cell_open(target->cell, arena, &said);
+    if (fault)
+        *error = mem_strdup(fault);
+    arena_destroy(arena);
+    return fault ? -1 : 0;
+}
+
 /* ---- asked, and waited for */
 
 const char *target_check(const struct target *target, struct bb_job *job, const char *operation, struct bb_str body)
