@@ -145,11 +145,11 @@ static void keep_notes(struct recording *r, const struct bb_job *job)
 static bool converse(struct recording *r, struct bb_job *job, struct bb_in *in, struct buf *into, struct bb_out *out,
                      enum bb_next *next)
 {
-    const struct bb_plugin *plugin = r->target->plugin;
+    struct cell_call call = {.door = in->operation ? CELL_STEP : CELL_POLL, .in = in, .out = out};
     struct reply reply = {0};
     for (size_t sent = 0; sent <= MOST_REQUESTS; sent++) {
         *out = (struct bb_out){.size = sizeof *out};
-        *next = (in->operation ? plugin->step : plugin->poll)(host_table(), r->target->self, in, out);
+        *next = target_ask(r->target, &call);
         const char *fault = job_review(job, *next, out);
         struct http_request request;
         if (!fault && *next == BB_SEND)

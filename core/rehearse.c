@@ -35,7 +35,9 @@ void rehearse(struct rehearsal *rehearsal, const struct target *target, const ch
                        .state = &job->state,
                        .attempt = 1,
                        .now_ms = now_ms};
-    rehearsal->next = target_step(target, &in, &rehearsal->out);
+    struct cell_call call = {.door = CELL_STEP, .in = &in, .out = &rehearsal->out};
+    rehearsal->next = target_ask(target, &call);
+    target_forget(target, &call);
     if (rehearsal->next == BB_SEND)
         target_request(target, job, &rehearsal->out.request, &rehearsal->http, &rehearsal->misuse);
 }

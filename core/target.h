@@ -4,11 +4,11 @@
 #ifndef BUSBAR_TARGET_H
 #define BUSBAR_TARGET_H
 
+#include "cell.h"
 #include "config.h"
 #include "host.h"
 #include "http.h"
 
-struct cell;
 struct loaded_plugin;
 
 #define TARGET_PLUGIN_CRASHED "plugin_crashed" /* code of an attempt, and of a dead letter, that the plugin died of */
@@ -44,7 +44,9 @@ void target_init_job(const struct target *target, struct bb_job *job, size_t ite
 /* Asks the plugin, wherever it runs, and waits: for what is no delivery. check: NULL, or what is wrong with the body.
  */
 const char *target_check(const struct target *target, struct bb_job *job, const char *operation, struct bb_str body);
-enum bb_next target_step(const struct target *target, struct bb_in *in, struct bb_out *out);
+/* One call of a conversation, by step or poll; the same *call for all of it, then target_forget. */
+enum bb_next target_ask(const struct target *target, struct cell_call *call);
+void target_forget(const struct target *target, struct cell_call *call);
 /* An isolated plugin's process anew, which has what this one has and may what it may. 0, or -1 and *error (gives). */
 int target_renew_plugin(struct target *target, char **error);
 /* Fills *out for an attempt that the plugin died of. borrows failure */

@@ -119,17 +119,23 @@ const char *target_check(const struct target *target, struct bb_job *job, const 
     return failure ? failure : out.error.message;
 }
 
-enum bb_next target_step(const struct target *target, struct bb_in *in, struct bb_out *out)
+enum bb_next target_ask(const struct target *target, struct cell_call *call)
 {
-    if (!target->cell)
-        return target->plugin->step(host_table(), target->self, in, out);
-    struct cell_call call = {.door = CELL_STEP, .in = in, .out = out};
+    const struct bb_plugin *plugin = target->plugin;
     const char *failure = NULL;
-    enum bb_next next = cell_wait(target->cell, &call, &failure);
-    if (failure)
-        target_blame_plugin(failure, out);
-    cell_forget(target->cell, &call);
-    return failure ? BB_RETRY : next;
+    if (!target->cell)
+        return (call->door == CELL_POLL ? plugin->poll : plugin->step)(host_table(), target->self, call->in, call->out);
+    enum bb_next next = cell_wait(target->cell, call, &failure);
+    if (!failure)
+        return next;
+    target_blame_plugin(failure, call->out);
+    return BB_RETRY;
+}
+
+void target_forget(const struct target *target, struct cell_call *call)
+{
+    if (target->cell)
+        cell_forget(target->cell, call);
 }
 
 /* It says nothing of the target, so nothing is gained by the target's backoff. */
