@@ -131,6 +131,15 @@ static int open_store(struct daemon *daemon)
     daemon->store = store_open(&options, &error);
     if (daemon->store == NULL)
         return fail("the store cannot be opened", error);
+    if (store_unread_commits(daemon->store) > 1) {
+        cleanup_text char *count = mem_printf("%lld", (long long)store_unread_commits(daemon->store));
+        log_error(
+            "the store's log (-wal) is wrong in the middle: what stands behind that is not read", "path", config->path,
+            "commits", count, "action",
+            "expected after a full or failing disk, and with durability crash after a power cut; else the log was "
+            "damaged: compare with the target and the broker what came last",
+            NULL);
+    }
     daemon->reactor_session = store_session_open(daemon->store, &error);
     if (daemon->reactor_session != NULL)
         daemon->intake_session = store_session_open(daemon->store, &error);

@@ -49,9 +49,12 @@ static void print_finding(void *context, const char *finding)
     printf("  %s\n", finding);
 }
 
-static int check(struct store_session *session, const char *path)
+static int check(const struct store *store, struct store_session *session, const char *path)
 {
     printf("%s: reading all of it\n", path);
+    if (store_unread_commits(store) > 1)
+        printf("  its log (-wal) is wrong in the middle: %" PRId64 " commits behind that cannot be read\n",
+               store_unread_commits(store));
     if (store_check(session, print_finding, NULL) == 0) {
         printf("%s: whole\n", path);
         return CMD_DONE;
@@ -110,7 +113,7 @@ static int run_verb(const struct config *config, const char *verb, const char *f
     const char *path = config->store.path;
     const struct store_options options = {.path = path, .read_only = true};
     if (open_store(&opened, &options))
-        rc = strcmp(verb, "check") == 0    ? check(opened.session, path)
+        rc = strcmp(verb, "check") == 0    ? check(opened.store, opened.session, path)
              : strcmp(verb, "backup") == 0 ? backup(opened.session, path, file)
                                            : save(opened.session, path, file);
     else if (strcmp(verb, "backup") != 0)

@@ -246,6 +246,7 @@ struct store *store_open(const struct store_options *options, char **error)
         if (!store->crumbs)
             goto fail;
     }
+    store->unread_commits = store_count_unread(store->path);
     store->root = open_file(store);
     if (adopt(store, error) != 0)
         goto fail;
@@ -274,6 +275,11 @@ int64_t store_bytes(const struct store *store)
     struct stat file;
     int64_t bytes = stat(store->path, &file) == 0 ? file.st_size : 0;
     return bytes + (stat(wal, &file) == 0 ? file.st_size : 0);
+}
+
+int64_t store_unread_commits(const struct store *store)
+{
+    return store->unread_commits;
 }
 
 bool store_has_room(const struct store *store)

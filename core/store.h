@@ -32,6 +32,9 @@ struct store_session *store_session_open(struct store *store, char **error);
 void store_session_close(struct store_session *session); /* NULL is legal */
 const char *store_error(const struct store_session *session);
 int64_t store_bytes(const struct store *store); /* file and WAL */
+/* Commits in the log of a dead process that cannot be read, as its log is wrong before them; more than one: not (only)
+ * a power cut. */
+int64_t store_unread_commits(const struct store *store);
 bool store_has_room(const struct store *store); /* cheap, any thread: false says that an accept would be refused */
 
 bool store_is_tight(const struct store *store); /* less than a tenth is left: call store_make_room */

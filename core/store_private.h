@@ -45,6 +45,7 @@ struct store {
     int lock_fd, file_fd;       /* both locked; -1: read only */
     struct store_file database; /* those that we opened, */
     struct store_file wal;      /* so that we see when others lie in their place */
+    int64_t unread_commits;     /* found at the start */
     struct store_session *root; /* migrates; closed last, so that its close checkpoints */
     struct turnstile writer;
     struct crumbs *crumbs; /* NULL: read only */
@@ -109,6 +110,9 @@ int store_take_files(struct store *store, char **error); /* checks, makes and lo
 void store_remember_files(struct store *store);
 bool store_has_files(const struct store *store);
 void store_give_files(struct store *store);
+
+/* ---- store_wal.c: commits behind the place where SQLite will stop reading; before it opens the store */
+int64_t store_count_unread(const char *store_path);
 
 /* ---- store_trouble.c */
 void session_note_trouble(struct store_session *session, int system_error); /* after a failure of SQLite; errno then */

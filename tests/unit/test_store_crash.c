@@ -174,6 +174,58 @@ static void assert_crumb(struct fixture *fixture, enum store_crumb which, uint64
     fixture_close(fixture);
 }
 
+static void write_ten(struct fixture *fixture)
+{
+    for (int i = 0; i < 10; i++) {
+        cleanup_text char *id = mem_printf("d-%d", i);
+        put_delivery(fixture->session, id, "mw");
+    }
+}
+
+/* SQLite reads up to the wrong frame and says nothing. */
+static void test_store_says_that_its_log_is_wrong_in_the_middle(void **state)
+{
+    struct fixture *fixture = *state;
+    in_a_killed_process(fixture, write_ten);
+    cleanup_text char *path = mem_printf("%s-wal", fixture->path);
+    FILE *file = fopen(path, "r+");
+    fseek(file, 0, SEEK_END);
+    long where = ftell(file) / 2;
+    fseek(file, where, SEEK_SET);
+    int byte = fgetc(file);
+    fseek(file, where, SEEK_SET);
+    fputc(byte ^ 1, file);
+    fclose(file);
+    fixture_open(fixture);
+    assert_true(store_unread_commits(fixture->store) > 1);
+    assert_true(has_delivery(fixture->session, "d-0"));
+    assert_false(has_delivery(fixture->session, "d-9"));
+}
+
+static void test_store_log_of_a_killed_process_is_read_whole(void **state)
+{
+    struct fixture *fixture = *state;
+    in_a_killed_process(fixture, write_ten);
+    fixture_open(fixture);
+    assert_int_equal(store_unread_commits(fixture->store), 0);
+    assert_true(has_delivery(fixture->session, "d-9"));
+}
+
+/* The end that a power cut tore: one commit, of which nobody was told. */
+static void test_store_log_with_a_torn_end_is_nothing_to_tell(void **state)
+{
+    struct fixture *fixture = *state;
+    in_a_killed_process(fixture, write_ten);
+    cleanup_text char *path = mem_printf("%s-wal", fixture->path);
+    FILE *file = fopen(path, "r+");
+    fseek(file, -100, SEEK_END);
+    fputs("torn", file);
+    fclose(file);
+    fixture_open(fixture);
+    assert_true(store_unread_commits(fixture->store) <= 1);
+    assert_true(has_delivery(fixture->session, "d-8"));
+}
+
 static void test_store_crumb_is_empty_at_first(void **state)
 {
     assert_crumb(*state, CRUMB_INTAKE, 0, 0);
@@ -255,6 +307,9 @@ int main(void)
         TEST(test_store_keeps_all_that_a_killed_process_committed),
         TEST(test_store_read_only_works_after_a_kill),
         TEST(test_store_recover_finds_the_attempts_of_a_killed_process),
+        TEST(test_store_says_that_its_log_is_wrong_in_the_middle),
+        TEST(test_store_log_of_a_killed_process_is_read_whole),
+        TEST(test_store_log_with_a_torn_end_is_nothing_to_tell),
         TEST(test_store_crumb_is_empty_at_first),
         TEST(test_store_crumb_counts_deaths_in_a_row),
         TEST(test_store_crumb_of_another_value_counts_anew),
