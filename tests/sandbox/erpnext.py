@@ -51,7 +51,7 @@ class ErpNext(StandIn):
     def __init__(self, secret=None, webhook_url=None, **options):
         super().__init__(**options)
         self.secret, self.webhook_url, self.forbidden, self.utc_offset = secret, webhook_url, False, 2
-        self.issues, self.comments, self.clock = [], [], None
+        self.issues, self.comments, self.latest = [], [], None
         self.courier = Courier()
         self.control.update({
             ("GET", "issues"): lambda request: self.listed(request, self.issues),
@@ -69,9 +69,9 @@ class ErpNext(StandIn):
         """Of the site's wall, each later than the one before."""
         zone = datetime.timezone(datetime.timedelta(hours=self.utc_offset))
         now = datetime.datetime.now(zone).replace(tzinfo=None)
-        if self.clock and now <= self.clock:
-            now = self.clock + datetime.timedelta(microseconds=1)
-        self.clock = now
+        if self.latest and now <= self.latest:
+            now = self.latest + datetime.timedelta(microseconds=1)
+        self.latest = now
         return now.strftime("%Y-%m-%d %H:%M:%S.%f")
 
     # ---- the API

@@ -105,7 +105,7 @@ class FactVerse(StandIn):
                          "page_size": 50, "header": HEADER, "scopes": {}}
         self.own = {"tenant": tenant, "providers": list(providers)}
         self.orders, self.attachments, self.notes, self.replies = [], [], [], {}
-        self.clock = 0
+        self.latest = 0
         self.courier = Courier()
         self.control.update({
             ("GET", "orders"): lambda request: self.listed(request, self.orders),
@@ -137,9 +137,9 @@ class FactVerse(StandIn):
     def now(self):
         """Each later than the one before."""
         now = int(datetime.datetime.now(datetime.timezone.utc).timestamp() * 1000)
-        self.clock = max(self.clock + 1, now)
-        when = datetime.datetime.fromtimestamp(self.clock / 1000, datetime.timezone.utc)
-        return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{self.clock % 1000:03d}Z"
+        self.latest = max(self.latest + 1, now)
+        when = datetime.datetime.fromtimestamp(self.latest / 1000, datetime.timezone.utc)
+        return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{self.latest % 1000:03d}Z"
 
     # ---- the door
 
