@@ -462,6 +462,8 @@ static enum bb_next review(struct dispatch *d, struct attempt *a, enum bb_next n
         set_error(a, BB_VALIDATION, "plugin_misuse", misuse);
         next = BB_REJECT;
     }
+    if (next != BB_SEND)
+        attempt_scrub_errors(a);
     target_heed_retry_after(next, a->in.response, d->wall_ms, &a->out);
     if (a->out.retry_after_ms > RETRY_AFTER_MAX_MS)
         a->out.retry_after_ms = RETRY_AFTER_MAX_MS;
@@ -532,45 +534,6 @@ void attempt_run(struct dispatch *d, struct attempt *a)
 
 /* ---- what the network said */
 
-static void keep_response(struct attempt *a, const struct http_result *result)
-{
-    struct buf text = {0};
-    buf_printf(&text, "HTTP %d\n", result->status);
-    for (size_t i = 0; i < result->header_count; i++) {
-        const struct http_header *h = &result->headers[i];
-        if (strcmp(h->name, "set-cookie") != 0 && text.len < TEXT_KEPT_MAX / 2)
-            buf_printf(&text, "%s: %.*s\n", h->name, (int)h->value.len, h->value.data);
-        if (strcmp(h->name, "request-id") == 0 || strcmp(h->name, "x-request-id") == 0)
-            a->request_id = arena_dup(a->job.arena, h->value.data, h->value.len);
-    }
-    buf_putc(&text, '\n');
-    /* more than is kept: a secret that the cut goes through must be seen whole */
-    buf_append(&text, result->body.data, result->body.len < 2 * TEXT_KEPT_MAX ? result->body.len : 2 * TEXT_KEPT_MAX);
-    struct buf clean = {0};
-    target_scrub(a->slot->target, buf_span(&text), &clean, TEXT_KEPT_MAX);
-    a->response_text = arena_dup(a->job.arena, clean.data, clean.len);
-    buf_finish(&clean);
-    buf_finish(&text);
-}
-
-static void hand_response(struct attempt *a, const struct http_result *result)
-{
-    struct arena *arena = a->job.arena;
-    struct bb_response *response = arena_alloc(arena, sizeof(*response));
-    struct bb_header *headers = arena_alloc(arena, (result->header_count + 1) * sizeof(*headers));
-    for (size_t i = 0; i < result->header_count; i++) {
-        const struct http_header *h = &result->headers[i];
-        headers[i] = (struct bb_header){arena_dup(arena, h->name, strlen(h->name)), dup_str(arena, h->value)};
-    }
-    *response = (struct bb_response){.size = sizeof(*response),
-                                     .status = result->status,
-                                     .body = dup_str(arena, result->body),
-                                     .headers = headers,
-                                     .header_count = result->header_count};
-    a->in.response = response;
-    a->http_status = result->status;
-}
-
 static void conclude_transport(struct dispatch *d, struct attempt *a, const struct http_result *result)
 {
     bool sent = result->failure == HTTP_UNCERTAIN || result->failure == HTTP_TOO_LARGE;
@@ -583,6 +546,9 @@ static void conclude_transport(struct dispatch *d, struct attempt *a, const stru
               : result->failure == HTTP_BAD_TLS ? "tls_refused"
                                                 : "not_reached",
               arena_dup(a->job.arena, why.data, why.len));
+    if (result->failure == HTTP_BAD_TLS)
+        a->out.error.owner_action = "the target's certificate is not one that is trusted here: mend it (its name, its "
+                                    "dates, its issuer), or name who issued it in the target's `tls.ca`; then resume";
     attempt_conclude(d, a, result->failure == HTTP_BAD_TLS ? BB_HOLD : BB_RETRY);
 }
 
@@ -619,9 +585,10 @@ static void on_answer(void *context, const struct http_result *result)
     }
     if (token_renews(d, a, result->status))
         return;
-    keep_response(a, result);
-    hand_response(a, result);
+    attempt_keep_response(a, result);
+    attempt_hand_response(a, result);
     if (a->harmless && result->status >= 200 && result->status <= 299 && result->body.len <= LOOKUP_BODY_MAX)
-        lookup_put(a->slot->lookups, a->lookup_path, result->status, result->body, d->now_ms, a->cache_ms);
+        lookup_put(a->slot->lookups, a->lookup_path, result->status,
+                   (struct span){a->in.response->body.data, a->in.response->body.len}, d->now_ms, a->cache_ms);
     step(d, a);
 }

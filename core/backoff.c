@@ -8,5 +8,6 @@ int64_t backoff_delay_ms(int64_t first_ms, int64_t max_ms, int attempt, double u
         delay = delay > max_ms / 2 ? max_ms : delay * 2;
     if (delay > max_ms)
         delay = max_ms;
-    return delay / 2 + (int64_t)((double)(delay - delay / 2) * unit);
+    int64_t half = delay / 2;
+    return half + (int64_t)((double)(delay - half) * unit);
 }

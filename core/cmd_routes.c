@@ -111,11 +111,12 @@ static int read_payload(const struct words *words, struct buf *payload)
         buf_puts(payload, words->payload != NULL ? words->payload : "");
         return 0;
     }
-    FILE *file = strcmp(words->file, "-") == 0 ? stdin : fopen(words->file, "rb");
+    bool from_stdin = strcmp(words->file, "-") == 0;
+    FILE *file = from_stdin ? stdin : fopen(words->file, "rb");
     while (file != NULL && (len = fread(bytes, 1, sizeof(bytes), file)) > 0)
         buf_append(payload, bytes, len);
     bool read = file != NULL && !ferror(file);
-    if (file != NULL && file != stdin)
+    if (file != NULL && !from_stdin)
         fclose(file);
     if (!read)
         fprintf(stderr, "busbar: cannot read %s\n", words->file);

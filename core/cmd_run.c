@@ -35,6 +35,7 @@
 #define RETAIN_EVERY_MS 60000
 #define RETAIN_ROWS 2000
 #define ROOM_LOOK_MS 1000
+#define FILES_LOOK_MS 2000
 #define TURNS_IN_A_ROW 16 /* before the network is looked at again */
 
 /* ---- running */
@@ -145,8 +146,23 @@ static void probe_store(struct daemon *daemon)
         daemon->store_failed = store_probe(daemon->reactor_session) != 0;
 }
 
+/* A secret that was rotated, a certificate that was renewed: taken like a SIGHUP, once two looks saw the same. */
+static void look_at_files(struct daemon *daemon)
+{
+    uint64_t stamp = config_files_stamp(daemon->app.config);
+    daemon->files_at_ms = daemon->steady_ms + FILES_LOOK_MS;
+    if (stamp != daemon->files_stamp && stamp == daemon->files_seen && daemon->going == RUNNING) {
+        log_info("a secret, a certificate or another file that the configuration names has changed", NULL);
+        daemon->files_stamp = stamp; /* when it is wrong: not again before it changes again */
+        reload_check(daemon->reload);
+    }
+    daemon->files_seen = stamp;
+}
+
 static void upkeep(struct daemon *daemon)
 {
+    if (daemon->steady_ms >= daemon->files_at_ms)
+        look_at_files(daemon);
     if (daemon->watchdog_every_ms > 0 && daemon->steady_ms >= daemon->watchdog_at_ms) {
         notify_send("WATCHDOG=1");
         daemon->watchdog_at_ms = daemon->steady_ms + daemon->watchdog_every_ms;
@@ -221,6 +237,7 @@ static void run(struct daemon *daemon)
     daemon->steady_ms = clock_steady_ms();
     daemon->wall_ms = clock_wall_ms();
     daemon->retain_at_ms = daemon->steady_ms + RETAIN_EVERY_MS;
+    daemon->files_stamp = daemon->files_seen = config_files_stamp(daemon->app.config);
     daemon->watchdog_every_ms = notify_watchdog_ms();
     notify_send("READY=1"); /* it runs; whether the broker is there is what /readyz and STATUS say */
     for (;;) {

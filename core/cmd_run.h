@@ -44,8 +44,9 @@ struct daemon {
     size_t socket_count;
     bool moves; /* it says elsewhere that it is there */
     bool was_ready, was_tight, store_failed;
+    uint64_t files_stamp, files_seen; /* of the configuration's files: as they were read, as they were last seen */
     int64_t watchdog_every_ms, watchdog_at_ms; /* systemd's */
-    int64_t drain_until_ms, checkpoint_at_ms, retain_at_ms, hurry_at_ms, wall_ms, steady_ms;
+    int64_t drain_until_ms, checkpoint_at_ms, retain_at_ms, files_at_ms, hurry_at_ms, wall_ms, steady_ms;
 };
 
 /* Before any thread, which inherits it, and before the configuration is read: what comes meanwhile waits. */

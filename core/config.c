@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "config_table.h"
+#include "digest.h"
 #include "number.h"
 #include "secret.h"
 #include "topic.h"
@@ -14,6 +15,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DAY_MS ((int64_t)86400000)
@@ -379,8 +381,24 @@ void config_destroy(struct config *config)
     free(config->trees);
     free(config->files);
     free(config->hidden);
+    buf_finish(&config->named_files);
     free(config->file);
     free(config);
+}
+
+uint64_t config_files_stamp(const struct config *config)
+{
+    const struct buf *files = &config->named_files;
+    cleanup_buf struct buf seen = {0};
+    for (size_t at = 0; at < files->len; at += strlen(files->data + at) + 1) {
+        struct stat info = {0};
+        if (stat(files->data + at, &info) != 0)
+            info.st_ino = 0;
+        const int64_t facts[] = {(int64_t)info.st_dev, (int64_t)info.st_ino, (int64_t)info.st_size,
+                                 (int64_t)info.st_mtim.tv_sec, (int64_t)info.st_mtim.tv_nsec};
+        buf_append(&seen, facts, sizeof(facts));
+    }
+    return digest_fast(buf_span(&seen), 0);
 }
 
 char *config_find(const char *given)

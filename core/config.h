@@ -225,6 +225,7 @@ struct config {
     size_t tree_count;
     const char **hidden; /* texts that held a placeholder: printed as "***" */
     size_t hidden_count;
+    struct buf named_files; /* that settings were read from or name: secrets, certificates; each path with its NUL */
 };
 
 /* Marks borrow `path` and the configuration: print problems before destroying it.
@@ -236,6 +237,8 @@ void config_destroy(struct config *config);
 char *config_find(const char *given);
 /* The configuration with its defaults filled in, secrets as "***". */
 void config_print(const struct config *config, struct buf *out);
+/* Another number when one of those files is another one, or has changed. */
+uint64_t config_files_stamp(const struct config *config);
 const struct config_target *config_target(const struct config *config, const char *name);
 const struct config_route *config_route(const struct config *config, const char *name);
 /* The mode of a target's operation: its own entry, else the default, else read. */

@@ -110,7 +110,7 @@ char *table_text(struct config_reader *reader, const struct yaml_node *node, con
     else if (yaml_is_null(node))
         problems_add(reader->problems, node->mark, "'%s' has no value; write one, or remove the line", key);
     else
-        text = secret_resolve(node->text, node->mark, secret, reader->problems);
+        text = secret_resolve(node->text, node->mark, secret, &reader->config->named_files, reader->problems);
     if (text != NULL && text[0] == '\0') {
         problems_add(reader->problems, node->mark, "'%s' is empty", key);
         mem_free_char(&text);
@@ -191,6 +191,16 @@ static void read_choice(struct config_reader *reader, const struct setting *sett
 }
 
 /* Takes text. */
+static void check_file(struct config_reader *reader, const struct setting *setting, const char *path, struct mark mark)
+{
+    struct stat info;
+    buf_append(&reader->config->named_files, path, strlen(path) + 1);
+    if (access(path, R_OK) != 0 || stat(path, &info) != 0)
+        problems_add(reader->problems, mark, "'%s': the file cannot be read: %s", setting->key, strerror(errno));
+    else if (strcmp(setting->key, "key") == 0) /* of a certificate */
+        secret_file_is_safe(path, &info, mark, reader->problems);
+}
+
 static void keep_text(struct config_reader *reader, const struct setting *setting, char *text, bool secret,
                       struct mark mark, char **field)
 {
@@ -199,8 +209,8 @@ static void keep_text(struct config_reader *reader, const struct setting *settin
         free(text);
         text = path;
     }
-    if (setting->kind == SETTING_FILE && access(text, R_OK) != 0)
-        problems_add(reader->problems, mark, "'%s': the file cannot be read: %s", setting->key, strerror(errno));
+    if (setting->kind == SETTING_FILE)
+        check_file(reader, setting, text, mark);
     free(*field);
     *field = text;
     if (secret)

@@ -233,7 +233,8 @@ static void add_option(struct config_reader *reader, const struct yaml_pair *pai
         return;
     }
     if (pair->value->kind == YAML_SCALAR) {
-        option.text = secret_resolve(pair->value->text, pair->value->mark, &option.secret, reader->problems);
+        option.text = secret_resolve(pair->value->text, pair->value->mark, &option.secret, &reader->config->named_files,
+                                     reader->problems);
         if (option.text == NULL)
             option.text = mem_strdup(""); /* a problem was added: nothing will run, but more can be checked */
     }

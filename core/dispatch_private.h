@@ -17,7 +17,7 @@
 #include <stdatomic.h>
 
 #define QUEUE_WINDOW 4096
-#define TEXT_KEPT_MAX 8192                         /* of a request or response */
+#define TEXT_KEPT_MAX ((size_t)8192)               /* of a request or response */
 #define RETRY_AFTER_MAX_MS (24LL * 60 * 60 * 1000) /* http.c heeds no more */
 
 struct op_hold {
@@ -192,8 +192,12 @@ void attempt_send(struct dispatch *d, struct attempt *attempt); /* the plugin's 
 void attempt_go_on(struct dispatch *d, struct attempt *attempt, enum bb_next next, int64_t took_us);
 /* attempt_cell.c */
 void attempt_ask_cell(struct dispatch *d, struct attempt *attempt); /* attempt_go_on follows, or its conclusion */
-const char *attempt_held_operation(const struct attempt *attempt);  /* "": the whole target */
-const char *attempt_owner_action(const struct bb_error *error);     /* what its error asks a person to do */
+void attempt_keep_response(struct attempt *attempt,
+                           const struct http_result *result); /* attempt_answer.c: for people, */
+void attempt_hand_response(struct attempt *attempt, const struct http_result *result); /* for the plugin, */
+void attempt_scrub_errors(struct attempt *attempt);                                    /* and what it said of it */
+const char *attempt_held_operation(const struct attempt *attempt);                     /* "": the whole target */
+const char *attempt_owner_action(const struct bb_error *error); /* what its error asks a person to do */
 void attempt_list_append(struct attempt_list *list, struct attempt *attempt);
 void attempt_list_remove(struct attempt_list *list, struct attempt *attempt);
 

@@ -296,7 +296,7 @@ static void tidy(struct buf *errors)
     buf_puts(errors, "");
     char *place = strstr(errors->data, " at <top-level>, line ");
     if (place != NULL) {
-        line = atoi(place + strlen(" at <top-level>, line ")) - 1;
+        line = (int)strtol(place + strlen(" at <top-level>, line "), NULL, 10) - 1;
         errors->len = (size_t)(place - errors->data);
         buf_puts(errors, "");
     }

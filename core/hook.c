@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SIGNATURE_HEX (2 * DIGEST_BYTES)
+#define SIGNATURE_HEX ((size_t)2 * DIGEST_BYTES)
 #define SIGNATURE_BASE64_LEN 44 /* of DIGEST_BYTES */
 #define SIGNATURES_MAX 16       /* in one header */
 #define TIME_DIGITS_MAX 12
@@ -55,7 +55,7 @@ static struct span take_until(struct span *rest, char separator, bool *found)
     *found = at != NULL;
     struct span head = {rest->data, at ? (size_t)(at - rest->data) : rest->len};
     size_t used = head.len + (at ? 1 : 0);
-    *rest = (struct span){rest->len > used ? rest->data + used : NULL, rest->len - used};
+    *rest = (struct span){used > 0 ? rest->data + used : rest->data, rest->len - used};
     return head;
 }
 

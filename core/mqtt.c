@@ -154,7 +154,14 @@ static void closed(struct mqtt *mqtt, const char *why, int64_t now_ms)
 {
     const struct mqtt_options *options = mqtt->options;
     const char *url = options->urls[mqtt->url];
-    log_warn(mqtt->open ? "bus lost" : "bus cannot be connected", "url", url, "reason", why, NULL);
+    if (!mqtt->open && strncmp(url, "mqtts:", 6) == 0 && strstr(why, "TLS") != NULL)
+        log_warn(
+            "bus cannot be connected", "url", url, "reason", why, "action",
+            "the broker must speak TLS 1.2 or later, with a certificate that is valid now, holds the host of the url, "
+            "and was issued by `bus.tls.ca` (or one the system trusts): openssl s_client -connect HOST:PORT shows it",
+            NULL);
+    else
+        log_warn(mqtt->open ? "bus lost" : "bus cannot be connected", "url", url, "reason", why, NULL);
     mqtt_set_text(&mqtt->error, mem_printf("%s: %s", url, why));
     metric_set(mqtt->connected, 0);
     mqtt->due_ms = now_ms;

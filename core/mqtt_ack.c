@@ -62,6 +62,7 @@ enum { PAHO_COMPLETE = 0, PAHO_INTERRUPTED = -22 }; /* interrupted: the rest is 
 extern pthread_mutex_t *mqttasync_mutex, *mqttcommand_mutex;
 void MQTTAsync_freeCommands(void *client);
 int Socket_noPendingWrites(int socket);
+/* NOLINTBEGIN(bugprone-reserved-identifier): the names that the linker gives what it wraps */
 int __real_MQTTPacket_send_puback(int version, int packet_id, struct net *net, const char *client_id);
 int __wrap_MQTTPacket_send_puback(int version, int packet_id, struct net *net, const char *client_id);
 int __real_Socket_getReadySocket(int more_work, int timeout_ms, pthread_mutex_t *mutex, int *rc);
@@ -70,6 +71,7 @@ void *__real_MQTTPacket_Factory(int version, struct net *net, int *error);
 void *__wrap_MQTTPacket_Factory(int version, struct net *net, int *error);
 void *__real_MQTTPacket_connack(int version, unsigned char header, char *data, size_t len);
 void *__wrap_MQTTPacket_connack(int version, unsigned char header, char *data, size_t len);
+/* NOLINTEND(bugprone-reserved-identifier) */
 
 enum link {
     LINK_DOWN,

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* TLS 1.2 and later, whatever the system allows: Paho can be told one version, not the least of them. */
+#define CIPHERS "DEFAULT:!TLSv1.0:!SSLv3"
 #define WINDOW_MAX 256 /* publishes in flight at most: Paho scans lists of this length */
 /* Of Paho's queue. The window is the limit; Paho's count is never told what mqtt_acks_close drops. */
 #define BUFFERED_MAX INT_MAX
@@ -286,6 +288,7 @@ static int connect_paho(struct mqtt *mqtt)
         tls.trustStore = options->tls_ca; /* NULL: OpenSSL's default, the system's */
         tls.keyStore = options->tls_cert;
         tls.privateKey = options->tls_key;
+        tls.enabledCipherSuites = CIPHERS;
         tls.enableServerCertAuth = 1;
         tls.verify = 1; /* the name too */
         tls.ssl_error_cb = on_tls_error;

@@ -154,8 +154,11 @@ static bool build_plain(struct rule_builder *b, const struct asked *asked, struc
 
 static size_t count_asked(const struct asked *asked)
 {
-    return (size_t)((asked->above != NULL) + (asked->below != NULL) + (asked->outside != NULL) +
-                    (asked->equals != NULL) + (asked->when != NULL));
+    const void *const given[] = {asked->above, asked->below, asked->outside, asked->equals, asked->when};
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
+        count += given[i] != NULL ? 1 : 0;
+    return count;
 }
 
 static void build_rate(struct rule_builder *b, const struct yaml_node *node, const struct yaml_node *clear)

@@ -46,6 +46,17 @@ static void strip_newline(struct buf *out, size_t start)
     out->data[out->len] = '\0';
 }
 
+bool secret_file_is_safe(const char *path, const struct stat *info, struct mark mark, struct problems *problems)
+{
+    if (S_ISREG(info->st_mode) && (info->st_mode & S_IWOTH) != 0) {
+        problems_add(problems, mark, "secret file '%s' can be changed by everyone; chmod 600 it", path);
+        return false;
+    }
+    if (S_ISREG(info->st_mode) && (info->st_mode & S_IROTH) != 0)
+        problems_warn(problems, mark, "secret file '%s' can be read by everyone; chmod 600 it", path);
+    return true;
+}
+
 static bool append_file(const char *path, struct mark mark, struct buf *out, struct problems *problems)
 {
     size_t start = out->len;
@@ -64,9 +75,7 @@ static bool append_file(const char *path, struct mark mark, struct buf *out, str
                      out->len == start ? "is empty" : "has a NUL byte in it");
         return false;
     }
-    if (S_ISREG(info.st_mode) && (info.st_mode & S_IROTH) != 0)
-        problems_warn(problems, mark, "secret file '%s' can be read by everyone; chmod 600 it", path);
-    return true;
+    return secret_file_is_safe(path, &info, mark, problems);
 }
 
 static bool append_variable(const char *name, struct mark mark, struct buf *out, struct problems *problems)
@@ -81,7 +90,8 @@ static bool append_variable(const char *name, struct mark mark, struct buf *out,
 }
 
 /* inside: what stands between ${ and }. */
-static bool append_placeholder(struct span inside, struct mark mark, struct buf *out, struct problems *problems)
+static bool append_placeholder(struct span inside, struct mark mark, struct buf *out, struct buf *files,
+                               struct problems *problems)
 {
     const char *colon = inside.len > 0 ? memchr(inside.data, ':', inside.len) : NULL;
     size_t kind_len = colon != NULL ? (size_t)(colon - inside.data) : 0;
@@ -97,10 +107,11 @@ static bool append_placeholder(struct span inside, struct mark mark, struct buf 
     if (span_is(kind, "env"))
         return append_variable(name, mark, out, problems);
     cleanup_text char *path = path_beside(mark.file, name);
+    buf_append(files, path, strlen(path) + 1);
     return append_file(path, mark, out, problems);
 }
 
-char *secret_resolve(struct span text, struct mark mark, bool *secret, struct problems *problems)
+char *secret_resolve(struct span text, struct mark mark, bool *secret, struct buf *files, struct problems *problems)
 {
     struct buf out = {0};
     bool good = true;
@@ -119,7 +130,7 @@ char *secret_resolve(struct span text, struct mark mark, bool *secret, struct pr
                 break;
             }
             struct span inside = {rest.data + 2, (size_t)(end - rest.data) - 2};
-            good = append_placeholder(inside, mark, &out, problems) && good;
+            good = append_placeholder(inside, mark, &out, files, problems) && good;
             i += inside.len + 2;
         } else {
             buf_putc(&out, text.data[i]);

@@ -132,7 +132,8 @@ static int write_verdict(struct dispatch *d, const struct attempt *a, const stru
                            .unconfirmed = item->fate == FATE_DELIVERED && a->out.unconfirmed,
                            .request = item == keeps ? a->request_text : NULL,
                            .response = item == keeps ? a->response_text : NULL,
-                           .exchange_of = item != keeps && a->request_text != NULL ? keeps->entry->seq : 0,
+                           .exchange_of =
+                               item != keeps && keeps != NULL && a->request_text != NULL ? keeps->entry->seq : 0,
                            .order_id = item->order_id,
                            .sync_state = item->sync_state,
                            .mode = mode_of(a),

@@ -136,13 +136,30 @@ int target_request(const struct target *target, struct bb_job *job, const struct
 
 /* ---- for people -------------------------------------------------------------------- */
 
+/* How much of the text is this secret, also where JSON put a backslash before a character; 0: it does not start here.
+ */
+static size_t match_secret(const char *secret, const char *at, size_t left)
+{
+    size_t used = 0, len = 0;
+    for (; secret[len]; len++) {
+        if (used + 1 < left && at[used] == '\\' && secret[len] != '\\' && at[used + 1] == secret[len])
+            used++;
+        if (used >= left || at[used] != secret[len])
+            return 0;
+        used++;
+        if (secret[len] == '\\' && secret[len + 1] != '\\' && used < left && at[used] == '\\')
+            used++;
+    }
+    return len >= LEAST_SECRET ? used : 0;
+}
+
 /* Length of the secret that starts here, or 0. */
 static size_t secret_at(const struct target *target, const char *at, size_t left)
 {
     for (size_t i = 0; i < TARGET_SECRETS && target->secrets[i]; i++) {
-        size_t len = strlen(target->secrets[i]);
-        if (len >= LEAST_SECRET && len <= left && memcmp(at, target->secrets[i], len) == 0)
-            return len;
+        size_t used = match_secret(target->secrets[i], at, left);
+        if (used > 0)
+            return used;
     }
     return 0;
 }
@@ -153,6 +170,7 @@ void target_scrub(const struct target *target, struct span text, struct buf *out
     bool begins[256] = {false}; /* a secret may begin with this byte; what lies between such bytes is copied in runs */
     for (size_t i = 0; i < TARGET_SECRETS && target->secrets[i]; i++)
         begins[(unsigned char)*target->secrets[i]] = true;
+    begins['\\'] = true;
     size_t i = 0;
     while (i < text.len && out->len - start < max) {
         size_t secret = secret_at(target, text.data + i, text.len - i), run = 1, room = max - (out->len - start);

@@ -16,7 +16,7 @@ size_t trigger_words(const struct trigger_rule *rule)
     if (rule->derive == TRIGGER_RATE)
         return words + RATE_WORDS;
     if (rule->derive != TRIGGER_AS_IT_IS)
-        return words + 1 + TRIGGER_BUCKETS * BUCKET_WORDS;
+        return words + 1 + (size_t)TRIGGER_BUCKETS * BUCKET_WORDS;
     switch (rule->kind) {
     case TRIGGER_CHANGES:
         return words + CHANGES_WORDS;
@@ -115,10 +115,10 @@ static void slide(double *words, double bucket)
 {
     double steps = bucket - words[0];
     if (steps >= TRIGGER_BUCKETS || steps < -TRIGGER_BUCKETS) {
-        memset(words + 1, 0, TRIGGER_BUCKETS * BUCKET_WORDS * sizeof(*words));
+        memset(words + 1, 0, sizeof(*words) * TRIGGER_BUCKETS * BUCKET_WORDS);
     } else {
-        for (double at = words[0] + 1; at <= bucket; at++)
-            memset(words + 1 + BUCKET_WORDS * (size_t)fmod(at, TRIGGER_BUCKETS), 0, BUCKET_WORDS * sizeof(*words));
+        for (int64_t at = (int64_t)words[0] + 1; at <= (int64_t)bucket; at++)
+            memset(words + 1 + (size_t)BUCKET_WORDS * (size_t)(at % TRIGGER_BUCKETS), 0, BUCKET_WORDS * sizeof(*words));
         if (steps < 0)
             return; /* the wall was set back over a restart: the newest bucket takes it */
     }
@@ -207,7 +207,8 @@ static struct trigger_reading read_changes(const struct trigger_rule *rule, doub
         memcpy(reported, read, 2 * sizeof(*read));
         return nothing_yet("first_reading", true);
     }
-    bool changed = rule->step > 0 ? fabs(read[0] - reported[0]) >= rule->step : memcmp(read, reported, 16) != 0;
+    bool changed = rule->step > 0 ? fabs(read[0] - reported[0]) >= rule->step
+                                  : read[0] != reported[0] || read[1] != reported[1]; /* 0 and -0 are one */
     return (struct trigger_reading){.holds = changed, .reason = "unchanged", .value = input->number};
 }
 

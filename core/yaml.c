@@ -23,7 +23,7 @@
 #include <unistd.h>
 #include <yaml.h>
 
-#define FILE_BYTES_MAX (4u * 1024 * 1024)
+#define FILE_BYTES_MAX ((size_t)4 * 1024 * 1024)
 #define NODES_MAX 400000u
 #define ANCHORS_MAX 1000u
 #define DEPTH_MAX JSON_DEPTH_MAX
@@ -361,7 +361,7 @@ static bool compose_stream(struct composer *c, struct yaml_node **root)
 static bool check_bytes(struct composer *c)
 {
     if (c->text.len > FILE_BYTES_MAX) {
-        problems_add(c->problems, (struct mark){c->name, 0, 0}, "larger than %u MiB", FILE_BYTES_MAX >> 20);
+        problems_add(c->problems, (struct mark){c->name, 0, 0}, "larger than %zu MiB", FILE_BYTES_MAX >> 20);
         return false;
     }
     const char *nul = c->text.len > 0 ? memchr(c->text.data, '\0', c->text.len) : NULL;

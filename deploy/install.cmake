@@ -12,7 +12,7 @@ install(FILES deploy/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-c
   COMPONENT busbar)
 install(DIRECTORY config/examples/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT busbar)
 install(FILES config/busbar.yaml config/busbar.schema.json config/INPUTS.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT busbar)
-install(FILES README.md deploy/OPERATING.md deploy/pipeline.svg DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT busbar)
+install(FILES README.md SECURITY.md deploy/OPERATING.md deploy/pipeline.svg deploy/threats.svg DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT busbar)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright COMPONENT busbar)
 file(GLOB pages plugins/*/*.md)
 install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_DOCDIR}/plugins COMPONENT busbar)

@@ -169,7 +169,7 @@ static bool read_offset(const char **at, int64_t *seconds)
     if ((!skip(at, '+') && !skip(at, '-')) || !digits(at, 2, &hour) || !skip(at, ':') || !digits(at, 2, &minute) ||
         hour > 23 || minute > 59)
         return false;
-    *seconds = sign * (hour * 3600 + minute * 60);
+    *seconds = (int64_t)sign * (hour * 3600 + minute * 60);
     return true;
 }
 

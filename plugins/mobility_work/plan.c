@@ -189,7 +189,7 @@ enum bb_next mw_plan_trigger(const struct mw_call *call)
     PL_SCOPED struct json_object *body = pl_parse(call->in->messages[0].body);
     const char *plan_id = read_plan_id(&faults, body);
     enum bb_next next;
-    if (faults.said.count > 0)
+    if (!plan_id || faults.said.count > 0)
         next = pl_reject_faults(&faults.said, call->out, "invalid_plan_id", "the plan was not triggered");
     else
         next = call->in->response ? judge_trigger(call, plan_id) : send_trigger(call, plan_id);

@@ -116,7 +116,7 @@ def make_busbar(tmp_path, logs):
 
     yield make
     for busbar in made:
-        busbar.kill()
+        busbar.end()
 
 
 @pytest.fixture

@@ -644,6 +644,22 @@ static void test_target_prints_no_short_secret(void **state)
     assert_non_null(strstr(text.data, "/abc\n"));
 }
 
+static void test_target_hides_a_secret_however_json_escapes_it(void **state)
+{
+    (void)state;
+    f.options[0].text = (char *)(uintptr_t) "ab/c\"d\\e";
+    created();
+    struct buf text cleanup_buf = {0};
+    target_scrub(f.target, SPAN("as it is: ab/c\"d\\e."), &text, 8192);
+    assert_string_equal(text.data, "as it is: ***.");
+    buf_clear(&text);
+    target_scrub(f.target, SPAN("{\"a\":\"ab\\/c\\\"d\\\\e\",\"b\":\"ab/c\\\"d\\\\e\"}"), &text, 8192);
+    assert_string_equal(text.data, "{\"a\":\"***\",\"b\":\"***\"}");
+    buf_clear(&text);
+    target_scrub(f.target, SPAN("ab/c\"d\\ ab\\/c ab"), &text, 8192); /* begins like it */
+    assert_string_equal(text.data, "ab/c\"d\\ ab\\/c ab");
+}
+
 static void test_target_cuts_at_a_character(void **state)
 {
     (void)state;
@@ -755,6 +771,7 @@ int main(void)
         TEST(test_target_refuses_what_is_described_wrong),
         TEST(test_target_prints_requests_without_the_secret),
         TEST(test_target_prints_no_short_secret),
+        TEST(test_target_hides_a_secret_however_json_escapes_it),
         TEST(test_target_cuts_at_a_character),
         TEST(test_target_heeds_retry_after),
         TEST(test_target_reads_retry_after_by_the_clock_of_the_target),
