@@ -227,12 +227,13 @@ static bool attempt_start(struct recording *r)
 static bool read_message(struct recording *r, const char *path)
 {
     struct buf text cleanup_buf = {0}, body cleanup_buf = {0};
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
+    const bool from_stdin = strcmp(path, "-") == 0;
+    FILE *file = from_stdin ? stdin : fopen(path, "r");
     char part[8192];
     for (size_t got; file && (got = fread(part, 1, sizeof part, file)) > 0;)
         buf_append(&text, part, got);
     const bool bad = !file || ferror(file);
-    if (file && file != stdin)
+    if (file && !from_stdin)
         fclose(file);
     bool is_null = false;
     const char *error = NULL;

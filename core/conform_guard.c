@@ -81,8 +81,9 @@ static bool is_forbidden(const struct inputs *inputs, const char *at, enum rule 
 
 #ifdef __SANITIZE_ADDRESS__
 int __asan_report_present(void); /* its header is not always installed */
+#define REPORT_PRESENT() (__asan_report_present() != 0)
 #else
-#define __asan_report_present() 0
+#define REPORT_PRESENT() false
 #endif
 
 /* The first fault counts: what a sanitizer does on the way out is none. */
@@ -108,7 +109,7 @@ static void on_bad_address(int number, siginfo_t *info, void *context)
 static void on_system_call(int number, siginfo_t *info, void *context)
 {
     (void)number, (void)context;
-    if (__asan_report_present()) /* which it was about to print */
+    if (REPORT_PRESENT()) /* which it was about to print */
         end_with(guarded->shared->reading ? RULE_LIFETIME : RULE_CRASH, 0);
     end_with(RULE_IO, info->si_syscall);
 }

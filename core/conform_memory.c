@@ -151,7 +151,7 @@ void memory_check_answers(struct conform *c)
 
 #define ROUNDS 6
 #define JOBS 1000
-#define LEAST_CHUNK 16
+#define LEAST_CHUNK ((size_t)16)
 
 static size_t heap_bytes(void)
 {

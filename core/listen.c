@@ -92,6 +92,6 @@ unsigned listen_fit(unsigned wanted)
         getrlimit(RLIMIT_NOFILE, &files);
     if (files.rlim_cur >= needed)
         return wanted;
-    rlim_t most = files.rlim_cur > 2 * OWN_FILES ? files.rlim_cur - OWN_FILES : files.rlim_cur / 2;
+    rlim_t most = files.rlim_cur > (rlim_t)2 * OWN_FILES ? files.rlim_cur - OWN_FILES : files.rlim_cur / 2;
     return most < wanted ? (unsigned)most : wanted;
 }
