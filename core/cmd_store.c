@@ -141,7 +141,7 @@ static int run(int argc, char **argv)
         fputs("busbar: no usable configuration: `busbar check` says what is wrong\n", stderr);
         rc = CMD_NO;
     } else {
-        rc = run_verb(config, argv[1], writes ? argv[2] : NULL);
+        rc = run_verb(config, argv[1], writes ? argv[2] : "");
     }
     config_destroy(config);
     problems_finish(&problems);
