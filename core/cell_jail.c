@@ -48,8 +48,11 @@ static bool set_limit(__rlimit_resource_t which, rlim_t most)
 
 const char *jail_begin(void)
 {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return strerror(errno);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        signal(faults[i], SIG_DFL); /* what a sanitizer has hung on them: the kernel says what it died of */
     if (prctl(PR_SET_DUMPABLE, 0) != 0 || !set_limit(RLIMIT_CORE, 0))
         return strerror(errno);
     tzset(); /* reads a file the first time */
