@@ -152,6 +152,11 @@ static const struct {
 } repairs[] = {
     {"deliveries that make no sense, left out",
      "DELETE FROM deliveries WHERE state NOT BETWEEN 1 AND 7 OR kind NOT BETWEEN 1 AND 3 OR typeof(id) <> 'text'"},
+    {"deliveries whose id was damaged: they have another, and are dead letters unless they were over",
+     "UPDATE deliveries SET id = printf('00000000-0000-7000-8000-%012d', seq), state = iif(state <= 3, 5, state),"
+     " in_flight = 0, error_class = 'validation', error_code = 'id_lost',"
+     " error_message = 'its id could not be read from the damaged store: an earlier attempt may bear the right one'"
+     " WHERE length(id) <> 36 OR id GLOB '*[^0-9a-f-]*'"},
     {"contents without their delivery, left out", "DELETE FROM contents WHERE seq NOT IN (SELECT seq FROM deliveries)"},
     {"requests and answers without their delivery, left out",
      "DELETE FROM exchanges WHERE seq NOT IN (SELECT seq FROM deliveries)"},

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import random
+import re
 import shutil
 import sqlite3
 
@@ -34,6 +35,7 @@ def stopped(busbar, sandbox, publisher):
 
 def rows(path, query="SELECT d.id, d.state, d.error_code, c.body FROM deliveries d LEFT JOIN contents c USING (seq)"):
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
+        store.text_factory = lambda text: text.decode(errors="replace")
         return store.execute(query).fetchall()
 
 
@@ -89,6 +91,7 @@ def test_a_damaged_store_is_said_and_saved(stopped, full):
         for name, state, code, body in found:
             assert state > 3 or body is not None, f"{name}: owed without its content"
             assert body is not None or code == "content_lost" or state != 5
+            assert re.fullmatch("[0-9a-f-]{36}", name), name
     print(f"{told} damages told, of {unsaved} nothing could be saved; {lost} deliveries lost in the others")
     assert told > 20
 
