@@ -24,7 +24,6 @@
 #define BREAKER_AFTER 5    /* failures in a row */
 #define BREAKER_FIRST_MS 1000
 #define BREAKER_MAX_MS 60000
-#define STORE_PAUSE_MS 1000
 #define LOOKUPS_MAX 1024
 
 /* ---- slots and holds */
@@ -112,8 +111,9 @@ static void init_slot(const struct dispatch *d, struct slot *slot, const char *n
 {
     slot->name = name;
     slot->target = target;
-    slot->out = (struct line){queue_create(QUEUE_WINDOW), target != NULL ? DELIVERY_OUT : DELIVERY_BUS, true};
-    slot->in = (struct line){queue_create(QUEUE_WINDOW), DELIVERY_IN, target != NULL};
+    slot->out = (struct line){
+        .queue = queue_create(QUEUE_WINDOW), .kind = target != NULL ? DELIVERY_OUT : DELIVERY_BUS, .rescan = true};
+    slot->in = (struct line){.queue = queue_create(QUEUE_WINDOW), .kind = DELIVERY_IN, .rescan = target != NULL};
     slot->held_gauge =
         metric_get(metric_family(METRIC_GAUGE, "busbar_target_held",
                                  "1: the target or one of its operations is held until someone resumes it.", "target"),
@@ -250,91 +250,9 @@ void dispatch_set_bus(struct dispatch *d, struct mqtt *mqtt)
     d->mqtt = mqtt;
 }
 
-/* ---- filling the lines */
-
-struct filling {
-    const struct dispatch *d;
-    struct slot *slot;
-    struct line *line;
-    int64_t now_ms, longest_wait_ms;
-    size_t rows;
-};
-
-/* The clock may have been set back since this was stored (a host without a battery): what was never
- * tried is due at once, what was tried after the longest wait that there is. */
-static int64_t believable_due(const struct filling *filling, const struct delivery_head *head)
-{
-    int64_t latest_ms = filling->now_ms + (head->attempts > 0 ? filling->longest_wait_ms : 0);
-    return head->due_ms < latest_ms ? head->due_ms : latest_ms;
-}
-
-void line_add(const struct dispatch *d, struct slot *slot, struct line *line, const struct delivery_head *head,
-              int64_t due_ms)
-{
-    cleanup_buf struct buf key = {0};
-    struct queue_delivery delivery = {.seq = head->seq,
-                                      .due_ms = due_ms,
-                                      .accepted_ms = head->accepted_ms,
-                                      .lane = head->lane,
-                                      .operation = head->operation,
-                                      .route = head->route,
-                                      .attempts = head->attempts};
-    if (line == &slot->out && slot->target != NULL)
-        batch_admit(d, slot, head, &delivery, &key);
-    queue_add(line->queue, &delivery);
-}
-
-static void add_head(void *context, const struct delivery_head *head)
-{
-    struct filling *filling = context;
-    filling->rows++;
-    line_add(filling->d, filling->slot, filling->line, head, believable_due(filling, head));
-}
-
-static bool wants_refill(const struct line *line)
-{
-    return (line->rescan || queue_wants_rewind(line->queue)) && !queue_is_tight(line->queue);
-}
-
-/* As many rows as there is room for, in steps that hold nobody up; not all of them need be taken in. */
-static void refill(struct dispatch *d, struct slot *slot, struct line *line)
-{
-    struct filling filling = {d, slot, line, d->now_ms, RETRY_AFTER_MAX_MS, 0};
-    size_t room = queue_room(line->queue);
-    queue_expect(line->queue, false);
-    if (!wants_refill(line))
-        return;
-    if (room > QUEUE_WINDOW)
-        room = QUEUE_WINDOW;
-    if (slot->target != NULL && slot->target->config->retry.max_ms > RETRY_AFTER_MAX_MS)
-        filling.longest_wait_ms = slot->target->config->retry.max_ms;
-    queue_rewind(line->queue);
-    line->rescan = true;
-    if (store_scan_open(d->options.session, slot->name, line->kind, queue_last_seq(line->queue), room, add_head,
-                        &filling) != 0) {
-        log_error("the store could not be read", "reason", store_error(d->options.session), NULL);
-        d->store_pause_until_ms = d->now_ms + STORE_PAUSE_MS;
-        return;
-    }
-    line->rescan = filling.rows == room;
-    queue_expect(line->queue, wants_refill(line));
-}
-
 void dispatch_notice(struct dispatch *d)
 {
     atomic_store(&d->noticed, true);
-}
-
-static void refill_all(struct dispatch *d)
-{
-    bool noticed = atomic_exchange(&d->noticed, false);
-    for (size_t i = 0; i < d->slot_count; i++) {
-        struct slot *slot = &d->slots[i];
-        slot->out.rescan |= noticed;
-        slot->in.rescan |= noticed && slot->target != NULL;
-        refill(d, slot, &slot->out);
-        refill(d, slot, &slot->in);
-    }
 }
 
 /* ---- the gates */
@@ -425,7 +343,7 @@ bool dispatch_pick(struct dispatch *d, int64_t now_ms, int64_t wall_ms)
     if (now_ms < d->store_pause_until_ms)
         return false;
     store_begin_read(d->options.session);
-    refill_all(d);
+    refill_lines(d);
     for (size_t i = 0; i + 1 < d->slot_count; i++)
         pick_slot(d, &d->slots[(d->next_slot + i) % (d->slot_count - 1)]);
     if (d->slot_count > 1)
@@ -575,7 +493,7 @@ int64_t dispatch_next_due(const struct dispatch *d)
     for (size_t i = 0; i + 1 < d->slot_count; i++) {
         const struct slot *slot = &d->slots[i];
         int64_t in = may_decode(d, slot) ? queue_next_due(slot->in.queue) : INT64_MAX;
-        if (!d->draining && (wants_refill(&slot->in) || wants_refill(&slot->out)))
+        if (!d->draining && (refill_is_wanted(&slot->in) || refill_is_wanted(&slot->out)))
             in = INT64_MIN;
         next = in < next ? in : next;
         if (d->draining || slot_hold(slot, NULL) != NULL || (slot->breaker_open && slot->probing) ||
@@ -592,7 +510,7 @@ int64_t dispatch_next_due(const struct dispatch *d)
             out = d->now_ms + (int64_t)((1 - slot->tokens) / rate * 1000) + 1;
         next = out < next ? out : next;
     }
-    int64_t bus = wants_refill(&d->bus->out) ? INT64_MIN : publish_next_due(d);
+    int64_t bus = refill_is_wanted(&d->bus->out) ? INT64_MIN : publish_next_due(d);
     next = bus < next ? bus : next;
     return next < d->store_pause_until_ms ? d->store_pause_until_ms : next;
 }

@@ -17,6 +17,8 @@
 #include <stdatomic.h>
 
 #define QUEUE_WINDOW 4096
+#define QUEUE_AHEAD 512 /* of the newest, beside the window, in a backlog */
+#define STORE_PAUSE_MS 1000
 #define TEXT_KEPT_MAX ((size_t)8192)               /* of a request or response */
 #define RETRY_AFTER_MAX_MS (24LL * 60 * 60 * 1000) /* http.c heeds no more */
 
@@ -31,6 +33,9 @@ struct line {
     struct queue *queue;
     enum delivery_kind kind;
     bool rescan; /* the store may hold more than the window */
+    /* out, while it does: up to here it was seen whether the newest may go ahead; 0: there is no backlog */
+    int64_t newest_seq;
+    bool newest_more;
 };
 
 /* A job of the target's own, without a delivery: what proves its settings at start, and the poll. */
@@ -282,8 +287,11 @@ void errand_take_back(struct dispatch *d, struct attempt *attempt); /* the turn 
 int64_t errand_next_due(const struct slot *slot);
 
 /* dispatch.c */
+/* refill.c */
+void refill_lines(struct dispatch *d); /* all of them, as far as there is room */
+bool refill_is_wanted(const struct line *line);
 void line_add(const struct dispatch *d, struct slot *slot, struct line *line, const struct delivery_head *head,
-              int64_t due_ms);
+              int64_t due_ms, bool ahead);
 bool slot_may_send(const struct dispatch *d, const struct slot *slot);
 struct slot *dispatch_slot(const struct dispatch *d, const char *name);
 const struct op_hold *slot_hold(const struct slot *slot, const char *operation); /* its own or the whole target's */

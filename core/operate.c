@@ -186,7 +186,7 @@ static void stand_in_line(struct dispatch *d, const struct found *found)
     if (waiting != NULL)
         queue_hasten(line->queue, waiting, d->now_ms);
     else if (found->seq <= queue_last_seq(line->queue))
-        line_add(d, dispatch_slot(d, found->target), line, &head, d->now_ms);
+        line_add(d, dispatch_slot(d, found->target), line, &head, d->now_ms, false);
     else
         line->rescan = true;
 }

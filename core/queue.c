@@ -103,7 +103,8 @@ bool queue_rewind(struct queue *queue)
     if (!queue->rewind)
         return false;
     queue->rewind = false;
-    queue->last_seq = queue->left_out_seq - 1;
+    if (queue->left_out_seq - 1 < queue->last_seq) /* what was ahead is still to be reached */
+        queue->last_seq = queue->left_out_seq - 1;
     queue->left_out_seq = INT64_MAX;
     queue->epoch++;
     return true;
@@ -165,13 +166,28 @@ bool queue_would_add(const struct queue *queue, int64_t seq, const char *lane_na
     return entry_get(queue, seq) == NULL && (lane == NULL || !has_enough(queue, lane));
 }
 
+bool queue_may_go_ahead(const struct queue *queue, const char *lane_name, int64_t before_seq)
+{
+    const struct queue_lane *lane = lane_find(queue, lane_name);
+    return lane == NULL ? before_seq == 0 : lane->last->seq == before_seq && !has_enough(queue, lane);
+}
+
+size_t queue_ahead(const struct queue *queue)
+{
+    return queue->ahead;
+}
+
 void queue_add(struct queue *queue, const struct queue_delivery *delivery)
 {
     bool fresh;
-    if (delivery->seq > queue->last_seq)
+    if (delivery->seq > queue->last_seq && !delivery->ahead)
         queue->last_seq = delivery->seq;
-    if (entry_get(queue, delivery->seq) != NULL)
+    struct queue_entry *known = entry_get(queue, delivery->seq);
+    if (known != NULL) {
+        if (!delivery->ahead && known->lane->place != PLACE_PARKED)
+            entry_count_in(queue, known);
         return;
+    }
     struct queue_lane *lane = lane_get(queue, delivery->lane, &fresh);
     if (!fresh && has_enough(queue, lane)) {
         leave_out(queue, lane, delivery->seq);
@@ -210,6 +226,7 @@ static void park(struct queue *queue, struct queue_lane *lane)
 {
     lane_move(queue, lane, PLACE_PARKED);
     lane_trim(queue, lane, 1);
+    entry_count_in(queue, lane->first);
     queue->length--;
     queue->parked_count++;
 }

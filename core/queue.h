@@ -4,6 +4,9 @@
  * is due take turns. It holds a window of what is open in the store, in order of acceptance, so its
  * memory does not grow with the backlog: the owner refills it from the store when there is room.
  *
+ * In a backlog that is longer than the window the newest would wait for all of it. So a few that just came may be
+ * added ahead (queue_add with `ahead`), beside the window, where that overtakes nothing of their lanes.
+ *
  * No lane fills the window for the others: a long one, and more so one that cannot go on, is not taken in
  * whole. What was left out is asked for again (queue_rewind) when its lane has use for it.
  *
@@ -39,6 +42,7 @@ struct queue_entry { /* the owner reads; the queue keeps and frees it */
     struct queue_entry *merged_into; /* in a batch: the newest of its key; NULL: itself */
     int64_t seq, due_ms, accepted_ms;
     int attempts;
+    bool ahead;              /* not counted in the window */
     struct item *item;       /* the owner's, of what is taken */
     char *route, *operation; /* route NULL: none */
 };
@@ -49,6 +53,7 @@ struct queue_delivery { /* what is added; borrowed */
     int attempts;
     struct queue_group *group;
     struct span key; /* with a group: of several with the same, only the newest goes; empty: none */
+    bool ahead;      /* older ones may be in the store still, none of its lane: see queue_may_go_ahead */
 };
 
 struct queue *queue_create(size_t window);
@@ -70,6 +75,10 @@ bool queue_is_tight(const struct queue *queue); /* too little room to be refille
 void queue_add(struct queue *queue, const struct queue_delivery *delivery);
 /* Whether it would be taken in: false when it is here, or left out. */
 bool queue_would_add(const struct queue *queue, int64_t seq, const char *lane);
+
+/* Whether a delivery may be added ahead, before_seq being the last open one of its lane in the store, 0: none. */
+bool queue_may_go_ahead(const struct queue *queue, const char *lane, int64_t before_seq);
+size_t queue_ahead(const struct queue *queue); /* how many are */
 
 /* ---- batches */
 

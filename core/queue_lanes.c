@@ -61,6 +61,7 @@ struct queue_entry *entry_append(struct queue *queue, struct queue_lane *lane, c
                                   .due_ms = delivery->due_ms,
                                   .accepted_ms = delivery->accepted_ms,
                                   .attempts = delivery->attempts,
+                                  .ahead = delivery->ahead,
                                   .route = mem_strdup(delivery->route),
                                   .operation = mem_strdup(delivery->operation)};
     if (entry->group != NULL && delivery->key.len > 0)
@@ -71,9 +72,18 @@ struct queue_entry *entry_append(struct queue *queue, struct queue_lane *lane, c
         lane->first = entry;
     lane->last = entry;
     lane->length++;
-    queue->length++;
+    *(entry->ahead ? &queue->ahead : &queue->length) += 1;
     entry_enter(queue, entry);
     return entry;
+}
+
+void entry_count_in(struct queue *queue, struct queue_entry *entry)
+{
+    if (!entry->ahead)
+        return;
+    entry->ahead = false;
+    queue->ahead--;
+    queue->length++;
 }
 
 void entry_unlink(struct queue *queue, struct queue_entry *entry)
@@ -87,7 +97,7 @@ void entry_unlink(struct queue *queue, struct queue_entry *entry)
     *(entry->prev != NULL ? &entry->prev->next : &lane->first) = entry->next;
     *(entry->next != NULL ? &entry->next->prev : &lane->last) = entry->prev;
     lane->length--;
-    queue->length--;
+    *(entry->ahead ? &queue->ahead : &queue->length) -= 1;
     if (entry->key != NULL)
         key_release(queue, entry->key);
     entry_free(entry);

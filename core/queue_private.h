@@ -55,7 +55,8 @@ struct queue_group {
 };
 
 struct queue {
-    size_t window, length;                          /* length: of lanes that are not parked */
+    size_t window, length;                          /* length: of lanes that are not parked, without */
+    size_t ahead;                                   /* so many that are beside the window */
     int64_t last_seq, left_out_seq, parked_out_seq; /* the latter: INT64_MAX for none */
     uint64_t epoch;
     bool rewind, more;
@@ -78,6 +79,7 @@ struct queue_entry *entry_get(const struct queue *queue, int64_t seq);
 struct queue_entry *entry_append(struct queue *queue, struct queue_lane *lane, const struct queue_delivery *delivery);
 void entry_unlink(struct queue *queue, struct queue_entry *entry); /* from its lane; frees it */
 void entry_free(struct queue_entry *entry);
+void entry_count_in(struct queue *queue, struct queue_entry *entry);       /* what was ahead is of the window now */
 struct queue_lane *lane_find(const struct queue *queue, const char *name); /* NULL: none */
 struct queue_lane *lane_get(struct queue *queue, const char *name, bool *fresh);
 void lane_free(struct queue *queue, struct queue_lane *lane);

@@ -142,6 +142,9 @@ int64_t store_dissolve_batch(struct store_session *session, int64_t seq);
 typedef void store_delivery_each(void *context, const struct delivery *delivery);
 int store_get_delivery(struct store_session *session, int64_t seq, store_delivery_each *each, void *context);
 int store_find_delivery(struct store_session *session, const char *id, store_delivery_each *each, void *context);
+/* Of kind OUT: the seq of the last open one of the lane before this one, 0: none; -1: failed. */
+int64_t store_before_in_lane(struct store_session *session, const char *target, const char *lane, int64_t seq);
+int64_t store_last_delivery(struct store_session *session); /* the last seq, open or not; -1: failed */
 /* What an attempt needs, and nothing else: id, kind, state, accepted_ms, uncertain, retained, order_id, topic, body,
  * reply, and the code of what its last attempt failed of. */
 int store_get_work(struct store_session *session, int64_t seq, store_delivery_each *each, void *context);

@@ -157,6 +157,33 @@ int store_scan_batches(struct store_session *session, const char *target,
     return each_head(&sql, each, context);
 }
 
+/* The one number of the one row; 0: no row. */
+static int64_t take_number(struct sql *sql)
+{
+    int row = sql_row(sql);
+    int64_t number = row > 0 ? sql_take_int(sql) : row;
+    if (row > 0)
+        sql_end(sql);
+    return number;
+}
+
+int64_t store_before_in_lane(struct store_session *session, const char *target, const char *lane, int64_t seq)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_BEFORE_IN_LANE) != 0)
+        return -1;
+    sql_put_text(&sql, target);
+    sql_put_text(&sql, lane);
+    sql_put_int(&sql, seq);
+    return take_number(&sql);
+}
+
+int64_t store_last_delivery(struct store_session *session)
+{
+    struct sql sql;
+    return sql_start(&sql, session, SQL_LAST_DELIVERY) != 0 ? -1 : take_number(&sql);
+}
+
 int64_t store_dissolve_batch(struct store_session *session, int64_t seq)
 {
     struct sql sql;

@@ -11,6 +11,7 @@
  * Each index is paid for at intake, so each has to earn its place:
  *   id (unique)         one delivery by its name; refuses a second acceptance under one id
  *   deliveries_open     (target, kind, seq) of what is due to be sent: dispatch's scan
+ *   deliveries_lanes    (target, lane, seq) of the same: whether a new one would overtake, in a long backlog
  *   deliveries_waiting  (state, seq) of all that is not over, dead letters included: lists for people
  *   deliveries_ended    what retention removes: written when a delivery ends, not at intake
  *   audit_delivery      one delivery's whole story
@@ -80,6 +81,8 @@ const char *const sql_migrations[] = {
     "CREATE TABLE subscriptions (client_id TEXT NOT NULL, filter TEXT NOT NULL,"
     " PRIMARY KEY (client_id, filter)) WITHOUT ROWID;"
     "CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;",
+    /* 1 -> 2 */
+    "CREATE INDEX deliveries_lanes ON deliveries(target, lane) WHERE " OPEN " AND kind = 1;",
 };
 
 const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
@@ -146,6 +149,9 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_ADD_CONTENT] = "INSERT INTO contents (seq, body, payload, user, one_reading, reply) VALUES (?, ?, ?, ?, ?, ?)",
     [SQL_SCAN_OPEN] = HEAD " WHERE " OPEN " AND target = ? AND kind = ? AND seq > ? ORDER BY seq LIMIT ?",
     /* At start only: they are few, and an index would be written with each attempt. */
+    [SQL_BEFORE_IN_LANE] = "SELECT seq FROM deliveries INDEXED BY deliveries_lanes WHERE " OPEN
+                           " AND kind = 1 AND target = ? AND lane = ? AND seq < ? ORDER BY seq DESC LIMIT 1",
+    [SQL_LAST_DELIVERY] = "SELECT coalesce(max(seq), 0) FROM deliveries",
     [SQL_SCAN_BATCHES] = HEAD " WHERE " OPEN " AND target = ? AND kind = 1 AND batch IS NOT NULL AND batch <> id"
                               " ORDER BY batch, seq",
     [SQL_DISSOLVE_BATCH] = "UPDATE deliveries INDEXED BY deliveries_waiting SET batch = id WHERE " WAITING " AND " OPEN

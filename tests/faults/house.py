@@ -219,6 +219,10 @@ class House:
 
     # ---- at the end
 
+    def stalls(self):
+        """When what stands between busbar and a task got no processor."""
+        return self.mw.items("stalls") + self.door.control("GET", "stalls")["items"]
+
     def heal(self):
         self.reader.release()
         for proxy in (self.bus, self.door, self.hooks):

@@ -3,7 +3,8 @@
 
 lost         acknowledged to its sender, and gone: no task, no event, nothing in the queue
 duplicated   done twice, and no answer was uncertain: two ids for one message, or a second request without a cause
-uncertain    done twice under one id, while an answer was on its way (a death, a fault between us and the target)
+uncertain    done twice under one id, while an answer was on its way: a death, a fault between us and the target; or the
+             stand-in or its proxy got no processor in time, and busbar has recorded that no answer came
 unaccounted  neither done nor a dead letter nor pending: a task that nobody asked for, a dead letter that was never told,
              what still waits at the end
 not kept     what others lost, and said so: the broker's file at the moment of its forgetting, the vendor's three tries"""
@@ -38,6 +39,10 @@ class Ledger:
             self.rejected = {row[0] for row in store.execute(
                 "SELECT DISTINCT a.delivery_id FROM audit a JOIN deliveries d ON d.id = a.delivery_id"
                 " WHERE a.outcome IN ('rejected', 'expired') AND d.kind <> 3")}
+            self.unanswered = {}
+            for delivery, at_ms in store.execute("SELECT delivery_id, at_ms FROM audit WHERE outcome = 'uncertain'"
+                                                 " OR error_code = 'answer_lost'"):
+                self.unanswered.setdefault(delivery, []).append(at_ms / 1000)
             self.sound = store.execute("PRAGMA integrity_check").fetchone()[0]
 
     @staticmethod
@@ -67,6 +72,12 @@ class Ledger:
             if any(when - LATE <= death <= when + 2 * LATE for death in injection.deaths):
                 return True
         return False
+
+    def was_stalled(self, delivery, first, second):
+        """What a machine without time to spare does: the request lay there, busbar died or gave up on it, then it was done."""
+        lay = [began for began, ended in self.house.stalls() if began - TIMEOUT - LATE <= first <= ended + 2 * LATE]
+        told = [at for at in self.unanswered.get(delivery, ()) if at <= second + LATE]
+        return bool(lay) and any(at >= min(lay) - TIMEOUT - LATE for at in told)
 
     # ---- in: commands and readings
 
@@ -101,8 +112,10 @@ class Ledger:
         ids = {task["body"]["metadata"].get("busbarId") for task in tasks}
         tasks.sort(key=lambda task: task["time"])
         for first, second in zip(tasks, tasks[1:]):
-            same = first["body"]["metadata"].get("busbarId") == second["body"]["metadata"].get("busbarId")
-            if same and self.was_uncertain(first["time"]) or not same and n in self.house.plant.twice:
+            delivery = first["body"]["metadata"].get("busbarId")
+            same = delivery == second["body"]["metadata"].get("busbarId")
+            uncertain = self.was_uncertain(first["time"]) or self.was_stalled(delivery, first["time"], second["time"])
+            if same and uncertain or not same and n in self.house.plant.twice:
                 self.blame(first["time"], "uncertain", n)
             else:
                 self.blame(first["time"], "duplicated",

@@ -9,6 +9,7 @@ one loop, one thread. It knows bytes, not protocols: faults of HTTP are the stan
 
 Control (all JSON)
   GET  /_control/state            {"faults": {..}, "accepted": N, "open": N, "bytes_up": N, "bytes_down": N, "broken": N}
+  GET  /_control/stalls           {"items": [[from, to], ..]}: when it got no processor (seconds since 1970)
   POST /_control/faults  {...}    sets the faults named, leaves the others; answers the state
   POST /_control/heal             no faults any more; what was stalled flows on
   POST /_control/cut  {"how": "reset" | "close"}   ends the connections that are open; answers the state
@@ -30,6 +31,8 @@ import signal
 import socket
 import struct
 import sys
+
+from standin import watch_stalls
 
 PIECE = 65536
 NO_FAULTS = {**{f"{kind}_{way}": None for kind in ("delay", "stall", "drop", "reset", "close") for way in ("up", "down")},
@@ -123,6 +126,7 @@ class Proxy:
         self.links, self.server = set(), None
         self.accepted = self.broken = 0
         self.bytes = {"up": 0, "down": 0}
+        self.stalls = []
 
     def wake(self):
         """Who waits at a gate looks again."""
@@ -183,6 +187,8 @@ class Proxy:
             await self.set(NO_FAULTS)
         elif (method, path) == ("POST", "/_control/cut"):
             self.cut(values.get("how", "reset"))
+        elif (method, path) == ("GET", "/_control/stalls"):
+            return 200, {"items": self.stalls}
         elif (method, path) != ("GET", "/_control/state"):
             return 404, {"error": f"no {method} {path}"}
         return 200, self.state()
@@ -218,10 +224,12 @@ async def main():
     await proxy.listen()
     control = await asyncio.start_server(proxy.control, "127.0.0.1", arguments.control_port)
     print(json.dumps({"port": proxy.port, "control_port": control.sockets[0].getsockname()[1]}), flush=True)
+    watch = asyncio.create_task(watch_stalls(proxy.stalls))
     end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end.set)
     await end.wait()
+    watch.cancel()
     proxy.cut("reset")
 
 

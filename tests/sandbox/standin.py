@@ -8,7 +8,7 @@ Two listeners: the API's, which `down` closes as a dead host would, and the cont
 control paths are served on both. One process, one loop, one thread: nothing here needs a lock.
 
 Control (all JSON)
-  GET    /_control/health | counts | tasks | requests | webhooks | fail | config
+  GET    /_control/health | counts | tasks | requests | webhooks | fail | config | stalls (when it got no processor)
          lists take ?since=N (skip the first N) and ?limit=N; answer {"items": [...], "total": N}
   POST   /_control/reset                       forgets records, tasks, rules
   POST   /_control/config  {...}               changes settings (see the stand-in)
@@ -43,11 +43,22 @@ import urllib.parse
 
 MAX_HEAD = 64 * 1024
 MAX_BODY = 16 * 1024 * 1024
+STALL = 0.5  # seconds
 
 
 def now_text(when=None):
     when = time.time() if when is None else when
     return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(when))
+
+
+async def watch_stalls(stalls):
+    """For ever: notes [from, to] of each time that this process got no processor for long: what it then answers, or notes
+    as its time, is late."""
+    while True:
+        before = time.time()
+        await asyncio.sleep(STALL / 2)
+        if time.time() - before > STALL:
+            stalls.append([before, time.time()])
 
 
 def minified(value):
@@ -213,13 +224,14 @@ class StandIn:
         self.run = base64.b32encode(os.urandom(5)).decode().lower()
         self.api_server = self.control_server = None
         self.counts = {}
-        self.clock = 0
+        self.clock, self.stalls = 0, []
         self.background = set()
         self.control = {
             ("GET", "health"): lambda request: Reply(200, {"up": self.api_server is not None}),
             ("GET", "counts"): lambda request: Reply(200, self.count()),
             ("GET", "tasks"): lambda request: self.listed(request, list(self.tasks.values())),
             ("GET", "requests"): lambda request: self.listed(request, self.requests),
+            ("GET", "stalls"): lambda request: self.listed(request, self.stalls),
             ("GET", "fail"): lambda request: Reply(200, {"items": [dict(r.spec, used=r.used) for r in self.rules]}),
             ("DELETE", "fail"): lambda request: self.control_forgive(),
             ("POST", "fail"): self.control_fail,
@@ -424,7 +436,7 @@ class StandIn:
     async def run_until_killed(self, **ready):
         await self.open()
         print(json.dumps(dict(ready, port=self.port, control_port=self.control_port)), flush=True)
-        await asyncio.Event().wait()
+        await watch_stalls(self.stalls)
 
 
 class Courier:

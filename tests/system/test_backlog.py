@@ -15,8 +15,15 @@ BODY = {"equipment": "${asset}", "description": "<job ${.n}>", "startDateTime": 
         "allDay": False, "assignees": ["maintenance@example.com"]}
 
 
+WINDOW = 4096  # lanes that take turns
+
+
 def memory(daemon, what="VmRSS"):
     return int(re.search(rf"{what}:\s+(\d+)", open(f"/proc/{daemon.process.pid}/status").read())[1]) * 1024
+
+
+def cpu_seconds(daemon):
+    return sum(map(int, open(f"/proc/{daemon.process.pid}/stat").read().rpartition(")")[2].split()[11:13])) / 100
 
 
 def multiply(path, total, lanes):
@@ -45,7 +52,7 @@ def lanes_of(sandbox, lanes):
     return found
 
 
-@pytest.mark.parametrize("shape", ["many lanes"])
+@pytest.mark.parametrize("shape", ["many lanes", "a lane each"])
 def test_a_backlog_is_opened_in_seconds_and_drained_in_order(tmp_path, busbar, sandbox, publisher, full, shape):
     total = 1_000_000 if full else 50_000
     lanes = total // 500 if shape == "many lanes" else total
@@ -60,22 +67,25 @@ def test_a_backlog_is_opened_in_seconds_and_drained_in_order(tmp_path, busbar, s
 
     began = time.monotonic()
     daemon.start()
-    took = time.monotonic() - began
+    took, cpu = time.monotonic() - began, cpu_seconds(daemon)
     assert daemon.metrics().sum("busbar_deliveries", state="pending") == total
     resumed = time.monotonic()
     daemon.cli("targets", "resume", "mw")
     wait_until(lambda: sandbox.counts()["tasks"] > 500, 20, "the drain begins")
     publisher.publish("plant/l1/new/job", {"n": 10**7})
-    sent = time.monotonic()
-    wait_until(lambda: lanes_of(sandbox, lanes).get("new"), 30, "the newest is not behind all the others")
+    done, sent = sandbox.counts()["tasks"], time.monotonic()
+    wait_until(lambda: lanes_of(sandbox, lanes).get("new"), 120, "the newest")
     waited = time.monotonic() - sent
+    behind = next(t["n"] for t in sandbox.tasks() if t["body"]["description"] == f"<job {10**7}>") - done
     wait_until(lambda: sandbox.counts()["tasks"] >= enough, 120, "a good part of them")
     rate = sandbox.counts()["tasks"] / (time.monotonic() - resumed)
     most = memory(daemon, "VmHWM")
-    print(f"{total} pending in {lanes} lanes: ready in {took:.2f} s, {most / 2**20:.0f} MiB at most (empty "
-          f"{before / 2**20:.0f}), {rate:.0f} tasks/s, the newest after {waited:.2f} s")
+    print(f"{total} pending in {lanes} lanes: ready in {took:.2f} s ({cpu:.2f} s of CPU), {most / 2**20:.0f} MiB at most (empty "
+          f"{before / 2**20:.0f}), {rate:.0f} tasks/s, the newest after {waited:.2f} s and {behind} others")
     daemon.cli("targets", "hold", "mw")
-    assert took < 10 and most - before < 64 * 2**20
+    assert cpu < 5, "how long it takes is the machine's matter"
+    assert most - before < 80 * 2**20, "SQLite's page cache, and the window"
+    assert behind < 2 * WINDOW, "its turn comes with those that are in memory, not behind all the others"
     drained = lanes_of(sandbox, lanes)
     for lane, numbers in drained.items():
         assert numbers == sorted(numbers), f"lane {lane} out of order"

@@ -59,7 +59,8 @@ class Fake:
         self.store = sqlite3.connect(folder / "busbar.db")
         self.store.executescript(
             "CREATE TABLE deliveries (seq INTEGER PRIMARY KEY, id, kind, state); CREATE TABLE contents (seq, payload);"
-            "CREATE TABLE audit (delivery_id, outcome)")
+            "CREATE TABLE audit (delivery_id, outcome, at_ms, error_code)")
+        self.starved = []
 
     def send(self, n, when=0):
         self.plant.sent_at[n] = self.plant.acked[n] = NOW + when
@@ -67,7 +68,10 @@ class Fake:
     def keep(self, n, state, outcome="delivered"):
         self.store.execute("INSERT INTO deliveries (id, kind, state) VALUES (?, 1, ?)", (f"d{n}", state))
         self.store.execute("INSERT INTO contents SELECT max(seq), ? FROM deliveries", (f'{{"n": {n}}}',))
-        self.store.execute("INSERT INTO audit VALUES (?, ?)", (f"d{n}", outcome))
+        self.store.execute("INSERT INTO audit VALUES (?, ?, 0, NULL)", (f"d{n}", outcome))
+
+    def stalls(self):
+        return self.starved
 
     def hook(self, key, *statuses, when=0):
         self.hooks += [{"key": key, "status": s, "time": NOW + when, "event": "E", "error": None} for s in statuses]
@@ -124,6 +128,18 @@ def test_a_second_request_needs_an_uncertain_answer(house):
     assert counts == {"uncertain": 2, "duplicated": 2} and ledger.bad()  # 4: no cause; 6: two ids
     house.plant.twice = {6}  # published twice: the broker's acknowledgement was lost
     assert house.counts()[1] == {"uncertain": 3, "duplicated": 1}
+
+
+def test_a_stand_in_without_a_processor_is_a_cause_when_busbar_says_so_too(house):
+    house.send(0), house.send(2)
+    house.tasks = [task(0, 30, "a"), task(0, 31, "a"), task(2, 30, "b"), task(2, 31, "b")]
+    assert house.counts()[1] == {"duplicated": 2}
+    house.starved = [[NOW + 25, NOW + 30]]
+    assert house.counts()[1] == {"duplicated": 2}, "the answer came all the same"
+    house.store.execute("INSERT INTO audit VALUES ('a', 'retrying', ?, 'answer_lost')", ((NOW + 28) * 1000,))
+    assert house.counts()[1] == {"uncertain": 1, "duplicated": 1}
+    house.starved = [[NOW + 15, NOW + 20]]
+    assert house.counts()[1] == {"duplicated": 2}, "another time"
 
 
 def test_one_webhook_under_two_ids_is_a_duplicate(house):

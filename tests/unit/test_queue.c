@@ -139,6 +139,20 @@ static bool refill(struct queue *queue)
     return any;
 }
 
+/* Offers one of the newest ahead of the others, where the queue says that it may. */
+static void offer_newest(struct queue *queue, uint64_t dice)
+{
+    char lane[16];
+    int64_t seq = backlog.stored - (int64_t)(dice % 20), before = seq - 1;
+    if (seq <= 0 || backlog.over[seq] || queue_ahead(queue) >= 16)
+        return;
+    while (before > 0 && (backlog.over[before] || backlog.lane_of[before] != backlog.lane_of[seq]))
+        before--;
+    snprintf(lane, sizeof(lane), "lane-%d", backlog.lane_of[seq]);
+    if (queue_may_go_ahead(queue, lane, before))
+        queue_add(queue, &(struct queue_delivery){.seq = seq, .lane = lane, .operation = "op", .ahead = true});
+}
+
 static bool lane_is_not_held(void *context, const struct queue_entry *entry)
 {
     return backlog.lane_of[entry->seq] % 5 != *(int *)context;
@@ -146,14 +160,13 @@ static bool lane_is_not_held(void *context, const struct queue_entry *entry)
 
 /* Random use against rules that must always hold: a lane's entries come out in order of seq, at most one
  * of a lane is out, never before its time, and all come out, whatever is held or waits meanwhile. */
-static void test_queue_random_use_keeps_the_rules(void **state)
+static void use_at_random(size_t window)
 {
-    (void)state;
     int64_t last[LANES] = {0}, out_of[LANES] = {0}, now = 0;
     struct queue_entry *out[64];
     size_t out_count = 0, done = 0;
     int held = 0;
-    struct queue *queue = queue_create(300);
+    struct queue *queue = queue_create(window);
     backlog = (struct backlog){0};
     for (int turn = 0; done < ALL; turn++) {
         assert_true(turn < 100 * ALL); /* else something was forgotten */
@@ -164,8 +177,10 @@ static void test_queue_random_use_keeps_the_rules(void **state)
         } else if (dice % 3 == 0) {
             if (backlog.stored < ALL) /* lane 1 is crowded */
                 backlog.lane_of[++backlog.stored] = dice / 3 % 2 == 0 ? 1 : (int)(dice / 3 % LANES);
-            if (dice % 4 == 0 && queue_room(queue) >= 75)
+            if (dice % 4 == 0 && queue_room(queue) >= window / 4)
                 refill(queue);
+            else if (dice % 4 == 2)
+                offer_newest(queue, dice / 64);
         } else if (dice % 3 == 1 && out_count < 64) {
             struct queue_entry *entry = queue_take(queue, now, lane_is_not_held, &held);
             if (entry == NULL) {
@@ -196,6 +211,46 @@ static void test_queue_random_use_keeps_the_rules(void **state)
         }
     }
     assert_int_equal(queue_length(queue), 0);
+    assert_int_equal(queue_ahead(queue), 0);
+    queue_destroy(queue);
+}
+
+static void test_queue_random_use_keeps_the_rules(void **state)
+{
+    (void)state;
+    use_at_random(300);
+    use_at_random(40); /* a backlog is mostly longer */
+}
+
+static void test_queue_the_newest_go_ahead_where_they_overtake_nothing(void **state)
+{
+    (void)state;
+    struct queue *queue = queue_create(2);
+    struct queue_entry *entry;
+    const struct queue_delivery newest = {.seq = 100, .lane = "new", .operation = "op", .ahead = true},
+                                after = {.seq = 101, .lane = "new", .operation = "op", .ahead = true};
+    add(queue, 1, "x", 0);
+    add(queue, 2, "y", 0); /* and 3, of x, and 4, of z, are in the store */
+    assert_false(queue_may_go_ahead(queue, "x", 3));
+    assert_true(queue_may_go_ahead(queue, "x", 1));
+    assert_false(queue_may_go_ahead(queue, "z", 4));
+    assert_true(queue_may_go_ahead(queue, "new", 0));
+    queue_add(queue, &newest);
+    assert_false(queue_may_go_ahead(queue, "new", 0));
+    assert_true(queue_may_go_ahead(queue, "new", 100));
+    queue_add(queue, &after);
+    assert_int_equal(queue_last_seq(queue), 2); /* from there the owner goes on */
+    assert_int_equal(queue_length(queue), 2);
+    assert_int_equal(queue_ahead(queue), 2);
+    for (int64_t seq = 1; seq <= 2; seq++) {
+        assert_int_equal(take(queue, 0, &entry), seq);
+        queue_remove(queue, entry);
+    }
+    assert_int_equal(take(queue, 0, &entry), 100);
+    queue_remove(queue, entry);
+    add(queue, 101, "new", 0); /* met again: now it is of the window */
+    assert_int_equal(queue_ahead(queue), 0);
+    assert_int_equal(queue_length(queue), 1);
     queue_destroy(queue);
 }
 
@@ -576,6 +631,7 @@ int main(void)
         cmocka_unit_test(test_queue_parks_lanes_of_a_held_operation),
         cmocka_unit_test(test_queue_finds_drops_and_hastens_what_waits),
         cmocka_unit_test(test_queue_random_use_keeps_the_rules),
+        cmocka_unit_test(test_queue_the_newest_go_ahead_where_they_overtake_nothing),
         cmocka_unit_test(test_queue_is_not_filled_by_one_lane),
         cmocka_unit_test(test_queue_a_batch_is_the_run_at_the_front_of_each_lane),
         cmocka_unit_test(test_queue_a_lane_goes_on_when_its_part_of_a_batch_is_over),

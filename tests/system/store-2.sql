@@ -1,0 +1,23 @@
+-- The schema of the store as version 0.1 released it. Never changed: see test_upgrade.py.
+PRAGMA auto_vacuum = 0;
+PRAGMA application_id = 1651864418;
+CREATE TABLE audit ( seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, delivery_id TEXT, route TEXT, target TEXT, operation TEXT, mode TEXT, outcome TEXT, detail TEXT, order_id TEXT, sync_state TEXT, error_class TEXT, error_code TEXT, owner_action TEXT, attempt INTEGER, next_ms INTEGER);
+CREATE TABLE contents (seq INTEGER PRIMARY KEY, body BLOB NOT NULL, payload BLOB, user TEXT, one_reading INTEGER NOT NULL, reply TEXT);
+CREATE TABLE deliveries ( seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind INTEGER NOT NULL, state INTEGER NOT NULL, accepted_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL, attempted_ms INTEGER NOT NULL, attempts INTEGER NOT NULL, repeats INTEGER NOT NULL DEFAULT 0, in_flight INTEGER NOT NULL, uncertain INTEGER NOT NULL, unconfirmed INTEGER NOT NULL, retained INTEGER NOT NULL, packet_id INTEGER NOT NULL, packet_hash INTEGER NOT NULL, target TEXT NOT NULL, route TEXT, operation TEXT, lane TEXT, order_id TEXT, topic TEXT, error_class TEXT, error_code TEXT, error_message TEXT, http_status INTEGER NOT NULL, request_id TEXT, rejected_fields TEXT, owner_action TEXT, merged_into TEXT, batch TEXT, exchange_of INTEGER);
+CREATE TABLE exchanges (seq INTEGER PRIMARY KEY, request TEXT, response TEXT);
+CREATE TABLE holds (target TEXT NOT NULL, operation TEXT NOT NULL, reason TEXT NOT NULL, since_ms INTEGER NOT NULL, PRIMARY KEY (target, operation)) WITHOUT ROWID;
+CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE memories (seq INTEGER PRIMARY KEY, space TEXT NOT NULL, key BLOB NOT NULL, at_ms INTEGER NOT NULL, UNIQUE (space, key));
+CREATE TABLE notes (target TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (target, key)) WITHOUT ROWID;
+CREATE TABLE orders ( id TEXT PRIMARY KEY, provider_id TEXT, source_id TEXT, asset_ref TEXT, source_status TEXT, status TEXT, priority TEXT, source_priority TEXT, sla_due_ms INTEGER NOT NULL, sync_state TEXT, last_synced_ms INTEGER NOT NULL, delivery_id TEXT, updated_ms INTEGER NOT NULL, fresh_until_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE subscriptions (client_id TEXT NOT NULL, filter TEXT NOT NULL, PRIMARY KEY (client_id, filter)) WITHOUT ROWID;
+CREATE TABLE triggers (route TEXT NOT NULL, key BLOB NOT NULL, state BLOB NOT NULL, PRIMARY KEY (route, key)) WITHOUT ROWID;
+CREATE INDEX deliveries_open ON deliveries(target, kind) WHERE state IN (2, 3);
+CREATE INDEX deliveries_lanes ON deliveries(target, lane) WHERE state IN (2, 3) AND kind = 1;
+CREATE INDEX deliveries_waiting ON deliveries(state) WHERE (state <= 3 OR state = 5);
+CREATE INDEX deliveries_ended ON deliveries(ended_ms) WHERE (state = 4 OR state >= 6);
+CREATE INDEX audit_delivery ON audit(delivery_id) WHERE delivery_id IS NOT NULL;
+CREATE INDEX audit_order ON audit(order_id) WHERE order_id IS NOT NULL;
+CREATE INDEX orders_source ON orders(provider_id, source_id) WHERE source_id IS NOT NULL;
+CREATE INDEX orders_fresh ON orders(fresh_until_ms) WHERE fresh_until_ms > 0;
+PRAGMA user_version = 2;
