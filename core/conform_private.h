@@ -11,6 +11,7 @@
 #define SLOW_US 10000
 #define SLOW_CALLS 3 /* one alone may be the machine's */
 #define MOST_BATCH 100u
+#define BATCH_BYTES ((size_t)256 << 10) /* who parses each message of a batch takes no 10 ms for so much */
 #define CHECK_NOW_MS INT64_C(1704164645000)
 
 enum rule {

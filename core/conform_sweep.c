@@ -52,7 +52,10 @@ static void try_one(struct conform *c, struct trial trial, size_t most, bool bat
         return;
     trial.uncertain = true;
     trial_play(c, &trial);
-    trial.messages = most > MOST_BATCH ? MOST_BATCH : most;
+    const size_t fit = BATCH_BYTES / (strlen(trial.body) + 1);
+    trial.messages = most < fit ? most : fit;
+    if (trial.messages > MOST_BATCH)
+        trial.messages = MOST_BATCH;
     if (trial.messages > 1 && batches)
         trial_play(c, &trial);
 }

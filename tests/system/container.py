@@ -122,8 +122,8 @@ class Contained:
         """Of its process 1, as the host sees it."""
         return int(inspect(self.container)["State"]["Pid"])
 
-    def proc(self, name):
-        return pathlib.Path(f"/proc/{self.pid()}/{name}").read_text()
+    def proc(self, name, pid=None):
+        return pathlib.Path(f"/proc/{pid or self.pid()}/{name}").read_text()
 
 
 class Broker(Contained, harness.Broker):

@@ -20,6 +20,7 @@ import busbar_harness as harness
 import container
 from busbar_harness import ROOT, hot_route, http_call, wait_until
 from container import do, inspect
+from test_isolation import children, shown
 from test_reload import lines, numbered
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("container")]
@@ -215,6 +216,24 @@ def test_64_megabytes_are_enough(contained, sandbox, publisher, full, image):
           f"highest {highest / 2**20:.1f} MiB")
     assert idle < 24 << 20 and highest < 48 << 20
     assert daemon.runs() and daemon.ready()
+
+
+def test_an_isolated_plugin_runs_inside(contained, sandbox, publisher):
+    """The container's own filter of calls, its memory and its 32 processes leave the child its place."""
+    daemon = contained([numbered()], target={"isolate": True})
+    for n in range(200):
+        publisher.send(f"plant/l1/m{n % 20}/job", {"n": n})
+    wait_until(lambda: len(sandbox.tasks()) == 200, 60, "the tasks")
+    (child,) = children(daemon.pid())
+    status = dict(line.split(":\t", 1) for line in daemon.proc("status", child).splitlines() if ":\t" in line)
+    print(f"resident: the plugin's process {status['VmRSS']}")
+    assert status["Seccomp"] == "2" and status["Uid"].split() == [str(container.USER)] * 4
+    assert re.search(r"^Max processes +0 +0 ", daemon.proc("limits", child), re.MULTILINE)
+    os.kill(child, signal.SIGKILL)
+    wait_until(lambda: children(daemon.pid()) not in ([child], []), 10, "another one")
+    publisher.publish("plant/l1/m1/job", {"n": 200})
+    wait_until(lambda: len(sandbox.tasks()) == 201, 20, "a task through it")
+    assert shown(daemon, "mw")["process"]["restarts"] == 1 and daemon.end() == 0
 
 
 # ---- signals

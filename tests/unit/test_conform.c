@@ -67,6 +67,14 @@ static void test_conform_passes_an_older_one(void **state)
     conforms();
 }
 
+/* Its time is what it takes for a batch as it comes, not for megabytes of nonsense. */
+static void test_conform_passes_one_that_parses_a_batch(void **state)
+{
+    (void)state;
+    check("parser");
+    conforms();
+}
+
 /* ---- a plugin for each rule ------------------------------------------------------------------- */
 
 static const struct fault {
@@ -175,6 +183,7 @@ int main(void)
     static const struct CMUnitTest others[] = {
         cmocka_unit_test_teardown(test_conform_passes_the_good, teardown),
         cmocka_unit_test_teardown(test_conform_passes_an_older_one, teardown),
+        cmocka_unit_test_teardown(test_conform_passes_one_that_parses_a_batch, teardown),
         cmocka_unit_test_teardown(test_conform_names_what_is_no_plugin, teardown),
         cmocka_unit_test(test_conform_has_a_fault_for_each_rule),
         cmocka_unit_test_teardown(test_conform_names_broken_rules_once, teardown),
