@@ -7,10 +7,12 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 
-from busbar_harness import BINARY, command_route, configuration, wait_until
+from busbar_harness import BINARY, ROOT, Process, command_route, configuration, wait_until
+from test_isolation import children
 from test_reload import hang_up, lines
 
 BURGLAR = BINARY.parent / "tests" / "plugins" / "burglar.so"
@@ -166,3 +168,23 @@ def test_its_memory_is_nobodys(as_nobody, tmp_path):
     as_nobody.process.send_signal(signal.SIGSEGV)
     status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert status.si_code == os.CLD_KILLED, "not CLD_DUMPED"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="LOUD: no systemd-analyze to say what the unit allows")
+def test_the_units_own_filter_leaves_it_what_it_needs(busbar, sandbox, publisher, monkeypatch):
+    """Its isolated plugin too: the next one after it was killed, and that of a reload."""
+    daemon = busbar([command_route()], start=False)
+    daemon.config["targets"]["mw"]["isolate"] = True
+    daemon.write()
+    monkeypatch.setattr(daemon, "launch", lambda command, stdout=None: Process.launch(
+        daemon, [sys.executable, str(ROOT / "tests" / "system" / "unit_filter.py"), *command], stdout))
+    daemon.start()
+    assert lines(daemon, "confined")[0]["system_calls"] == "limited", "its own comes on top"
+    (child,) = children(daemon.process.pid)
+    os.kill(child, signal.SIGKILL)
+    publisher.publish("plant/l1/m1/job", {"celsius": 1})
+    wait_until(lambda: len(sandbox.tasks()) == 1, 20, "the task")
+    hang_up(daemon, good=True)
+    publisher.publish("plant/l1/m1/job", {"celsius": 2})
+    wait_until(lambda: len(sandbox.tasks()) == 2, 20, "the task after the reload")
+    assert daemon.terminate() == 0
