@@ -255,9 +255,30 @@ static bool read_message(struct recording *r, const char *path)
     return true;
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* Looked at before anything is sent, which cannot be taken back. */
+static int examine_place(const char *path)
+{
+    const char *ending = path ? strrchr(path, '.') : NULL;
+    if (!path || is_folder(path))
+        return CMD_DONE;
+    if (access(path, F_OK) == 0)
+        return refuse("%s: it exists already; nothing was sent", path);
+    if (!ending || strcmp(ending, ".case") != 0)
+        return refuse("%s: it is no folder, and a file of cases ends in .case; nothing was sent", path);
+    return CMD_DONE;
+}
+
 static int examine(struct recording *r, char **files, size_t count)
 {
     struct bb_operation operation;
+    if (examine_place(r->out_path) != CMD_DONE)
+        return CMD_NO;
     r->target = app_target(&r->app, r->target_name);
     if (!r->target)
         return refuse("the configuration has no target %s", r->target_name);
@@ -332,15 +353,20 @@ static void write_head(struct recording *r)
         buf_printf(&r->text, "%s\n", r->operation);
 }
 
-/* Where it goes: the file that was named, or one in the folder that was named. gives; NULL: to standard output */
+/* Where it goes: the file that was named, or a new one in the folder that was named. gives; NULL: to standard output */
 static char *place(const struct recording *r)
 {
-    struct stat info;
     if (!r->out_path)
         return NULL;
-    if (stat(r->out_path, &info) != 0 || !S_ISDIR(info.st_mode))
+    if (!is_folder(r->out_path))
         return mem_strdup(r->out_path);
-    return mem_printf("%s/%s-%s.case", r->out_path, r->poll ? "poll" : r->operation, r->ended.data);
+    const char *what = r->poll ? "poll" : r->operation;
+    char *path = mem_printf("%s/%s-%s.case", r->out_path, what, r->ended.data);
+    for (int n = 2; access(path, F_OK) == 0; n++) {
+        free(path);
+        path = mem_printf("%s/%s-%s-%d.case", r->out_path, what, r->ended.data, n);
+    }
+    return path;
 }
 
 /* A new file that its owner alone can read: what is personal in an answer is nobody else's. */
@@ -356,7 +382,7 @@ static int keep(const struct recording *r, const struct buf *clean, size_t secre
     const int fd = create(path, temporary);
     const char *name = path ? path : temporary;
     if (fd < 0)
-        return refuse("%s: %s", name, errno == EEXIST ? "it exists already; nothing was written" : strerror(errno));
+        return refuse("%s: %s", name, strerror(errno));
     FILE *file = fdopen(fd, "w");
     const bool written = fwrite(clean->data, 1, clean->len, file) == clean->len;
     struct buf report cleanup_buf = {0};
@@ -402,25 +428,25 @@ static const struct command cmd_plugins_record = {
     .name = "plugins record",
     .usage = "busbar plugins record --target NAME --operation NAME [--out PATH] [-c FILE] MESSAGE.json...\n"
              "busbar plugins record --target NAME --poll [--out PATH] [-c FILE]",
-    .help =
-        "Sends one message (or a batch, a file each) to a target, for good, and writes the conversation as a case "
-        "that\n"
-        "passes as it stands. It needs no daemon, and neither tells it nor uses its store. Secrets are replaced:\n"
-        "credentials, whatever ${file:} and ${env:} gave, cookies, and members whose name says so. A name or an "
-        "address\n"
-        "in an answer is not: read the case before you share it.\n"
-        "\n"
-        "      --target NAME      of the configuration; its mode must allow the operation\n"
-        "      --operation NAME   one of its plugin's\n"
-        "      --poll             asks for news instead\n"
-        "      --out PATH         the new file, or the folder for it; without: standard output. Only its owner can\n"
-        "                         read it, and what exists is never written over\n"
-        "      --title TEXT       of the case\n"
-        "      --topic TOPIC      that the message came from\n"
-        "  -c, --config FILE      the configuration\n"
-        "\n"
-        "MESSAGE.json is the body as the route would make it; - is standard input.\n"
-        "Exit status: 0 recorded, whatever the verdict; 1 not; 2 usage.\n",
+    .help = "Sends one message (or a batch, a file each) to a target, for good, and writes the conversation as a case "
+            "that\n"
+            "passes as it stands. It needs no daemon, and neither tells it nor uses its store. Secrets are replaced:\n"
+            "credentials, whatever ${file:} and ${env:} gave, cookies, and members whose name says so. A name or an "
+            "address\n"
+            "in an answer is not: read the case before you share it.\n"
+            "\n"
+            "      --target NAME      of the configuration; its mode must allow the operation\n"
+            "      --operation NAME   one of its plugin's\n"
+            "      --poll             asks for news instead\n"
+            "      --out PATH         the new file, X.case, or the folder for it; without: standard output. Only its "
+            "owner can\n"
+            "                         read it, and what exists is never written over\n"
+            "      --title TEXT       of the case\n"
+            "      --topic TOPIC      that the message came from\n"
+            "  -c, --config FILE      the configuration\n"
+            "\n"
+            "MESSAGE.json is the body as the route would make it; - is standard input.\n"
+            "Exit status: 0 recorded, whatever the verdict; 1 not; 2 usage.\n",
 };
 
 int plugins_record(int argc, char **argv)

@@ -288,12 +288,17 @@ def test_what_would_not_pass_is_not_kept(tmp_path, echo):
 
 
 def test_the_file_is_its_owners_and_new(echoed, echo):
+    """What is sent cannot be taken back: whether there is a place for it is known before."""
     echoed.record("work_order.create", {"title": "a"})
     (file,) = echoed.cases.glob("*.case")
     assert file.name == "work_order.create-http_422.case" and stat.S_IMODE(file.stat().st_mode) == 0o600
     kept = file.read_text()
-    assert "it exists already; nothing was written" in echoed.record("work_order.create", {"title": "b"}, expect=1)
-    assert file.read_text() == kept
+    echoed.record("work_order.create", {"title": "b"})
+    assert '"b"' in (echoed.cases / "work_order.create-http_422-2.case").read_text()
+    asked = echo.asked
+    for place, said in ((file, "it exists already; nothing was sent"), (echoed.folder / "none", "ends in .case")):
+        assert said in echoed.record("work_order.create", {"title": "b"}, expect=1, arguments=("--out", place))
+    assert echo.asked == asked and file.read_text() == kept and not (echoed.folder / "none").exists()
     named = echoed.folder / "named.case"
     echoed.record("work_order.create", {"title": "c"}, arguments=("--out", named, "--title", "a title", "--topic", "a/b"))
     assert "\ncase a title\n" in named.read_text() and "\ntopic a/b\n" in named.read_text()
