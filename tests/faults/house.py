@@ -195,7 +195,7 @@ class House:
         (self.broker.folder / "mosquitto.db").unlink()
         self.reader.subscribed.clear()
         self.start_broker()
-        assert self.reader.subscribed.wait(30), "the reader did not come back"
+        assert self.reader.subscribed.wait(60), "the reader did not come back"
         self.bus.heal()
 
     def take_session(self):

@@ -201,7 +201,7 @@ class Reader:
         if event["type"] == "sync.failed":
             self.failures.add(event["data"]["error"]["delivery"])
             return
-        raw = event["data"].get("provider", {}).get("raw")
+        raw = (event["data"].get("provider") or {}).get("raw")  # what busbar says by itself has no provider
         key = raw.get("_idempotencyKey") if isinstance(raw, dict) else None
         if key:
             ids = self.events.setdefault(key, {})
