@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A plugin that keeps all rules, and reads each byte of a batch several times, as one does that parses its JSON. */
+/* A plugin that keeps all rules, and reads each byte of a batch twice, as one does that parses its JSON. */
 #include <busbar/plugin.h>
 
-#define READS 4
+#define READS 2
 
 static const struct bb_operation operations[] = {
     {.name = "thing.count", .help = "Sets counts", .flags = BB_WRITES | BB_IDEMPOTENT, .max_batch = 100}};
