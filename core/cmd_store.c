@@ -116,9 +116,6 @@ static int run_verb(const struct config *config, const char *verb, const char *f
         rc = strcmp(verb, "check") == 0    ? check(opened.store, opened.session, path)
              : strcmp(verb, "backup") == 0 ? backup(opened.session, path, file)
                                            : save(opened.session, path, file);
-    else if (strcmp(verb, "backup") != 0)
-        fputs("busbar: where its first pages cannot be read, nothing can be saved: put a backup in its place\n",
-              stderr);
     close_store(&opened);
     return rc;
 }

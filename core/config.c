@@ -30,8 +30,9 @@ size_t config_host_length(const char *address, bool port_required)
     if (colon != NULL && colon[1] != '\0' && strchr(colon, ']') != NULL)
         colon = NULL; /* the last colon is inside [v6] */
     size_t len = colon != NULL ? (size_t)(colon - address) : strlen(address);
-    int64_t port;
-    if ((colon == NULL && port_required) || (colon != NULL && !number_parse_int(span_of(colon + 1), 0, 65535, &port)))
+    int64_t port, least = port_required ? 0 : 1; /* to listen on, 0 is any; to go to, it is none */
+    if ((colon == NULL && port_required) ||
+        (colon != NULL && !number_parse_int(span_of(colon + 1), least, 65535, &port)))
         return 0;
     bool bracketed = len > 2 && address[0] == '[' && address[len - 1] == ']';
     for (size_t i = 0; i < len; i++)

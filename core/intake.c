@@ -14,6 +14,7 @@
 #include "metrics.h"
 #include "route.h"
 #include "target.h"
+#include "topic.h"
 #include "watchdog.h"
 
 #include <json-c/json.h>
@@ -215,19 +216,25 @@ static void count_duplicate(struct intake *intake, const struct message *message
         intake_count_outcome(intake, intake->options.config->route_count, OUTCOME_DUPLICATE);
 }
 
-/* Nothing of it was evaluated: it killed the process twice, or it is larger than the cap. */
+/* Nothing of it was evaluated: it killed the process twice, is larger than the cap, or on a topic that is none. */
 static void bury(struct intake *intake, const struct message *message, const char *reason)
 {
     const uint32_t *routes;
+    cleanup_buf struct buf quoted = {0};
+    struct message readable = *message;
+    if (!span_is_utf8(message->topic) || memchr(message->topic.data, '\0', message->topic.len) != NULL) {
+        buf_put_json(&quoted, message->topic);
+        readable.topic = (struct span){quoted.data + 1, quoted.len - 2};
+    }
     size_t count = route_set_match(intake->options.routes, message, &routes);
     for (size_t i = 0; i < count; i++) {
         char id[UUID_TEXT_MAX];
         uuid_v7(message->received_ms, id);
         const struct route_decision decision = {.route = routes[i],
-                                                .message = message,
+                                                .message = &readable,
                                                 .outcome = OUTCOME_INVALID,
                                                 .reason = reason,
-                                                .lane = message->topic,
+                                                .lane = readable.topic,
                                                 .payload = message->payload,
                                                 .id = id};
         intake_decide(intake, &decision);
@@ -264,6 +271,8 @@ void intake_message(struct intake *intake, const struct message *message)
             bury(intake, message, "the process died twice while it judged this message");
         else if (message->payload.len > (size_t)intake->options.config->bus.max_payload_bytes)
             bury(intake, message, "the payload is larger than bus.max_payload");
+        else if (!topic_is_valid(message->topic))
+            bury(intake, message, "the broker sent a topic that nobody may publish on: a wildcard, a NUL or no UTF-8");
         else if (route_set_is_command(intake->options.routes, message))
             intake_command(intake, message);
         else if (route_set_evaluate(intake->options.routes, message, intake->steady_ms, intake_decide, intake) == 0)

@@ -190,10 +190,11 @@ static int adopt(struct store *store, char **error)
 {
     struct store_session *root = store->root;
     int64_t version, application, tables;
-    if (root->error || ask_int(root, "PRAGMA user_version", &version) != 0 ||
-        ask_int(root, "PRAGMA page_size", &store->page_bytes) != 0 ||
-        ask_int(root, "PRAGMA application_id", &application) != 0 ||
-        ask_int(root, "SELECT count(*) FROM sqlite_schema", &tables) != 0)
+    bool legible = !root->error && ask_int(root, "PRAGMA user_version", &version) == 0 &&
+                   ask_int(root, "PRAGMA page_size", &store->page_bytes) == 0 &&
+                   ask_int(root, "PRAGMA application_id", &application) == 0 &&
+                   ask_int(root, "SELECT count(*) FROM sqlite_schema", &tables) == 0;
+    if (!legible)
         *error = mem_printf("the store %s cannot be read: %s", store->path, store_error(root));
     else if (application != SQL_APPLICATION_ID && (tables > 0 || store->read_only))
         *error = mem_printf("%s is not a busbar store", store->path);
@@ -210,7 +211,11 @@ static int adopt(struct store *store, char **error)
     struct store_trouble trouble;
     if (*error && store_trouble(store, &trouble)) {
         cleanup_text char *bare = *error;
-        *error = mem_printf("%s; %s", bare, trouble.text);
+        bool hopeless = !legible && atomic_load(&store->trouble) == TROUBLE_DAMAGED; /* recover would begin there */
+        *error = mem_printf("%s; %s", bare,
+                            hopeless ? "the store is damaged where it begins, nothing can be saved of it: stop busbar, "
+                                       "put a backup in its place"
+                                     : trouble.text);
     }
     return *error ? -1 : 0;
 }
@@ -235,10 +240,8 @@ struct store *store_open(const struct store_options *options, char **error)
     turnstile_init(&store->writer);
 
     if (store->read_only) {
-        if (access(store->path, R_OK) != 0) {
-            *error = mem_printf("cannot read the store %s: %s", store->path, strerror(errno));
+        if (store_look_before_reading(store, error) != 0)
             goto fail;
-        }
     } else {
         if (store_take_files(store, error) != 0)
             goto fail;

@@ -118,6 +118,19 @@ int store_take_files(struct store *store, char **error)
     return lock_named(store, error) != 0 ? -1 : lock_database(store, error);
 }
 
+/* Whoever only reads takes no lock, and follows a link. A pipe would be waited for without end. */
+int store_look_before_reading(const struct store *store, char **error)
+{
+    struct stat file;
+    if (access(store->path, R_OK) != 0 || stat(store->path, &file) != 0)
+        *error = mem_printf("cannot read the store %s: %s", store->path, strerror(errno));
+    else if (!S_ISREG(file.st_mode))
+        *error = mem_printf("%s is no regular file: name where the store is (store.path)", store->path);
+    else if (file.st_size == 0)
+        *error = mem_printf("%s is empty: there is no store in it yet", store->path);
+    return *error ? -1 : 0;
+}
+
 void store_give_files(struct store *store)
 {
     if (store->file_fd >= 0)

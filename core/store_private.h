@@ -107,6 +107,7 @@ void crumbs_close(struct crumbs *crumbs);                         /* NULL is leg
 
 /* ---- store_file.c: in this order */
 int store_take_files(struct store *store, char **error); /* checks, makes and locks them; -1 and *error */
+int store_look_before_reading(const struct store *store, char **error); /* ... for who only reads: is it a store's? */
 void store_remember_files(struct store *store);
 bool store_has_files(const struct store *store);
 void store_give_files(struct store *store);

@@ -27,25 +27,32 @@ static int64_t step_ms(const struct writes *writes)
     return writes->window_ms / STEPS;
 }
 
-/* A clock that was set back holds nothing up: what is counted meanwhile is of the newest step. */
-static void move_on(struct writes *writes, int64_t now_ms)
-{
-    int64_t now = now_ms / step_ms(writes);
-    if (now - writes->newest >= STEPS)
-        memset(writes->counts, 0, sizeof(writes->counts));
-    else
-        for (int64_t step = writes->newest + 1; step <= now; step++)
-            writes->counts[step % STEPS] = 0;
-    if (now > writes->newest)
-        writes->newest = now;
-}
-
 static int64_t total(const struct writes *writes)
 {
     int64_t sum = 0;
     for (size_t i = 0; i < STEPS; i++)
         sum += writes->counts[i];
     return sum;
+}
+
+/* A clock that was set back: what is counted meanwhile is of the newest step. By more than the window (it was far in
+ * the future): all that was counted is of now, or nothing of it were had back until that future comes. */
+static void move_on(struct writes *writes, int64_t now_ms)
+{
+    int64_t now = now_ms / step_ms(writes);
+    if (writes->newest - now >= STEPS) {
+        int64_t sum = total(writes);
+        memset(writes->counts, 0, sizeof(writes->counts));
+        writes->counts[now % STEPS] = sum;
+        writes->newest = now;
+        writes->changed = true;
+    } else if (now - writes->newest >= STEPS)
+        memset(writes->counts, 0, sizeof(writes->counts));
+    else
+        for (int64_t step = writes->newest + 1; step <= now; step++)
+            writes->counts[step % STEPS] = 0;
+    if (now > writes->newest)
+        writes->newest = now;
 }
 
 struct writes *writes_create(const struct config_target *config)

@@ -142,3 +142,28 @@ def test_damage_that_is_met_at_work_stops_the_writing(stopped, publisher):
     assert stopped.get("/healthz").status == 200
     assert not stopped.ready() and store.stat().st_mtime_ns == before
     assert stopped.terminate() == 0
+
+
+WHAT_IS_NO_STORE = {
+    "nothing": (lambda path: None, "No such file"),
+    "a folder": (lambda path: path.mkdir(0o700), "is no regular file"),
+    "a pipe": (lambda path: os.mkfifo(path, 0o600), "is no regular file"),
+    "an empty file": (lambda path: path.touch(0o600), "is empty"),
+    "a text": (lambda path: path.write_text("no store " * 1000), "nothing can be saved of it"),
+    "half a page": (lambda path: path.write_bytes(b"SQLite format 3\0" + bytes(34)), "nothing can be saved of it"),
+}
+
+
+@pytest.mark.parametrize("what", WHAT_IS_NO_STORE)
+def test_what_is_no_store_is_said_at_once(busbar, tmp_path, what):
+    """Each command that reads a store ends, says what lies there, and advises only what can be done."""
+    make, said = WHAT_IS_NO_STORE[what]
+    path = tmp_path / "other.db"
+    make(path)
+    daemon = busbar(start=False, store={"path": str(path)})
+    for command in (("store", "check"), ("store", "recover", str(tmp_path / "saved.db")),
+                    ("store", "backup", str(tmp_path / "copy.db")), ("status",), ("queue", "list")):
+        told = daemon.cli(*command, expect=1).stderr
+        assert said in told and ("put a backup" in told) == (said == "nothing can be saved of it"), command
+        assert "see `busbar store check`" not in told, "it is no use here"
+    assert not (tmp_path / "saved.db").exists() and not (tmp_path / "copy.db").exists()

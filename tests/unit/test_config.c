@@ -211,6 +211,8 @@ static void test_config_wrong_values_say_what_is_right(void **state)
          "1:12: error: 'url' must look like mqtt://host:1883 or mqtts://host:8883, not 'http://x'"},
         {"bus: {url: \"mqtt://x:99999\"}\n",
          "1:12: error: 'url' must look like mqtt://host:1883 or mqtts://host:8883, not 'mqtt://x:99999'"},
+        {"bus: {url: \"mqtt://x:0\"}\n",
+         "1:12: error: 'url' must look like mqtt://host:1883 or mqtts://host:8883, not 'mqtt://x:0'"},
         {"bus: {url: \"mqtt://u:pw@x\"}\n", "1:12: error: 'url' cannot hold a user; use 'username' and 'password'"},
         {"bus: {url: []}\n", "1:12: error: 'url' is an empty list"},
         {"bus: {prefix: a/#}\n",

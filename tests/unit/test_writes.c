@@ -58,6 +58,8 @@ static void test_writes_a_clock_set_back_gives_nothing_back(void **state)
     assert_true(writes_spend(writes, 9, NOW));
     assert_true(writes_spend(writes, 1, NOW - 5 * HOUR));
     assert_false(writes_spend(writes, 1, NOW - 5 * HOUR));
+    assert_int_equal(writes_spent(writes, NOW - 5 * HOUR + 59 * MINUTE), 10);
+    assert_true(writes_spend(writes, 1, NOW - 4 * HOUR)); /* what was counted is an hour old by the clock that holds */
     assert_int_equal(writes_spent(writes, NOW + 2 * HOUR), 0);
     free(writes);
 }
