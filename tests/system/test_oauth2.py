@@ -102,6 +102,18 @@ def test_a_client_that_is_refused_holds_the_target_and_loses_nothing(daemon, ide
     wait_things(identity, 5)
 
 
+def test_a_token_server_that_sends_us_elsewhere_is_not_followed(daemon, identity, publisher):
+    """The client's secret would go with the request."""
+    identity.fail("status", status=307, path="/token", headers={"Location": f"{identity.url}/elsewhere"})
+    running = daemon()
+    publish(publisher, 1)
+    wait_until(lambda: running.json("targets", "list")["items"][0]["holds"] or asked(identity) > 1, 10, "it was asked")
+    assert [r for r in identity.items("requests") if r["path"] in ("/elsewhere", "/things")] == []
+    identity.forgive()
+    running.cli("targets", "resume", "api", expect=None)
+    wait_things(identity, 1)
+
+
 @pytest.mark.parametrize("fault", [{"action": "status", "status": 503}, {"action": "reset"}, {"action": "truncate"}],
                          ids=lambda fault: fault["action"])
 def test_a_token_server_that_is_away_is_waited_for(daemon, identity, publisher, fault):
