@@ -184,8 +184,10 @@ static const char *scan_close(struct scan *s, bool *more)
 
 const char *json_fault(struct span text)
 {
+    if (text.len == 0)
+        return "it is empty"; /* and data may be NULL */
     struct scan s = {.at = text.data, .end = text.data + text.len};
-    const char *fault = text.len == 0 ? "it is empty" : span_is_utf8(text) ? NULL : "it is not UTF-8";
+    const char *fault = span_is_utf8(text) ? NULL : "it is not UTF-8";
     for (bool more = true; fault == NULL && more;) {
         bool whole = true;
         skip_blanks(&s);

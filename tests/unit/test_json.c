@@ -49,6 +49,7 @@ static const struct {
     {TEXT("1.7976931348623157e999"), NULL},
     {TEXT("-12 "), NULL},
     {TEXT(""), "empty"},
+    {{NULL, 0}, "empty"},
     {TEXT(" "), "too early"},
     {TEXT("{"), "too early"},
     {TEXT("[1"), "too early"},
@@ -113,8 +114,8 @@ static void test_json_is_to_the_letter(void **state)
         const char *error = NULL, *wanted = json_texts[i].reason;
         cleanup_json struct json_object *value = json_parse(json_texts[i].text, NULL, &error);
         if (wanted == NULL ? error != NULL : error == NULL || strstr(error, wanted) == NULL || value != NULL)
-            fail_msg("%s: %s instead of %s", json_texts[i].text.data, error ? error : "taken",
-                     wanted ? wanted : "taken");
+            fail_msg("%s: %s instead of %s", json_texts[i].text.data ? json_texts[i].text.data : "",
+                     error ? error : "taken", wanted ? wanted : "taken");
     }
 }
 
