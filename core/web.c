@@ -49,7 +49,7 @@ enum {
     MAX_PEM_BYTES = 1 << 20,
     TIMEOUT_MS = 10000,
     MAX_CONNECTIONS = 512,
-    FULL_POLL_MS = 100, /* how often to look for someone waiting at the door while all places are taken */
+    FULL_POLL_MS = 10, /* how often to look for someone waiting at the door while all places are taken */
 };
 
 static int64_t now_ms(void)
