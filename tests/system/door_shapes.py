@@ -187,8 +187,8 @@ def ask(port, request, wrap=None, wait=1.0, host="127.0.0.1"):
         connection.settimeout(wait)
         try:
             connection.sendall(request)
-        except (BrokenPipeError, ConnectionResetError, TimeoutError):
-            pass
+        except OSError:
+            pass  # refused before it was read to its end
         last = time.monotonic()
         try:
             while part := connection.recv(65536):
@@ -197,7 +197,7 @@ def ask(port, request, wrap=None, wait=1.0, host="127.0.0.1"):
             closed = True
         except TimeoutError:
             pass
-        except ConnectionResetError:
+        except OSError:
             closed = True
         return answers_of(data), closed, last - start, data
 

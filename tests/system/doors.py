@@ -188,9 +188,12 @@ def odd_shapes(target):
     every, wrap = list(shapes()), target.wrap if target.tls else None
     ends, until, n = collections.Counter(), time.monotonic() + target.seconds, 0
     while time.monotonic() < until:
-        statuses, closed, _, _ = ask(target.port, every[n % len(every)].request, wait=0.1, wrap=wrap)
-        ends[str(statuses[0]) if statuses else "closed" if closed else "nothing"] += 1
         n += 1
+        try:
+            statuses, closed, _, _ = ask(target.port, every[n % len(every)].request, wait=0.1, wrap=wrap)
+            ends[str(statuses[0]) if statuses else "closed" if closed else "nothing"] += 1
+        except OSError as error:
+            ends[type(error).__name__] += 1
     return ends
 
 
