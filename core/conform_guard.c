@@ -86,7 +86,8 @@ int __asan_report_present(void); /* its header is not always installed */
 #define REPORT_PRESENT() false
 #endif
 
-/* The first fault counts: what a sanitizer does on the way out is none. */
+/* The first fault counts: what a sanitizer does on the way out is none. Not _exit(): before what does not return, ASan
+ * looks for its stacks in /proc, from a signal's handler, under locks that we may hold. */
 static void end_with(enum rule rule, long system_call)
 {
     if (!guarded->shared->caught) {
@@ -94,7 +95,7 @@ static void end_with(enum rule rule, long system_call)
         guarded->shared->system_call = system_call;
         guarded->shared->caught = true;
     }
-    _exit(1);
+    syscall(SYS_exit_group, 1);
 }
 
 static void on_bad_address(int number, siginfo_t *info, void *context)
