@@ -64,6 +64,7 @@ def judge(daemon, row):
     print(row.line())
     assert daemon.runs(), row.name
     assert not row.missed, (row.name, row.missed[:3])
+    assert row.cut <= 1 + len(row.times) // 20, f"{row.name}: {row.cut} of {len(row.times)} were cut"
     assert row.times and row.of(1) < PATIENCE_MS, row.line()
     assert row.rss - row.rss_before < MEMORY, row.line()
 

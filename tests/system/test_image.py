@@ -273,7 +273,7 @@ def test_sighup_starts_it_anew_inside(contained, sandbox, publisher):
     assert daemon.api("GET", "status").json["started"] == started
     daemon.file.write_text(good.replace("plant/{line}", "elsewhere/{line}"))
     daemon.signal(signal.SIGHUP)
-    wait_until(lambda: daemon.ready() and daemon.api("GET", "status").json["started"] != started, 20, "started anew")
+    wait_until(lambda: daemon.api("GET", "status").json["started"] != started and daemon.ready(), 20, "started anew")
     assert daemon.pid() == pid and daemon.runs(), "process 1 went on"
     publisher.publish("elsewhere/l1/m1/job", {"n": 7})
     (task,) = wait_until(sandbox.tasks, 10, "a task by the new configuration")
