@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 1024,
+    BACKLOG = 4096,  /* the kernel makes it net.core.somaxconn at most */
     OWN_FILES = 256, /* store, broker, targets, logs, plugins while they are loaded */
 };
 
