@@ -19,6 +19,8 @@ import yaml
 
 from busbar_harness import BINARY, ROOT
 
+pytestmark = pytest.mark.xdist_group("npm")  # what npm installs, one installs
+
 K8S = ROOT / "deploy" / "k8s"
 OVERLAYS = sorted(folder.name for folder in (K8S / "overlays").iterdir())
 TYPES = ROOT / "build" / "k8s"

@@ -15,6 +15,7 @@ import pytest
 import busbar_harness as harness
 from busbar_harness import ROOT, SANDBOX, Process, command_route, hot_route, listens, wait_until
 
+pytestmark = pytest.mark.xdist_group("npm")  # what npm installs, one installs
 FILES = SANDBOX / "aedes"
 
 
