@@ -286,12 +286,13 @@ void errand_release(struct dispatch *d, struct attempt *attempt);
 void errand_take_back(struct dispatch *d, struct attempt *attempt); /* the turn was not stored */
 int64_t errand_next_due(const struct slot *slot);
 
-/* dispatch.c */
 /* refill.c */
 void refill_lines(struct dispatch *d); /* all of them, as far as there is room */
 bool refill_is_wanted(const struct line *line);
 void line_add(const struct dispatch *d, struct slot *slot, struct line *line, const struct delivery_head *head,
               int64_t due_ms, bool ahead);
+
+/* dispatch.c */
 bool slot_may_send(const struct dispatch *d, const struct slot *slot);
 struct slot *dispatch_slot(const struct dispatch *d, const char *name);
 const struct op_hold *slot_hold(const struct slot *slot, const char *operation); /* its own or the whole target's */

@@ -7,12 +7,14 @@ logs of a failed test) and is killed by the fixture that started it.
 """
 
 import contextlib
+import fcntl
 import http.client
 import itertools
 import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +23,7 @@ import threading
 import time
 
 import paho.mqtt.client as paho
+import pytest
 import yaml
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -62,6 +65,25 @@ def wait_until(condition, deadline=10.0, what=None):
         if time.monotonic() > end:
             raise AssertionError(f"not within {deadline} s: {what or condition}; last value: {value!r}")
         time.sleep(0.02)
+
+
+def npm_modules(source, folder, files=()):
+    """What package-lock.json in `source` pins, installed once in `folder`, whichever worker comes first; its node_modules."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        pytest.skip("LOUD: no node or npm here")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in ("package.json", "package-lock.json", *files):
+            shutil.copy(source / name, folder)
+        stamp, wanted = folder / "installed", (source / "package-lock.json").read_text()
+        if not stamp.exists() or stamp.read_text() != wanted:
+            done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, check=False,
+                                  capture_output=True, text=True, timeout=300)
+            if done.returncode != 0:
+                pytest.skip(f"LOUD: npm cannot install {source.name}: {done.stderr.strip()[-300:]}")
+            stamp.write_text(wanted)
+    return folder / "node_modules"
 
 
 def listens(port):

@@ -17,9 +17,7 @@ import subprocess
 import pytest
 import yaml
 
-from busbar_harness import BINARY, ROOT
-
-pytestmark = pytest.mark.xdist_group("npm")  # what npm installs, one installs
+from busbar_harness import BINARY, ROOT, npm_modules
 
 K8S = ROOT / "deploy" / "k8s"
 OVERLAYS = sorted(folder.name for folder in (K8S / "overlays").iterdir())
@@ -70,18 +68,7 @@ def size(text):
 # ---- types
 
 def check_types(documents, tmp_path):
-    if shutil.which("npm") is None:
-        pytest.skip("LOUD: no npm: the manifests are not checked against Kubernetes' types")
-    TYPES.mkdir(parents=True, exist_ok=True)
-    wanted = (ROOT / "tests" / "k8s" / "package-lock.json").read_text()
-    stamp = TYPES / "installed"
-    for name in ("package.json", "package-lock.json", "check.mjs"):
-        shutil.copy(ROOT / "tests" / "k8s" / name, TYPES)
-    if not stamp.exists() or stamp.read_text() != wanted:
-        done = run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=TYPES, expect=None)
-        if done.returncode != 0:
-            pytest.skip(f"LOUD: the types cannot be installed from the npm registry: {done.stderr[-500:]}")
-        stamp.write_text(wanted)
+    npm_modules(ROOT / "tests" / "k8s", TYPES, files=["check.mjs"])
     file = tmp_path / "manifests.json"
     file.write_text(json.dumps(documents))
     return run("node", "check.mjs", file, cwd=TYPES, expect=None)

@@ -4,8 +4,6 @@ the broker: what it forgets when it dies is its own."""
 
 import json
 import os
-import shutil
-import subprocess
 import threading
 import time
 
@@ -13,26 +11,14 @@ import paho.mqtt.client as paho
 import pytest
 
 import busbar_harness as harness
-from busbar_harness import ROOT, SANDBOX, Process, command_route, hot_route, listens, wait_until
+from busbar_harness import ROOT, SANDBOX, Process, command_route, hot_route, listens, npm_modules, wait_until
 
-pytestmark = pytest.mark.xdist_group("npm")  # what npm installs, one installs
 FILES = SANDBOX / "aedes"
 
 
 @pytest.fixture(scope="session")
 def modules():
-    if not shutil.which("node") or not shutil.which("npm"):
-        pytest.skip("LOUD: no node or npm here: busbar meets no other broker than mosquitto")
-    folder = ROOT / "build" / "aedes"
-    if not (folder / "node_modules" / "aedes").is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(FILES / name, folder / name)
-        done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, check=False,
-                              capture_output=True, text=True, timeout=300)
-        if done.returncode != 0:
-            pytest.skip(f"LOUD: npm cannot install aedes here: {done.stderr.strip()[-200:]}")
-    return folder / "node_modules"
+    return npm_modules(FILES, ROOT / "build" / "aedes")
 
 
 class Aedes(Process):

@@ -4,13 +4,12 @@ with messages made here, once with an edge node that none of us wrote (sparkplug
 
 import json
 import os
-import shutil
 import subprocess
 
 import pytest
 
 import sparkplug_encoder as sp
-from busbar_harness import ROOT, SANDBOX, Process, wait_until
+from busbar_harness import ROOT, SANDBOX, Process, npm_modules, wait_until
 
 FROM = "spBv1.0/{group}/{type}/{node}/{device...}"
 EDGE = SANDBOX / "sparkplug"
@@ -161,18 +160,7 @@ class EdgeNode(Process):
 @pytest.fixture(scope="session")
 def modules():
     """sparkplug-client as its lock file pins it; kept in build/ between runs."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        pytest.skip("no node or npm here: the edge node of npm's is not tested")
-    folder = ROOT / "build" / "sparkplug-client"
-    if not (folder / "node_modules" / "sparkplug-client").is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(EDGE / name, folder / name)
-        done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, check=False,
-                              capture_output=True, text=True, timeout=300)
-        if done.returncode != 0:
-            pytest.skip(f"npm cannot install sparkplug-client here: {done.stderr.strip()[-200:]}")
-    return folder / "node_modules"
+    return npm_modules(EDGE, ROOT / "build" / "sparkplug-client")
 
 
 @pytest.fixture
