@@ -9,9 +9,6 @@
 #include "store_fixture.h"
 #include "target.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #define MANY 5000 /* more than the window of a line */
 #define TURNS_MAX 20000
 

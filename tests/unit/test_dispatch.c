@@ -2,6 +2,9 @@
 /* The dispatcher: lines, errands, uncertainty, the breadcrumb, the bus, the breaker. */
 #include "dispatch_house.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 /* ---- the way through */
 
 static void test_dispatch_delivers(void **state)
