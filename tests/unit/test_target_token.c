@@ -1,61 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* OAuth2 client credentials: what is asked for, what is kept, and for how long. */
-#include "unit.h"
+#include "target_fixture.h"
 
-#include "loader.h"
-#include "target.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-#define TEXT(literal) ((char *)(uintptr_t)(literal))
 #define TOKEN "{\"access_token\":\"t0ken-1\",\"token_type\":\"Bearer\",\"expires_in\":3600}"
 
-static struct fixture {
-    struct config_target config;
-    struct config_option site;
-    const struct loaded_plugin *plugin;
-    struct problems problems;
-    struct target *target;
-    struct bb_job job;
-    struct http_request request;
-} f;
-
-static int setup(void **state)
+static int token_setup(void **state)
 {
-    (void)state;
-    f = (struct fixture){0};
-    char *path cleanup_text = mem_printf("%s/tests/plugins/good.so", getenv("TEST_BUILD_DIR"));
-    char *error cleanup_text = NULL;
-    f.plugin = loader_load(path, &error);
-    assert_non_null(f.plugin);
-    f.site = (struct config_option){.name = TEXT("site"), .text = TEXT("Factory Inc."), .mark = {"busbar.yaml", 7, 3}};
-    f.config = (struct config_target){.name = TEXT("t"),
-                                      .mark = {"busbar.yaml", 5, 1},
-                                      .options = &f.site,
-                                      .option_count = 1,
-                                      .auth = {.kind = AUTH_OAUTH2,
-                                               .oauth2 = {.token_url = TEXT("https://id.example/token"),
-                                                          .client_id = TEXT("bus bar"),
-                                                          .client_secret = TEXT("s3cret:of/ours"),
-                                                          .scope = TEXT("orders write")}}};
-    job_init(&f.job, "t", "good", 1, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    target_destroy(f.target);
-    problems_finish(&f.problems);
-    job_finish(&f.job);
-    return 0;
-}
-
-static void create(void)
-{
-    f.target = target_create(&f.config, f.plugin, &f.problems);
-    assert_non_null(f.target);
+    const struct config_auth auth = {.kind = AUTH_OAUTH2,
+                                     .oauth2 = {.token_url = TEXT("https://id.example/token"),
+                                                .client_id = TEXT("bus bar"),
+                                                .client_secret = TEXT("s3cret:of/ours"),
+                                                .scope = TEXT("orders write")}};
+    int rc = setup(state);
+    own_auth(auth);
+    return rc;
 }
 
 static bool take(int status, const char *body, int64_t now_ms)
@@ -66,32 +24,22 @@ static bool take(int status, const char *body, int64_t now_ms)
     return taken;
 }
 
-static const struct http_header *header(const char *name)
-{
-    for (size_t i = 0; i < f.request.header_count; i++)
-        if (strcmp(f.request.headers[i].name, name) == 0)
-            return &f.request.headers[i];
-    return NULL;
-}
-
 static void ask_target(void)
 {
-    const char *error = NULL;
-    const struct bb_request request = {.method = "GET", .path = "/things"};
-    assert_int_equal(target_request(f.target, &f.job, &request, &f.request, &error), 0);
+    assert_int_equal(ask((struct bb_request){.method = "GET", .path = "/things"}), 0);
 }
 
 /* RFC 6749, 2.3.1: id and secret are form-encoded before they are paired. */
 static void test_target_token_asks_with_basic(void **state)
 {
     (void)state;
-    create();
+    created();
     target_ask_token(f.target, f.job.arena, &f.request);
     assert_string_equal(f.request.method, "POST");
     assert_string_equal(f.request.url, "https://id.example/token");
     assert_true(span_is(f.request.body, "grant_type=client_credentials&scope=orders%20write"));
-    assert_true(span_is(header("Authorization")->value, "Basic YnVzJTIwYmFyOnMzY3JldCUzQW9mJTJGb3Vycw=="));
-    assert_true(span_is(header("Content-Type")->value, "application/x-www-form-urlencoded"));
+    assert_true(span_is(sent_header("Authorization")->value, "Basic YnVzJTIwYmFyOnMzY3JldCUzQW9mJTJGb3Vycw=="));
+    assert_true(span_is(sent_header("Content-Type")->value, "application/x-www-form-urlencoded"));
 }
 
 static void test_target_token_asks_in_the_body(void **state)
@@ -100,30 +48,30 @@ static void test_target_token_asks_in_the_body(void **state)
     f.config.auth.oauth2.client_auth = OAUTH2_POST;
     f.config.auth.oauth2.scope = NULL;
     f.config.auth.oauth2.audience = TEXT("https://api");
-    create();
+    created();
     target_ask_token(f.target, f.job.arena, &f.request);
     assert_true(span_is(f.request.body, "grant_type=client_credentials&audience=https%3A%2F%2Fapi&client_id=bus%20bar&"
                                         "client_secret=s3cret%3Aof%2Fours"));
-    assert_null(header("Authorization"));
+    assert_null(sent_header("Authorization"));
 }
 
 static void test_target_token_is_kept_until_half_a_minute_before_its_end(void **state)
 {
     (void)state;
-    create();
+    created();
     assert_false(target_has_token(f.target, 0));
     assert_true(take(200, TOKEN, 1000));
     assert_true(target_has_token(f.target, 1000 + 3600000 - 30001));
     assert_false(target_has_token(f.target, 1000 + 3600000 - 30000));
     ask_target();
-    assert_true(span_is(header("Authorization")->value, "Bearer t0ken-1"));
+    assert_true(span_is(sent_header("Authorization")->value, "Bearer t0ken-1"));
 }
 
 /* One of ten seconds is good for five, and one without an end for a while. */
 static void test_target_token_of_short_life(void **state)
 {
     (void)state;
-    create();
+    created();
     assert_true(take(200, "{\"access_token\":\"a\",\"expires_in\":\"10\"}", 0));
     assert_true(target_has_token(f.target, 4999));
     assert_false(target_has_token(f.target, 5000));
@@ -146,7 +94,7 @@ static void test_target_token_takes_no_nonsense(void **state)
                                          "{\"access_token\":\"a\\u0000b\"}",
                                          "{\"access_token\":\"a\",\"token_type\":\"mac\"}",
                                          "{\"access_token\":\"a\",\"token_type\":null,\"x\":1"};
-    create();
+    created();
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
         if (take(200, bodies[i], 0))
             fail_msg("taken: %s", bodies[i]);
@@ -159,7 +107,7 @@ static void test_target_token_takes_no_nonsense(void **state)
 static void test_target_token_that_is_refused_is_replaced_once(void **state)
 {
     (void)state;
-    create();
+    created();
     assert_int_equal(target_token_number(f.target), 0);
     assert_true(take(200, TOKEN, 0));
     const int first = target_token_number(f.target);
@@ -174,7 +122,7 @@ static void test_target_token_that_is_refused_is_replaced_once(void **state)
 static void test_target_token_is_never_shown(void **state)
 {
     (void)state;
-    create();
+    created();
     assert_true(take(200, TOKEN, 0));
     assert_true(take(200, "{\"access_token\":\"t0ken-2\"}", 0));
     struct buf text cleanup_buf = {0};
@@ -192,14 +140,10 @@ static void test_target_token_url_is_https_or_this_machine(void **state)
 {
     (void)state;
     f.config.auth.oauth2.token_url = TEXT("http://id.example/token");
-    f.target = target_create(&f.config, f.plugin, &f.problems);
-    assert_null(f.target);
-    struct buf text cleanup_buf = {0};
-    problems_print(&f.problems, &text);
-    assert_non_null(strstr(text.data, "token_url of target t: a url starts with https://"));
+    refused("token_url of target t: a url starts with https://");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, token_setup, teardown)
 
 int main(void)
 {
