@@ -21,6 +21,8 @@ FAULTS = {  # name -> (file, text, words of the finding)
     "plugin-includes-core": ("plugins/x/x.c", '/* SPDX-License-Identifier: Apache-2.0 */\n#include "store.h"\n',
                              "a plugin includes"),
     "long-file": ("core/route.c", "/* SPDX-License-Identifier: Apache-2.0 */\n" + "\n" * 700, "701 lines"),
+    "long-test": ("tests/unit/test_x.c", "/* SPDX-License-Identifier: Apache-2.0 */\n" + "\n" * 700, "701 lines"),
+    "long-script": ("tests/x", "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n" + "\n" * 700, "702 lines"),
     "long-function": ("core/route.c", "/* SPDX-License-Identifier: Apache-2.0 */\nint f(void)\n{\n" + "    ;\n" * 90
                       + "}\n", "function of 90 lines"),
     "no-licence": ("core/route.c", "int x;\n", "no SPDX"),
