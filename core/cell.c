@@ -33,6 +33,7 @@
 #define READ_BYTES ((size_t)256 << 10)
 #define CLOCK_TIMES 10 /* the limit by the clock, in limits */
 #define OPEN_TIMES 10  /* the limit of opening: libraries are loaded */
+#define LOOKS 16       /* at most at a child in a limit: one that gets no processor may stand before its end for long */
 #define RESTART_FIRST_MS 100
 #define RESTART_MAX_MS 10000
 #define WAITED_FAILURES 5 /* children, for one who waits */
@@ -397,7 +398,10 @@ static int64_t used_up_at(const struct cell *cell, int64_t now_ms)
         return earliest;
     int64_t left_ms = limit_ms - (child_cpu_us(&cell->process) - cell->since_cpu_us) / 1000;
     int64_t latest = cell->since_ms + CLOCK_TIMES * limit_ms;
-    return left_ms <= 0 || latest <= now_ms ? now_ms : now_ms + left_ms < latest ? now_ms + left_ms : latest;
+    if (left_ms <= 0 || latest <= now_ms)
+        return now_ms;
+    int64_t next = now_ms + (left_ms > limit_ms / LOOKS ? left_ms : limit_ms / LOOKS);
+    return next < latest ? next : latest;
 }
 
 int64_t cell_next_due(const struct cell *cell)

@@ -234,6 +234,8 @@ static bool is_drained(const struct daemon *daemon)
 
 static void run(struct daemon *daemon)
 {
+    struct metric *turns = metric_get(metric_family(
+        METRIC_COUNTER, "busbar_turns_total", "Turns of the main loop: many while little is carried are a bug.", ""));
     daemon->steady_ms = clock_steady_ms();
     daemon->wall_ms = clock_wall_ms();
     daemon->retain_at_ms = daemon->steady_ms + RETAIN_EVERY_MS;
@@ -242,6 +244,7 @@ static void run(struct daemon *daemon)
     notify_send("READY=1"); /* it runs; whether the broker is there is what /readyz and STATUS say */
     for (;;) {
         wait_for_work(daemon);
+        metric_add(turns, 1);
         for (int i = 0; i < TURNS_IN_A_ROW && turn(daemon); i++)
             ;
         daemon->steady_ms = clock_steady_ms();
