@@ -4,6 +4,12 @@
  * libmicrohttpd runs without a thread: its epoll hangs on the reactor, web_ready lets it work, web_tick
  * is for what no descriptor announces (time, and bytes that TLS has already read).
  *
+ * A turn is bounded. A run takes in at most a handful and looks at each connection once; after a few runs
+ * the rest waits for the next turn, so that a crowd does not hold up the commit of those who were heard.
+ * And a connection in the midst of its TLS handshake counts with libmicrohttpd (0.9.75) as ready, so that
+ * it wants to run again at once, for as long as the client takes: one would cost a whole processor. What
+ * the client sends is announced, so when some runs in a row brought nothing, the next one waits.
+ *
  * Cutting. libmicrohttpd can answer before the body or after it, never within headers or body. Where
  * we must refuse there (408; a chunked body that outgrows its cap) the answer is written to the socket
  * directly, which nothing else writes to in that phase, and the socket is shut down; libmicrohttpd
@@ -50,6 +56,9 @@ enum {
     TIMEOUT_MS = 10000,
     MAX_CONNECTIONS = 512,
     FULL_POLL_MS = 10, /* how often to look for someone waiting at the door while all places are taken */
+    RUNS_AT_ONCE = 4,  /* before everybody else has a turn */
+    IDLE_RUNS = 4,     /* that may bring nothing, before the next one waits */
+    IDLE_RUN_MS = 10,
 };
 
 static int64_t now_ms(void)
@@ -76,6 +85,7 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **plac
 {
     struct web *web = context;
     struct connection *connection = *place;
+    web->stirred = true;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         connection = mem_alloc(sizeof(*connection));
         connection->mhd = mhd;
@@ -179,6 +189,7 @@ static void *on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
     struct web *web = context;
     struct connection *connection = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     struct web_request *request = mem_alloc(sizeof(*request));
+    web->stirred = true;
     request->connection = connection;
     connection->request = request;
     web->request_count++;
@@ -268,6 +279,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, con
 {
     struct web *web = context;
     struct web_request *request = *place;
+    web->stirred = true;
     if (!request->looked_at) {
         request->looked_at = true;
         request->method = method;
@@ -389,37 +401,59 @@ const char *web_peer(const struct web_request *request)
 
 /* ---- the reactor's side */
 
-static void run(struct web *web)
+/* At its limits libmicrohttpd stops listening; a run after one that closed something resumes it. */
+static void run(struct web *web, bool announced)
 {
+    unsigned runs = 0;
+    web->stirred = announced || web->resumed;
     web->resumed = false;
-    do { /* at its limits libmicrohttpd stops listening; a run after one that closed something resumes it */
+    do {
         web->closed = false;
         MHD_run(web->daemon);
-    } while (web->closed);
+    } while (web->closed && ++runs < RUNS_AT_ONCE);
+    web->idle = web->stirred ? 0 : web->idle + 1;
+    web->look_ms = now_ms() + IDLE_RUN_MS;
 }
 
 static void web_ready(void *context, unsigned events)
 {
     (void)events;
-    run(context);
+    run(context, true);
+}
+
+static bool wants_to_run(const struct web *web)
+{
+    MHD_UNSIGNED_LONG_LONG due = 0;
+    return MHD_get_timeout(web->daemon, &due) == MHD_YES && due == 0;
+}
+
+/* In how many ms libmicrohttpd is to run though no descriptor says so; -1: it is not. */
+static int64_t run_due(const struct web *web, bool wants, int64_t now)
+{
+    if (web->resumed || web->closed)
+        return 0;
+    if (!wants)
+        return -1;
+    return web->idle < IDLE_RUNS || now >= web->look_ms ? 0 : web->look_ms - now;
 }
 
 int64_t web_tick(struct web *web)
 {
-    MHD_UNSIGNED_LONG_LONG due = 0;
-    bool hurries = MHD_get_timeout(web->daemon, &due) == MHD_YES && due == 0;
-    if (web->resumed || hurries)
-        run(web);
-    web_watch_progress(web, hurries);
-    int64_t now = now_ms();
+    bool hurries = wants_to_run(web);
+    int64_t now = now_ms(), due = run_due(web, hurries, now);
+    if (due == 0)
+        run(web, false);
+    if (due <= 0)
+        web_watch_progress(web, hurries);
     if (now >= web->next_check_ms)
         web_cut_overdue(web, now);
     web_make_room(web);
     int64_t wait = web->next_check_ms == INT64_MAX ? INT64_MAX : web->next_check_ms - now;
     if (web_is_full(web) && wait > FULL_POLL_MS)
         wait = FULL_POLL_MS;
-    if (MHD_get_timeout(web->daemon, &due) == MHD_YES && (int64_t)due < wait)
-        wait = (int64_t)due;
+    due = run_due(web, wants_to_run(web), now);
+    if (due >= 0 && due < wait)
+        wait = due;
     return wait == INT64_MAX ? -1 : wait > 0 ? wait : 0;
 }
 

@@ -55,7 +55,10 @@ struct web {
     struct peer *peers;
     size_t connection_count, cut_count, request_count;
     size_t held_bytes; /* of bodies */
-    unsigned hurries;  /* turns in a row in which libmicrohttpd wanted to run at once */
+    unsigned hurries;  /* runs in a row that libmicrohttpd wanted at once */
+    unsigned idle;     /* runs in a row that nothing had announced, and that brought nothing */
+    int64_t look_ms;   /* when it is to run all the same */
+    bool stirred;      /* the run was announced, or brought something */
     int listen_fd, epoll_fd;
     bool tls, draining;
     bool resumed;        /* replies wait for libmicrohttpd to run */

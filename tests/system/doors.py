@@ -27,13 +27,25 @@ def genuine(key):
     return post(key, "Content-Length: {n}\r\nConnection: close")
 
 
-class Prober(threading.Thread):
-    """A genuine webhook every 20 ms, each over a connection of its own, from an address of its own or the attacker's."""
+def schedule_of(pid):
+    return f"/proc/{pid}/task/{pid}/schedstat"
 
-    def __init__(self, port, wrap, address):
+
+def waited(status):
+    """How long a thread that could run had to wait for a processor, in seconds, by its schedstat."""
+    with open(status, encoding="ascii") as file:
+        return int(file.read().split()[1]) / 1e9
+
+
+class Prober(threading.Thread):
+    """A genuine webhook every 20 ms, each over a connection of its own, from an address of its own or the attacker's. `shares`
+    are the times without what this thread itself took of a processor, and what it and busbar's reactor waited for one:
+    attacker, sender and busbar are on one machine."""
+
+    def __init__(self, daemon, wrap, address):
         super().__init__(daemon=True)
-        self.address = (address, 0)
-        self.port, self.wrap, self.times, self.missed, self.over = port, wrap, [], [], threading.Event()
+        self.address, self.reactor = (address, 0), schedule_of(daemon.process.pid)
+        self.port, self.wrap, self.times, self.shares, self.missed, self.over = daemon.hook_port, wrap, [], [], [], threading.Event()
         self.cut = 0
 
     def run(self):
@@ -44,17 +56,21 @@ class Prober(threading.Thread):
 
     def probe(self, request):
         """What is cut is sent once more, as a vendor does: the time is that of both."""
-        start = time.monotonic()
+        start, own = time.monotonic(), self.own()
         for last in (False, True):
             try:
                 self.ask(request)
                 self.times.append(time.monotonic() - start)
+                self.shares.append(max(0.0, self.times[-1] - (self.own() - own)))
                 return
             except (OSError, AssertionError) as error:
                 if last or not isinstance(error, (ConnectionError, ssl.SSLEOFError)) and error.args != (b"",):
                     self.missed.append(repr(error))
                     return
                 self.cut += 1
+
+    def own(self):
+        return time.thread_time() + waited("/proc/thread-self/schedstat") + waited(self.reactor)
 
     def ask(self, request):
         with socket.create_connection(("127.0.0.1", self.port), timeout=20, source_address=self.address) as raw:
@@ -76,6 +92,10 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.pid, self.rss, self.fds, self.over = pid, 0, 0, threading.Event()
         self.cpu_before, self.rss_before, self.fds_before = self.cpu(), self.memory(), self.descriptors()
+        self.waited_before = self.waited()
+
+    def waited(self):
+        return waited(schedule_of(self.pid))
 
     def memory(self):
         with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
@@ -187,6 +207,17 @@ def flood(target, make):
     return repeat(target, step)
 
 
+def crowd(target, make, count=32):
+    """flood() by so many at a time."""
+    ends = []
+    every = [threading.Thread(target=lambda: ends.append(flood(target, make))) for _ in range(count)]
+    for each in every:
+        each.start()
+    for each in every:
+        each.join()
+    return sum(ends, collections.Counter())
+
+
 def churn(target):
     def step():
         target.connect().close()
@@ -228,6 +259,7 @@ ATTACKS = {
     "connections opened and closed": churn,
     "shapes (door_shapes.py)": odd_shapes,
     "bad signatures": lambda t: flood(t, bad_signature),
+    "bad signatures, 32 at a time": lambda t: crowd(t, bad_signature),
     "unsigned": lambda t: flood(t, lambda: HEAD + b"Content-Length: 2\r\n\r\n{}"),
     "one genuine webhook replayed": lambda t: flood(t, lambda: REPLAYED),
     "no such path": lambda t: flood(t, lambda: HEAD.replace(b"/mw", b"/" + b"x" * 4000) + b"Content-Length: 0\r\n\r\n"),
@@ -235,6 +267,7 @@ ATTACKS = {
 TLS_ATTACKS = {
     "half a TLS handshake": lambda t: hold(t, bytes.fromhex("16030100c8010000c40303") + b"\xaa" * 32, count=1000),
     "TLS handshakes and no request": lambda t: repeat(t, lambda: (t.wrap(t.connect()).close(), "closed by us")[1]),
+    **{name: run for name, run in ATTACKS.items() if name.startswith("bad signatures")},
 }
 COMPARED = {"genuine webhooks": lambda t: flood(t, lambda: genuine(str(time.monotonic_ns())))}
 
@@ -244,27 +277,35 @@ class Row:
 
     def __init__(self, name, ends, seconds, prober, watch):
         self.name, self.ends, self.seconds = name, collections.Counter(ends), seconds
-        self.times, self.missed, self.cut = sorted(prober.times), prober.missed, prober.cut
+        self.times, self.shares = sorted(prober.times), sorted(prober.shares)
+        self.missed, self.cut = prober.missed, prober.cut
         self.rss_before, self.rss, self.fds_before, self.fds = watch.rss_before, watch.rss, watch.fds_before, watch.fds
-        self.cpu = watch.cpu() - watch.cpu_before
+        self.cpu, self.waited = watch.cpu() - watch.cpu_before, watch.waited() - watch.waited_before
 
     @property
     def answered(self):
         """How often the attacker was let in or refused: what the processor's time was spent on."""
         return sum(n for end, n in self.ends.items() if end != "still open")
 
+    @staticmethod
+    def at(times, share):
+        return times[min(len(times) - 1, int(share * len(times)))] * 1000 if times else float("nan")
+
     def of(self, share):
-        return self.times[min(len(self.times) - 1, int(share * len(self.times)))] * 1000 if self.times else float("nan")
+        return self.at(self.times, share)
 
     def line(self):
         told = ", ".join(f"{n:,} x {end}" for end, n in self.ends.most_common(4) if n)
-        return (f"| {self.name} | {told} | {self.cpu / self.seconds:.0%} | {self.rss_before >> 20} -> {self.rss >> 20} | "
+        return (f"| {self.name} | {told} | {self.cpu / self.seconds:.0%} + {self.waited / self.seconds:.0%} | "
+                f"{self.rss_before >> 20} -> {self.rss >> 20} | "
                 f"{self.fds_before} -> {self.fds} | {len(self.times)} | {len(self.missed)} | "
-                f"{statistics.median(self.times or [0]) * 1000:.1f} | {self.of(0.99):.1f} | {self.of(1):.1f} |")
+                f"{statistics.median(self.times or [0]) * 1000:.1f} | {self.of(0.99):.1f} | {self.of(1):.1f} | "
+                f"{self.at(self.shares, 0.99):.1f} | {self.at(self.shares, 1):.1f} |")
 
 
-HEADLINE = ("| attack | the attacker is answered | processor | memory MB | descriptors | genuine | missed | median ms | p99 ms | most ms |\n"
-            "|---|---|---|---|---|---|---|---|---|---|")
+HEADLINE = ("| attack | the attacker is answered | processor + waited for one | memory MB | descriptors | genuine | missed | median ms "
+            "| p99 ms | most ms | beside processor and waiting for one: p99 ms | most ms |\n"
+            "|---|---|---|---|---|---|---|---|---|---|---|---|")
 
 
 def attack(daemon, name, run, seconds, connections=10000, tls=False):
@@ -277,7 +318,7 @@ def attack(daemon, name, run, seconds, connections=10000, tls=False):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         sending.send(dict(run(target)))
 
-    prober = Prober(daemon.hook_port, target.wrap if tls else None, "127.0.0.1" if name == FROM_ONE else "127.0.0.2")
+    prober = Prober(daemon, target.wrap if tls else None, "127.0.0.1" if name == FROM_ONE else "127.0.0.2")
     watch, start = Watch(daemon.process.pid), time.monotonic()
     process = multiprocessing.get_context("fork").Process(target=child)
     for part in (prober, watch, process):

@@ -81,7 +81,7 @@ def test_attacks_hold_nobody_up(busbar, full):
 @pytest.mark.slow
 def test_attacks_over_tls_hold_nobody_up(tls_busbar, full):
     print("\n" + doors.HEADLINE)
-    for name, run in {**doors.TLS_ATTACKS, "bad signatures": doors.ATTACKS["bad signatures"],
+    for name, run in {**doors.TLS_ATTACKS,
                       "shapes (door_shapes.py)": doors.ATTACKS["shapes (door_shapes.py)"]}.items():
         judge(tls_busbar, doors.attack(tls_busbar, f"{name}, over TLS", run, 20 if full else 2, tls=True))
 
