@@ -1,5 +1,5 @@
-/* What the four files of the MQTT client share: mqtt.c (its face, the reactor's turn), mqtt_link.c
- * (connecting, messages), mqtt_subscribe.c, mqtt_publish.c. Nobody else includes this; the design
+/* What the files of the MQTT client share: mqtt.c (its face, the reactor's turn), mqtt_link.c
+ * (connecting, messages), mqtt_subscribe.c, mqtt_publish.c, mqtt_bare.c. Nobody else includes this; the design
  * notes stand in mqtt.c. */
 #ifndef BUSBAR_MQTT_INSIDE_H
 #define BUSBAR_MQTT_INSIDE_H
@@ -60,6 +60,9 @@ struct mqtt {
 void mqtt_wake(struct mqtt *mqtt);
 void mqtt_set_text(char **text, char *value); /* takes value, frees the old one */
 void mqtt_drop_because(struct mqtt *mqtt, const char *reason);
+
+/* mqtt_bare.c: once a Paho handle is there */
+void mqtt_bare(void);
 
 /* mqtt_link.c */
 int mqtt_link_create(struct mqtt *mqtt); /* the Paho handle; 0, or Paho's rc */

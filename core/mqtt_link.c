@@ -231,6 +231,7 @@ int mqtt_link_create(struct mqtt *mqtt)
     free(server);
     if (rc != MQTTASYNC_SUCCESS)
         return rc;
+    mqtt_bare();
     mqtt->acks = mqtt_acks_create(mqtt->options->version, on_flush, mqtt);
     MQTTAsync_setDisconnected(mqtt->client, mqtt, on_disconnect);
     return MQTTAsync_setCallbacks(mqtt->client, mqtt, on_lost, on_message, NULL);
