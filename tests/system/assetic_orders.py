@@ -152,17 +152,10 @@ class Played:
 @contextlib.contextmanager
 def playing(folder, standin, messages, operation="work_order.create", **settings):
     """Every message once through a daemon of its own."""
-    logs, started = {}, []
     target = {"plugin": "assetic", "url": standin.url, "user": "api.user", "token": KEY, "time_zone": "UTC0",
               "mode": "write_back", "poll": "1h", "late_statuses": True, "concurrency": 8, **settings}
     route = {"name": "play", "from": "play/+", "to": f"at.{operation}", "body": "${.}"}
-    try:
-        broker = Broker(folder, logs)
-        started.append(broker)
-        broker.start()
-        daemon = Busbar(folder, logs, configuration(folder, broker, {"at": target}, [route]))
-        started.append(daemon)
-        daemon.start()
+    with Broker(folder, {}) as broker, Busbar(folder, {}, configuration(folder, broker, {"at": target}, [route])) as daemon:
         publisher = Publisher(broker.port)
         for name, message in messages.items():
             publisher.send(f"play/{name}", message)
@@ -171,6 +164,3 @@ def playing(folder, standin, messages, operation="work_order.create", **settings
         wait_until(lambda: daemon.metrics().sum("busbar_deliveries_total", target="at", route="play") == len(messages),
                    60, "an end of each")
         yield Played(messages, daemon, standin)
-    finally:
-        for process in reversed(started):
-            process.kill()

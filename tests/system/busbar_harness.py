@@ -117,14 +117,29 @@ def http_call(port, method, path, body=None, headers=None, timeout=30, host="127
 
 
 class Process:
-    """A child with its log in a file. Subclasses say command() and is_up()."""
+    """A child with a folder and its log in it, killed at the end of its `with`. Subclasses say start()."""
 
     name = "process"
 
     def __init__(self, folder, logs):
         self.folder, self.process = folder, None
+        folder.mkdir(exist_ok=True)
         self.log = folder / f"{self.name}.log"
         logs[f"{self.name} {len(logs)}"] = self.log
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def end(self):
+        self.kill()
 
     def environment(self):
         return dict(os.environ)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the system tests. What runs in a test logs into its tmp_path; a failed test shows the logs."""
 
+import contextlib
+import itertools
 import json
 
 import pytest
@@ -50,29 +52,16 @@ def logs(request):
 
 @pytest.fixture
 def broker(tmp_path, logs):
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    broker = harness.Broker(folder, logs)
-    broker.start()
-    yield broker
-    broker.kill()
+    with harness.Broker(tmp_path / "broker", logs) as broker:
+        yield broker
 
 
 @pytest.fixture
 def make_sandbox(tmp_path, logs):
-    made = []
-
-    def make(*arguments):
-        folder = tmp_path / f"sandbox{len(made)}"
-        folder.mkdir()
-        sandbox = harness.Sandbox(folder, logs, *arguments)
-        made.append(sandbox)
-        sandbox.start()
-        return sandbox
-
-    yield make
-    for sandbox in made:
-        sandbox.kill()
+    """make_sandbox(argument.., kind=Sandbox): a stand-in that runs, by itself Mobility Work's"""
+    with contextlib.ExitStack() as made:
+        folders = (tmp_path / f"sandbox{n}" for n in itertools.count())
+        yield lambda *arguments, kind=harness.Sandbox: made.enter_context(kind(next(folders), logs, *arguments))
 
 
 @pytest.fixture
@@ -81,21 +70,26 @@ def sandbox(make_sandbox):
 
 
 @pytest.fixture
+def assetic(make_sandbox):
+    return make_sandbox(kind=harness.AsseticSandbox)
+
+
+@pytest.fixture
+def factverse(make_sandbox):
+    return make_sandbox("--secret", harness.SECRET, kind=harness.FactVerseSandbox)
+
+
+@pytest.fixture
+def identity(make_sandbox):
+    return make_sandbox(kind=harness.IdentitySandbox)
+
+
+@pytest.fixture
 def make_proxy(tmp_path, logs):
     """make_proxy(port) -> Proxy that listens before what listens there"""
-    made = []
-
-    def make(to_port):
-        folder = tmp_path / f"proxy{len(made)}"
-        folder.mkdir()
-        proxy = harness.Proxy(folder, logs, to_port)
-        made.append(proxy)
-        proxy.start()
-        return proxy
-
-    yield make
-    for proxy in made:
-        proxy.kill()
+    with contextlib.ExitStack() as made:
+        folders = (tmp_path / f"proxy{n}" for n in itertools.count())
+        yield lambda *arguments: made.enter_context(harness.Proxy(next(folders), logs, *arguments))
 
 
 @pytest.fixture
@@ -103,20 +97,17 @@ def make_busbar(tmp_path, logs):
     """make_busbar(config as dict or text, start=True) -> Busbar"""
     if not harness.BINARY.exists():
         pytest.fail(f"{harness.BINARY} is not built: cmake --preset release && cmake --build --preset release")
-    made = []
+    with contextlib.ExitStack() as made:
+        folders = (tmp_path / f"busbar{n}" for n in itertools.count())
 
-    def make(config, start=True, **options):
-        folder = tmp_path / f"busbar{len(made)}"
-        folder.mkdir()
-        busbar = harness.Busbar(folder, logs, config)
-        made.append(busbar)
-        if start:
-            busbar.start(**options)
-        return busbar
+        def make(config, start=True, **options):
+            busbar = harness.Busbar(next(folders), logs, config)
+            made.callback(busbar.end)
+            if start:
+                busbar.start(**options)
+            return busbar
 
-    yield make
-    for busbar in made:
-        busbar.end()
+        yield make
 
 
 @pytest.fixture

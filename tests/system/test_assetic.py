@@ -9,7 +9,7 @@ import yaml
 import assetic_samples as samples
 from assetic import API_USER, ASSET, CRAFT, EMPLOYEE, WORK_TYPES
 from assetic_orders import changed, full_order, wall
-from busbar_harness import KEY, AsseticSandbox, configuration, wait_until
+from busbar_harness import KEY, configuration, wait_until
 
 ORDERS, DOCUMENTS = "/api/v2/workorder", "/api/v2/document"
 DEFAULTS = {
@@ -21,16 +21,6 @@ SENSOR = {"name": "bearing-hot", "from": "plant/{asset}/temperature", "trigger":
           "body": {"asset_ref": "${asset}", "priority": "high", "title": "Bearing at ${value} °C on ${asset}"}}
 COMMAND = {"name": "order", "from": "order", "to": "at.work_order.create", "body": "${.}"}
 ATTACH = {"name": "attach", "from": "attach", "to": "at.attachment.add", "body": "${.}"}
-
-
-@pytest.fixture
-def assetic(tmp_path, logs):
-    folder = tmp_path / "assetic"
-    folder.mkdir()
-    sandbox = AsseticSandbox(folder, logs)
-    sandbox.start()
-    yield sandbox
-    sandbox.kill()
 
 
 @pytest.fixture

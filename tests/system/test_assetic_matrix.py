@@ -39,10 +39,8 @@ def variants():
 
 @pytest.fixture(scope="module")
 def standin(tmp_path_factory):
-    sandbox = AsseticSandbox(tmp_path_factory.mktemp("assetic"), {})
-    sandbox.start()
-    yield sandbox
-    sandbox.kill()
+    with AsseticSandbox(tmp_path_factory.mktemp("assetic"), {}) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="module")

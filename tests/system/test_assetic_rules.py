@@ -147,14 +147,12 @@ def messages():
 
 @pytest.fixture(scope="module")
 def standin(tmp_path_factory):
-    sandbox = AsseticSandbox(tmp_path_factory.mktemp("assetic"), {})
-    sandbox.start()
-    twice = [{"Id": MATERIAL, "Name": "Gravel"}, {"Id": STRANGER, "Name": "Gravel"}]
-    sandbox.configure(materials=MATERIALS + twice,
-                      services=SERVICES + [{"Id": SERVICE, "Name": "Mowing"}, {"Id": STRANGER, "Name": "Mowing"}],
-                      work_types=WORK_TYPES + [{**WORK_TYPES[1], "Id": n, "Name": "Twin", "Code": f"T{n}"} for n in (21, 22)])
-    yield sandbox
-    sandbox.kill()
+    with AsseticSandbox(tmp_path_factory.mktemp("assetic"), {}) as sandbox:
+        twice = [{"Id": MATERIAL, "Name": "Gravel"}, {"Id": STRANGER, "Name": "Gravel"}]
+        sandbox.configure(materials=MATERIALS + twice,
+                          services=SERVICES + [{"Id": SERVICE, "Name": "Mowing"}, {"Id": STRANGER, "Name": "Mowing"}],
+                          work_types=WORK_TYPES + [{**WORK_TYPES[1], "Id": n, "Name": "Twin", "Code": f"T{n}"} for n in (21, 22)])
+        yield sandbox
 
 
 @pytest.fixture(scope="module")

@@ -14,15 +14,7 @@ from busbar_harness import command_route, wait_until
 def narrow(tmp_path, logs):
     """narrow(setting=value..): a broker with limits of its own."""
     with contextlib.ExitStack() as ends:
-        def make(**settings):
-            folder = tmp_path / "narrow"
-            folder.mkdir()
-            broker = harness.Broker(folder, logs, **settings)
-            ends.callback(broker.kill)
-            broker.start()
-            return broker
-
-        yield make
+        yield lambda **settings: ends.enter_context(harness.Broker(tmp_path / "narrow", logs, **settings))
 
 
 @pytest.fixture

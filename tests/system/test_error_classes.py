@@ -106,16 +106,12 @@ class Rig:
 
 
 @pytest.fixture(params=TARGETS)
-def rig(request, tmp_path, logs, broker, make_busbar, publisher):
+def rig(request, tmp_path, broker, make_sandbox, make_busbar, publisher):
     system = TARGETS[request.param]
-    folder = tmp_path / "target"
-    folder.mkdir()
-    standin = system.stand_in(folder, logs)
-    standin.start()
+    standin = make_sandbox(kind=system.stand_in)
     target = {**system.settings(standin), "timeout": "1s", "retry": RETRY}
     route = {"name": "work", "from": "work", "to": f"out.{system.operation}", "body": "${.}"}
-    yield Rig(system, standin, make_busbar(configuration(tmp_path, broker, {"out": target}, [route])), publisher)
-    standin.kill()
+    return Rig(system, standin, make_busbar(configuration(tmp_path, broker, {"out": target}, [route])), publisher)
 
 
 def says(rig, delivery, error_class, status, code=None):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from busbar_harness import KEY, SECRET, FactVerseSandbox, configuration, http_call, wait_until
+from busbar_harness import KEY, SECRET, configuration, http_call, wait_until
 from mobility_work import sign
 
 ORDERS = "/work-orders"
@@ -24,16 +24,6 @@ READS = [command(operation) for operation in ("work_order.read", "work_order.sea
 WRITES = [command(f"work_order.{verb}")
           for verb in ("update", "assign", "comment", "attach", "complete", "close", "reopen", "cancel")] + [
     command(operation) for operation in ("attachment.add", "task.progress", "task.issue", "task.evidence", "task.closeout")]
-
-
-@pytest.fixture
-def factverse(tmp_path, logs):
-    folder = tmp_path / "factverse"
-    folder.mkdir()
-    sandbox = FactVerseSandbox(folder, logs, "--secret", SECRET)
-    sandbox.start()
-    yield sandbox
-    sandbox.kill()
 
 
 @pytest.fixture

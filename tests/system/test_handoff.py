@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from busbar_harness import (BINARY, KEY, ROOT, SECRET, AsseticSandbox, FactVerseSandbox, command_route, configuration, hot_route,
+from busbar_harness import (BINARY, KEY, ROOT, SECRET, command_route, configuration, hot_route,
                             http_call, mw_target)
 
 SECTIONS = [  # FV-0A, in the order of the contract
@@ -26,16 +26,6 @@ ORDER = {"name": "bearing-order", "from": "plant/{asset}/bearing", "trigger": {"
 PHOTO = {"name": "photo", "from": "photo", "to": "at.attachment.add",
          "body_jq": "{work_order: .order, name: .file.name, content: .file.bytes}"}
 PLAN = {"name": "plan", "from": "erp/{machine}/moved", "to": "mw.maintenance_plan.trigger", "body": {"planId": "PLAN-1"}}
-
-
-@pytest.fixture
-def assetic(tmp_path, logs):
-    folder = tmp_path / "assetic"
-    folder.mkdir()
-    sandbox = AsseticSandbox(folder, logs)
-    sandbox.start()
-    yield sandbox
-    sandbox.kill()
 
 
 @pytest.fixture
@@ -215,12 +205,8 @@ def test_an_example_is_found_where_the_payload_is_the_body(busbar, sandbox):
         assert send(example["request"], KEY).status in (201, 202), (payload["to"], example["request"])
 
 
-def test_examples_for_factverse(tmp_path, logs, broker, make_busbar):  # FV-0A
-    folder = tmp_path / "factverse"
-    folder.mkdir()
-    standin = FactVerseSandbox(folder, logs)
-    standin.start()
-    target = {"plugin": "factverse", "url": standin.url, "provider_id": "fv", "tenant": "north", "token": KEY,
+def test_examples_for_factverse(tmp_path, broker, factverse, make_busbar):  # FV-0A
+    target = {"plugin": "factverse", "url": factverse.url, "provider_id": "fv", "tenant": "north", "token": KEY,
               "mode": "write_back"}
     daemon = make_busbar(configuration(tmp_path, broker, {"fv": target}, [
         {"name": "open", "from": "alarm/{asset}", "to": "fv.work_order.create",
@@ -228,10 +214,8 @@ def test_examples_for_factverse(tmp_path, logs, broker, make_busbar):  # FV-0A
         {"name": "done", "from": "done/{order}", "to": "fv.work_order.complete", "body": {"work_order": "${order}"}}]),
         start=False)
     opened, done = (payload["example"] for payload in document(daemon)["payloads"])
-    status = send(opened["request"], f"Bearer {KEY}").status
-    standin.kill()
-    assert status == 201 and opened["payload"]["level"] == "high"
-    assert done["request"]["url"] == f"{standin.url}/work-orders/order/complete", "the order that the message names"
+    assert send(opened["request"], f"Bearer {KEY}").status == 201 and opened["payload"]["level"] == "high"
+    assert done["request"]["url"] == f"{factverse.url}/work-orders/order/complete", "the order that the message names"
     assert "It reads nothing of the payload." in markdown(daemon)
 
 

@@ -59,13 +59,8 @@ def system(example):
 
 
 @pytest.fixture
-def sandbox(tmp_path, logs, system):
-    folder = tmp_path / "system"
-    folder.mkdir()
-    running = system.kind(folder, logs, "--secret", SECRET)
-    running.start()
-    yield running
-    running.kill()
+def sandbox(make_sandbox, system):
+    return make_sandbox("--secret", SECRET, kind=system.kind)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 """The image that deploy/Dockerfile builds, run as a container that may do next to nothing: another user than root, a
 read-only root, no capability, 64 MB; beside a mosquitto in a container of its own."""
 
-import collections
 import contextlib
 import os
 import re
@@ -21,7 +20,8 @@ import container
 from busbar_harness import ROOT, hot_route, http_call, wait_until
 from container import do, inspect
 from test_isolation import children, shown
-from test_reload import lines, numbered
+from flood import each_became_one_task, flood, numbered
+from test_reload import lines
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("container")]
 DRAIN = 10  # seconds: core/cmd_run.c
@@ -36,12 +36,8 @@ def image():
 @pytest.fixture
 def broker(image, tmp_path, logs):
     """In the other tests' place of it: everything that they are given talks to this one."""
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    broker = container.Broker(folder, logs)
-    broker.start()
-    yield broker
-    broker.kill()
+    with container.Broker(tmp_path / "broker", logs) as broker:
+        yield broker
 
 
 @pytest.fixture
@@ -286,19 +282,8 @@ def test_a_rolling_restart_under_load_loses_nothing_and_doubles_nothing(containe
     restarts = 10 if full else 4
     daemon = contained([numbered()], store={"path": "/var/lib/busbar/busbar.db", "durability": "power_loss"})
     sandbox.fail("delay", seconds=0.05, path="/partners/v1/tasks")  # so that there is always something in flight
-    over, sent, took = threading.Event(), [], []
-
-    def flood():
-        while not over.is_set():
-            for _ in range(50):
-                sent.append(len(sent))
-                publisher.send(f"plant/l1/m{len(sent) % 100}/job", {"n": sent[-1]})
-            wait_until(lambda: publisher.sent - publisher.acked < 50 or over.is_set(), 60)
-            over.wait(0.05)  # a load that a target which takes 50 ms can follow
-
-    flooding = threading.Thread(target=flood)
-    flooding.start()
-    try:
+    took = []
+    with flood(publisher, 50, 0.05) as sent:  # a load that a target which takes 50 ms can follow
         for _ in range(restarts):
             before = len(sandbox.tasks())
             wait_until(lambda before=before: len(sandbox.tasks()) > before + 20, 30, "tasks on the way")
@@ -307,16 +292,8 @@ def test_a_rolling_restart_under_load_loses_nothing_and_doubles_nothing(containe
             took.append(time.monotonic() - began)
             daemon.start(ready=False)
         daemon.wait_ready()
-    finally:
-        over.set()
-        flooding.join()
-    publisher.flush()
     sandbox.forgive()
-    wait_until(lambda: len(sandbox.tasks()) >= len(sent), 180, f"{len(sent)} tasks")
-    wait_until(lambda: daemon.metrics().sum("busbar_deliveries", state="pending") == 0, 60, "an empty queue")
-    seen = collections.Counter(task["body"]["description"] for task in sandbox.tasks())
-    assert set(seen) == {f"command {n}" for n in sent}, "lost"
-    assert [n for n, times in seen.items() if times > 1] == [], "doubled"
+    each_became_one_task(daemon, sandbox, sent)
     assert daemon.deliveries(state="rejected") == []
     print(f"{restarts} restarts, {len(sent)} messages: none lost, none doubled; SIGTERM to exit "
           f"{min(took):.1f} to {max(took):.1f} s")

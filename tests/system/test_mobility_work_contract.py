@@ -2,6 +2,7 @@
 """Mobility Work's documentation against the real daemon: what is refused before it is sent, the samples, what is kept of
 each call. The same tables go to the stand-in in test_sandbox_mobility_work.py and test_sandbox_stores.py."""
 
+import contextlib
 import json
 
 import pytest
@@ -32,23 +33,14 @@ def one_body(operation, member, value, n):
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory):
     """All violations at once; what became of each: topic -> its delivery."""
-    folder, processes = tmp_path_factory.mktemp("contract"), []
-
-    def started(process):
-        processes.append(process)
-        process.start()
-        return process
-
-    def room(name):
-        (folder / name).mkdir()
-        return folder / name
-
-    broker = started(Broker(room("broker"), {}))
-    sandbox = started(Sandbox(room("sandbox"), {}, "--secret", SECRET, "--life", "scheduled=never"))
-    daemon = started(Busbar(room("busbar"), {}, configuration(folder, broker, {"mw": mw_target(sandbox)}, all_routes())))
-    wait_until(lambda: sandbox.requests(SETTINGS_PATH), 10, "the settings, and the currency with them")
-    publisher = Publisher(broker.port)
-    try:
+    folder = tmp_path_factory.mktemp("contract")
+    with contextlib.ExitStack() as house:
+        broker = house.enter_context(Broker(folder / "broker", {}))
+        sandbox = house.enter_context(Sandbox(folder / "sandbox", {}, "--secret", SECRET, "--life", "scheduled=never"))
+        config = configuration(folder, broker, {"mw": mw_target(sandbox)}, all_routes())
+        daemon = house.enter_context(Busbar(folder / "busbar", {}, config))
+        wait_until(lambda: sandbox.requests(SETTINGS_PATH), 10, "the settings, and the currency with them")
+        publisher = house.enter_context(contextlib.closing(Publisher(broker.port)))
         publisher.publish("contract/location.create/store", {"name": "Store B"})  # of the good relocations
         wait_until(lambda: sandbox.control("GET", "stores")["locations"], 10, "the location")
         for operation, n, member, value, *_ in CASES:
@@ -62,10 +54,6 @@ def verdicts(tmp_path_factory):
 
         found = wait_until(ended, 60, "a verdict of each violation")
         yield {topic: daemon.json("queue", "show", found[topic]["id"]) for topic in found}
-    finally:
-        publisher.close()
-        for process in reversed(processes):
-            process.kill()
 
 
 # MW-E01..E08, MW-C07, MW-C13, MW-C15, MW-C17 and MW-C20: each constraint of the documentation

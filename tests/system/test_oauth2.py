@@ -6,19 +6,9 @@ import time
 
 import pytest
 
-from busbar_harness import KEY, IdentitySandbox, configuration, wait_until
+from busbar_harness import KEY, configuration, wait_until
 
 ROUTE = {"name": "things", "from": "things/{thing}", "key": "${thing}", "to": "api.thing.make", "body": {"n": "${.n}"}}
-
-
-@pytest.fixture
-def identity(tmp_path, logs):
-    folder = tmp_path / "identity"
-    folder.mkdir()
-    sandbox = IdentitySandbox(folder, logs)
-    sandbox.start()
-    yield sandbox
-    sandbox.kill()
 
 
 @pytest.fixture

@@ -42,10 +42,8 @@ class Aedes(Process):
 
 @pytest.fixture
 def aedes(tmp_path, logs, modules):
-    broker = Aedes(tmp_path, logs, modules)
-    broker.start()
-    yield broker
-    broker.kill()
+    with Aedes(tmp_path, logs, modules) as broker:
+        yield broker
 
 
 @pytest.fixture

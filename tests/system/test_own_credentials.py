@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from busbar_harness import KEY, FactVerseSandbox, configuration, http_call, wait_until
+from busbar_harness import KEY, configuration, http_call, wait_until
 
 ROUTE = {"name": "wish", "from": "wish/{asset}", "to": "fv.work_order.create",
          "body": {"asset_ref": "${asset}", "title": "Look at ${asset}"}}
@@ -52,16 +52,6 @@ PROFILES = {
     "bearer": ({"profile": "bearer"}, [NEW.decode(), OLD.decode()],
                lambda body, key=OLD: {"Authorization": "Bearer " + key.decode()}),
 }
-
-
-@pytest.fixture
-def factverse(tmp_path, logs):
-    folder = tmp_path / "factverse"
-    folder.mkdir()
-    sandbox = FactVerseSandbox(folder, logs)
-    sandbox.start()
-    yield sandbox
-    sandbox.kill()
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 """The plugin author's afternoon: a Debian that has nothing of ours but the two packages, and the installed first page
 followed to the letter. What comes of it carries a message from a real broker to an HTTP server."""
 
-import http.server
 import json
 import re
 import subprocess
-import threading
 import time
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from busbar_harness import ROOT, free_port, http_call, wait_until
 from debian_root import ENVIRONMENT, build_packages, inside, make_root, remove_root, run
 from plugin_pages import PAGES, follow, links
+from servers import Handler, Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packages")]
 PAGE_FOLDER = "usr/share/doc/busbar-dev"
@@ -75,36 +74,24 @@ def test_the_installed_pages_lead_somewhere(root, followed):
         assert (folder / "examples" / "acme" / file).read_bytes() == (ROOT / "plugins/examples/acme" / file).read_bytes()
 
 
-class Acme(http.server.BaseHTTPRequestHandler):
+class Acme(Handler):
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.read())
         self.server.seen.append((self.path, self.headers["Authorization"], self.headers["Idempotency-Key"], body))
-        self.send_response(201)
-        self.send_header("Location", f"{self.path}/7")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
+        self.answer(201, Location=f"{self.path}/7")
 
 
 @pytest.fixture
 def acme():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Acme)
-    server.seen = []
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with Server(Acme, seen=[]) as server:
+        yield server
 
 
 def test_the_plugin_carries_a_message(root, followed, tmp_path, broker, publisher, acme):
     """The page's own configuration; broker, system and port are this machine's."""
     port = free_port()
     config = (followed / "busbar.yaml").read_text()
-    for old, new in (("mqtt://localhost:1883", broker.url), ("https://api.acme.example", f"http://127.0.0.1:{acme.server_port}"),
+    for old, new in (("mqtt://localhost:1883", broker.url), ("https://api.acme.example", acme.url),
                      ("127.0.0.1:8081", f"127.0.0.1:{port}")):
         assert config.count(old) == 1
         config = config.replace(old, new)

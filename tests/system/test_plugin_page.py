@@ -5,18 +5,17 @@ machine that has only the packages."""
 
 import hashlib
 import hmac
-import http.server
 import json
 import os
 import re
 import subprocess
-import threading
 import time
 
 import pytest
 
 from busbar_harness import BINARY, ROOT, configuration, http_call
 from plugin_pages import PAGES, PLUGINS, follow, links
+from servers import Handler, Server
 
 HEADER = ROOT / "include" / "busbar" / "plugin.h"
 WARNINGS = "-O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror"
@@ -80,39 +79,22 @@ def test_links_lead_somewhere(name):
     assert [link for link in found if not (PLUGINS / link).exists()] == []
 
 
-class Fixit(http.server.BaseHTTPRequestHandler):
+class Fixit(Handler):
     """The ticket desk that does not exist."""
-
-    def answer(self, status, value):
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
 
     def do_GET(self):
         self.server.seen.append(("GET", self.path, self.headers["Authorization"], None))
-        self.answer(200, {"items": [{"id": "a-7"}] if "tag=P-101" in self.path else []})
+        self.answer(200, json.dumps({"items": [{"id": "a-7"}] if "tag=P-101" in self.path else []}).encode())
 
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.seen.append(("POST", self.path, self.headers["Authorization"], body))
-        self.answer(201, {"id": "T-9"})
-
-    def log_message(self, *_):
-        pass
+        self.server.seen.append(("POST", self.path, self.headers["Authorization"], json.loads(self.read())))
+        self.answer(201, b'{"id": "T-9"}')
 
 
 @pytest.fixture
 def fixit():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Fixit)
-    server.seen = []
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with Server(Fixit, seen=[]) as server:
+        yield server
 
 
 def test_its_plugin_works_in_the_daemon(followed, tmp_path, broker, make_busbar, publisher, subscribe, fixit):
@@ -120,7 +102,7 @@ def test_its_plugin_works_in_the_daemon(followed, tmp_path, broker, make_busbar,
     secret = tmp_path / "hook-secret"
     secret.write_text("s3cret")
     secret.chmod(0o600)
-    target = {"plugin": str(followed[0] / "fixit" / "build" / "fixit.so"), "url": f"http://127.0.0.1:{fixit.server_port}",
+    target = {"plugin": str(followed[0] / "fixit" / "build" / "fixit.so"), "url": fixit.url,
               "token": "t0ken", "site": "North Hall", "webhook_secret": f"${{file:{secret}}}", "mode": "write_back"}
     route = {"name": "bearing-hot", "from": "plant/{asset}/temperature", "trigger": {"above": 85, "clear": 80},
              "to": "fx.ticket.create", "body": {"asset": "${asset}", "title": "Bearing at ${value} °C"}}

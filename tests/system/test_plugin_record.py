@@ -2,20 +2,19 @@
 """`busbar plugins record`: one real exchange with a target becomes a case that passes as it stands, and no secret is in it."""
 
 import base64
-import http.server
 import json
 import pathlib
 import re
 import stat
 import subprocess
-import threading
 import urllib.parse
 
 import pytest
 import yaml
 
 from assetic_orders import full_order
-from busbar_harness import BINARY, KEY, ROOT, TASK_BODY, AsseticSandbox, IdentitySandbox, free_port
+from busbar_harness import BINARY, KEY, ROOT, TASK_BODY, free_port
+from servers import Handler, Server
 
 PLUGINS = BINARY.parent / "plugins"
 TOKEN, SITE = "t0k3n/Of+The=Tests", "Hall 9/b"
@@ -128,16 +127,6 @@ def test_a_batch_is_a_file_each(mw, sandbox):
 
 
 @pytest.fixture
-def assetic(tmp_path, logs):
-    folder = tmp_path / "assetic"
-    folder.mkdir()
-    sandbox = AsseticSandbox(folder, logs)
-    sandbox.start()
-    yield sandbox
-    sandbox.kill()
-
-
-@pytest.fixture
 def roads(tmp_path, assetic):
     return Recorder(tmp_path, plugin="assetic", url=assetic.url, user="api.user", token=secret(tmp_path, "key", KEY),
                     time_zone="AEST-10AEDT,M10.1.0,M4.1.0/3")
@@ -169,30 +158,24 @@ def test_a_poll(roads, assetic):
     roads.replay()
 
 
-def test_a_token_that_is_fetched_is_not_told(tmp_path, logs):
-    (tmp_path / "identity").mkdir()
-    identity = IdentitySandbox(tmp_path / "identity", logs)
-    identity.start()
-    try:
-        auth = {"oauth2": {"token_url": f"{identity.url}/token", "client_id": "busbar edge",
-                           "client_secret": secret(tmp_path, "client", KEY)}}
-        recorder = Recorder(tmp_path, plugin="http", url=identity.url, auth=auth, operations={"thing.make": {"path": "/things"}})
-        recorder.record("thing.make", {"n": 1})
-        case = recorder.case()
-        (issued,) = identity.items("tokens")
-        assert issued["text"] not in case and KEY not in case and "/token" not in case
-        assert identity.items("things") and "expect done" in case
-        recorder.replay()
-    finally:
-        identity.kill()
+def test_a_token_that_is_fetched_is_not_told(tmp_path, identity):
+    auth = {"oauth2": {"token_url": f"{identity.url}/token", "client_id": "busbar edge",
+                       "client_secret": secret(tmp_path, "client", KEY)}}
+    recorder = Recorder(tmp_path, plugin="http", url=identity.url, auth=auth, operations={"thing.make": {"path": "/things"}})
+    recorder.record("thing.make", {"n": 1})
+    case = recorder.case()
+    (issued,) = identity.items("tokens")
+    assert issued["text"] not in case and KEY not in case and "/token" not in case
+    assert identity.items("things") and "expect done" in case
+    recorder.replay()
 
 
 # ---- a target that gives away whatever it is told
 
 
-class Echo(http.server.BaseHTTPRequestHandler):
+class Echo(Handler):
     def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
+        self.read()
         token = self.headers["Authorization"].removeprefix("Bearer ")
         self.server.asked += 1
         body = json.dumps({"you": {"sent": self.headers["Authorization"], "encoded": urllib.parse.quote(token, safe=""),
@@ -200,27 +183,14 @@ class Echo(http.server.BaseHTTPRequestHandler):
                                    "base64": base64.b64encode(token.encode()).decode(), "site": SITE},
                            "access_token": "another-one", "list": [{"session_id": "yet-another"}],
                            "error": "no"}).replace("/", "\\/").encode()
-        self.send_response(self.server.status)
-        for name, value in (("Content-Length", str(len(body))), ("Set-Cookie", "sid=a-cookie"), ("X-Trace", f"trace {token}"),
-                            ("X-Auth-Token", "a-header"), ("WWW-Authenticate", "a-realm")):
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.answer(self.server.status, body, Set_Cookie="sid=a-cookie", X_Trace=f"trace {token}", X_Auth_Token="a-header",
+                    WWW_Authenticate="a-realm")
 
 
 @pytest.fixture
 def echo():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    server.asked, server.status = 0, 422
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with Server(Echo, asked=0, status=422) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +203,7 @@ def acme(tmp_path_factory):
 
 @pytest.fixture
 def echoed(tmp_path, echo, acme):
-    return Recorder(tmp_path, plugin=acme, url=f"http://127.0.0.1:{echo.server_port}", token=secret(tmp_path, "token", TOKEN),
+    return Recorder(tmp_path, plugin=acme, url=echo.url, token=secret(tmp_path, "token", TOKEN),
                     site=secret(tmp_path, "site", SITE), webhook_secret=secret(tmp_path, "hook", "h00k-secret"))
 
 
@@ -256,7 +226,7 @@ def test_no_secret_is_in_it_however_it_is_spelled(echoed):
 def test_an_operation_on_an_order_that_exists(tmp_path, echo):
     """The message's own name of the order stands for the record that no store tells."""
     echo.status = 200
-    recorder = Recorder(tmp_path, plugin="http", url=f"http://127.0.0.1:{echo.server_port}", auth={"bearer": TOKEN},
+    recorder = Recorder(tmp_path, plugin="http", url=echo.url, auth={"bearer": TOKEN},
                         operations={"work_order.complete": {"path": "/orders/{source_work_order_id}/done"}})
     recorder.record("work_order.complete", {"work_order": "WO-7"})
     assert "\norder WO-7\nsource WO-7\nexpect send POST /orders/WO-7/done\n" in recorder.case()
@@ -267,7 +237,7 @@ def test_an_operation_on_an_order_that_exists(tmp_path, echo):
 
 def test_a_body_that_is_a_form(tmp_path, echo):
     echo.status = 200
-    recorder = Recorder(tmp_path, plugin="http", url=f"http://127.0.0.1:{echo.server_port}", auth={"bearer": TOKEN},
+    recorder = Recorder(tmp_path, plugin="http", url=echo.url, auth={"bearer": TOKEN},
                         operations={"note.make": {"path": "/notes", "content_type": "application/x-www-form-urlencoded",
                                                   "body": {"text": "{/text}", "by": "busbar"}}})
     recorder.record("note.make", {"text": f"a & {TOKEN}"})
@@ -280,7 +250,7 @@ def test_a_body_that_is_a_form(tmp_path, echo):
 def test_what_would_not_pass_is_not_kept(tmp_path, echo):
     """The plugin lives by a member that no case may tell: the id stands in access_token."""
     echo.status = 201
-    recorder = Recorder(tmp_path, plugin="http", url=f"http://127.0.0.1:{echo.server_port}", auth={"bearer": TOKEN},
+    recorder = Recorder(tmp_path, plugin="http", url=echo.url, auth={"bearer": TOKEN},
                         operations={"thing.make": {"path": "/things", "id": "/access_token", "creates": True}})
     said = recorder.record("thing.make", {}, expect=1)
     assert "does not pass as a case, so it was not kept" in said and echo.asked == 1
@@ -313,13 +283,13 @@ def test_standard_output_is_for_one_look(echoed):
 
 @pytest.mark.parametrize("mode", ["read", "draft"])
 def test_a_mode_that_is_against_it(tmp_path, echo, acme, mode):
-    recorder = Recorder(tmp_path, plugin=acme, url=f"http://127.0.0.1:{echo.server_port}", token=TOKEN, mode=mode)
+    recorder = Recorder(tmp_path, plugin=acme, url=echo.url, token=TOKEN, mode=mode)
     assert f"mode {mode}" in recorder.record("work_order.create", {}, expect=1)
     assert echo.asked == 0 and list(recorder.cases.iterdir()) == []
 
 
 def test_a_secret_too_short_to_be_found(tmp_path, echo, acme):
-    recorder = Recorder(tmp_path, plugin=acme, url=f"http://127.0.0.1:{echo.server_port}", token=secret(tmp_path, "t", "abc"))
+    recorder = Recorder(tmp_path, plugin=acme, url=echo.url, token=secret(tmp_path, "t", "abc"))
     assert "option token is a secret of fewer than 4 letters" in recorder.record("work_order.create", {}, expect=1)
     assert echo.asked == 0 and list(recorder.cases.iterdir()) == []
 

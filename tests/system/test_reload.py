@@ -13,7 +13,8 @@ import threading
 
 import pytest
 
-from busbar_harness import command_route, free_port, http_call, wait_until
+from busbar_harness import free_port, http_call, wait_until
+from flood import each_became_one_task, flood, numbered
 
 
 def lines(daemon, message):
@@ -28,12 +29,6 @@ def hang_up(daemon, good):
     daemon.process.send_signal(signal.SIGHUP)
     wait_until(lambda: len(lines(daemon, said)) > before or not daemon.runs(), 30, said)
     assert daemon.runs(), daemon.tail()
-
-
-def numbered(topic="plant/{line}/{asset}/job", **members):
-    return command_route(topic=topic, key="${.n}", body={
-        "equipment": "${asset}", "description": "command ${.n}", "startDateTime": "${now}", "endDateTime": "${now+1h}",
-        "allDay": False, "assignees": ["maintenance@example.com"]}, **members)
 
 
 def test_a_changed_file_is_in_force_and_the_process_stays(busbar, sandbox, publisher):
@@ -72,30 +67,11 @@ def test_nothing_is_lost_or_doubled_by_fifty_reloads_in_a_flood(busbar, sandbox,
     reloads = 50 if full else 12
     daemon = busbar([numbered()])
     good = daemon.file.read_text()
-    over, sent = threading.Event(), []
-
-    def flood():
-        while not over.is_set():
-            for _ in range(100):
-                sent.append(len(sent))
-                publisher.send(f"plant/l1/m{len(sent) % 100}/job", {"n": sent[-1]})
-            wait_until(lambda: publisher.sent - publisher.acked < 100, 60)
-
-    flooding = threading.Thread(target=flood)
-    flooding.start()
-    try:
+    with flood(publisher, 100) as sent:
         for n in range(reloads):
             daemon.file.write_text(good if n % 2 else good.replace("task.schedule", f"task.schedule{n}"))
             hang_up(daemon, good=n % 2 == 1)
-    finally:
-        over.set()
-        flooding.join()
-    publisher.flush()
-    wait_until(lambda: len(sandbox.tasks()) >= len(sent), 180, f"{len(sent)} tasks")
-    wait_until(lambda: daemon.metrics().sum("busbar_deliveries", state="pending") == 0, 60, "an empty queue")
-    seen = collections.Counter(task["body"]["description"] for task in sandbox.tasks())
-    assert set(seen) == {f"command {n}" for n in sent}, "lost"
-    assert [n for n, times in seen.items() if times > 1] == [], "doubled"
+    each_became_one_task(daemon, sandbox, sent)
     wrong = [line["problem"] for line in lines(daemon, "the new configuration is wrong")]
     assert len(wrong) == reloads // 2 and all("task.schedule" in problem for problem in wrong)
     print(f"{reloads} reloads, {len(sent)} messages: none lost, none doubled")

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stand-in for FactVerse is as strict as the contract's words: one violation per constraint."""
 
-import http.server
 import json
-import threading
 
 import pytest
 
 from busbar_harness import KEY, SECRET, FactVerseSandbox, http_call, wait_until
 from factverse import NEXT, STATUSES
 from mobility_work import sign
+from servers import Handler, Server
 
 ORDERS = "/work-orders"
 ORDER = {
@@ -20,10 +19,8 @@ ORDER = {
 
 @pytest.fixture(scope="module")
 def standin(tmp_path_factory):
-    sandbox = FactVerseSandbox(tmp_path_factory.mktemp("factverse"), {})
-    sandbox.start()
-    yield sandbox
-    sandbox.kill()
+    with FactVerseSandbox(tmp_path_factory.mktemp("factverse"), {}) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(autouse=True)
@@ -233,20 +230,13 @@ def test_sandbox_factverse_wants_json(standin):
 def test_sandbox_factverse_signs_its_webhooks_and_tries_again(standin):  # F-U6, FV-06a..e
     came = []
 
-    class Door(http.server.BaseHTTPRequestHandler):
+    class Door(Handler):
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            came.append((self.headers["X-FactVerse-Signature"], body))
-            self.send_response(503 if len(came) == 1 else 200)
-            self.end_headers()
+            came.append((self.headers["X-FactVerse-Signature"], self.read()))
+            self.answer(503 if len(came) == 1 else 200)
 
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Door)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        standin.configure(webhook_url=f"http://127.0.0.1:{server.server_port}/hooks/fv", secret=SECRET, retry_delay=0.05)
+    with Server(Door) as server:
+        standin.configure(webhook_url=f"{server.url}/hooks/fv", secret=SECRET, retry_delay=0.05)
         order = create(standin).json
         wait_until(lambda: len(came) == 2, 10, "the webhook and its second try")
         path = f"{ORDERS}/{order['source_work_order_id']}"
@@ -254,9 +244,6 @@ def test_sandbox_factverse_signs_its_webhooks_and_tries_again(standin):  # F-U6,
         for status in ("assigned", "completed", "closed"):
             standin.change("c-1", common_status=status)
         wait_until(lambda: len(came) == 6, 10, "four more")
-    finally:
-        server.shutdown()
-        server.server_close()
     signature, body = came[1]
     when, nonce, _ = (part.partition("=")[2] for part in signature.split(","))
     assert signature == sign(SECRET, body, int(when), nonce) and came[0][1] == body

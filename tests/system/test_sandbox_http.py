@@ -3,29 +3,11 @@
 
 import base64
 
-import pytest
-
-from busbar_harness import KEY, SECRET, AtlasSandbox, ErpNextSandbox, IdentitySandbox, http_call
+from busbar_harness import KEY, SECRET, AtlasSandbox, ErpNextSandbox, http_call
 
 
-@pytest.fixture
-def start(tmp_path, logs):
-    started = []
-
-    def make(kind, *arguments):
-        folder = tmp_path / kind.name
-        folder.mkdir()
-        started.append(kind(folder, logs, *arguments))
-        started[-1].start()
-        return started[-1]
-
-    yield make
-    for sandbox in started:
-        sandbox.kill()
-
-
-def test_atlas(start):
-    atlas = start(AtlasSandbox, "--secret", SECRET)
+def test_atlas(make_sandbox):
+    atlas = make_sandbox("--secret", SECRET, kind=AtlasSandbox)
 
     def call(method, path, body=None, key=KEY):
         return http_call(atlas.port, method, path, body, headers={"x-api-key": key})
@@ -46,8 +28,8 @@ def test_atlas(start):
     assert call("POST", "/work-orders/search", {"pageNum": 1}).json["content"] == [], "pages are counted from 0"
 
 
-def test_erpnext(start):
-    erp = start(ErpNextSandbox, "--secret", SECRET)
+def test_erpnext(make_sandbox):
+    erp = make_sandbox("--secret", SECRET, kind=ErpNextSandbox)
     issues = "/api/resource/Issue"
 
     def call(method, path, body=None, key=KEY):
@@ -70,8 +52,7 @@ def test_erpnext(start):
     assert kind(call("PUT", f"{issues}/{issue['name']}", {"status": "Closed"})) == (403, "PermissionError")
 
 
-def test_identity(start):
-    identity = start(IdentitySandbox)
+def test_identity(identity):
     basic = {"Authorization": "Basic " + base64.b64encode(f"busbar%20edge:{KEY}".encode()).decode()}
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     grant = b"grant_type=client_credentials"

@@ -3,28 +3,23 @@
 
 import email.utils
 import http.client
-import http.server
 import json
 import socket
-import threading
 import time
 
 import pytest
 
-from busbar_harness import KEY, NETWORK_ID, SECRET, http_call, listens, sign, wait_until
+from busbar_harness import KEY, NETWORK_ID, SECRET, Sandbox, http_call, listens, sign, wait_until
 from mobility_work_contract import GOOD, REFUSAL, REQUESTS, TASK, VIOLATIONS, WRONG_KEY, violated
+from servers import Handler, Server
 
 TASKS = "/partners/v1/tasks"
 
 
 @pytest.fixture(scope="module")
 def standin(tmp_path_factory):
-    from busbar_harness import Sandbox
-
-    sandbox = Sandbox(tmp_path_factory.mktemp("standin"), {}, "--secret", SECRET)
-    sandbox.start()
-    yield sandbox
-    sandbox.kill()
+    with Sandbox(tmp_path_factory.mktemp("standin"), {}, "--secret", SECRET) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(autouse=True)
@@ -232,26 +227,16 @@ def test_sandbox_keeps_tasks_in_its_state_file(make_sandbox, tmp_path):
 # ---- webhooks
 
 
-class Receiver:
+class Receiver(Server):
     """Takes webhooks and answers with the statuses that it was given, then 200."""
 
+    class Handler(Handler):
+        def do_POST(self):
+            self.server.got.append((dict(self.headers), self.read()))
+            self.answer(self.server.statuses.pop(0) if self.server.statuses else 200)
+
     def __init__(self):
-        self.got, self.statuses = [], []
-        receiver = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.got.append((dict(self.headers), body))
-                self.send_response(receiver.statuses.pop(0) if receiver.statuses else 200)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hooks/mw"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        super().__init__(self.Handler, got=[], statuses=[])
 
     def wait(self, count):
         wait_until(lambda: len(self.got) >= count, 5, f"{count} webhooks")
@@ -260,10 +245,9 @@ class Receiver:
 
 @pytest.fixture
 def receiver(standin):
-    receiver = Receiver()
-    standin.configure(webhook_url=receiver.url)
-    yield receiver
-    receiver.server.shutdown()
+    with Receiver() as receiver:
+        standin.configure(webhook_url=f"{receiver.url}/hooks/mw")
+        yield receiver
 
 
 @pytest.mark.parametrize("secret, body, signature", [  # MW-S02..S05

@@ -17,10 +17,8 @@ CASES = [(GOOD[operation][1], violated(operation, member, value), pointer, key, 
 
 @pytest.fixture(scope="module")
 def standin(tmp_path_factory):
-    sandbox = Sandbox(tmp_path_factory.mktemp("standin"), {}, "--secret", SECRET)
-    sandbox.start()
-    yield sandbox
-    sandbox.kill()
+    with Sandbox(tmp_path_factory.mktemp("standin"), {}, "--secret", SECRET) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(autouse=True)

@@ -3,38 +3,24 @@
 anywhere. And a secret that is rotated is taken without a restart."""
 
 import base64
-import http.server
 import json
 import shutil
-import threading
 import uuid
 
 import pytest
 
 from busbar_harness import SECRET, Subscriber, configuration, http_call, mw_target, wait_until
+from servers import Handler, Server
 from test_reload import lines, make_certificate
 
 
-class Echo(http.server.ThreadingHTTPServer):
+class Echo(Handler):
     """Answers each request with all that it was sent, in the way that its path asks for."""
 
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), EchoHandler)
-        self.seen = []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class EchoHandler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def answer(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    def take(self):
+        body = self.read()
         sent = "".join(f"{name}: {value}\n" for name, value in self.headers.items())
         credential = self.headers.get("Authorization") or self.headers.get("X-Key") or ""
         self.server.seen.append((self.path, credential))
@@ -43,20 +29,11 @@ class EchoHandler(http.server.BaseHTTPRequestHandler):
             status, text = 200, json.dumps({"access_token": self.server.token, "token_type": "Bearer", "expires_in": 3600})
         else:
             text = json.dumps({"error": f"refused: {sent} {body.decode()}", "you": credential, "code": credential})
-        self.send_response(status)
-        if status == 302:
-            self.send_header("Location", f"http://127.0.0.1:1/?token={credential}")
-        self.send_header("X-You-Sent", credential)
-        self.send_header("Request-Id", credential)
-        self.send_header("WWW-Authenticate", f'Bearer error="{credential}"')
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
+        back = {"Location": f"http://127.0.0.1:1/?token={credential}"} if status == 302 else {}
+        self.answer(status, text.encode(), X_You_Sent=credential, Request_Id=credential,
+                    WWW_Authenticate=f'Bearer error="{credential}"', **back)
 
-    do_POST = do_GET = do_PUT = do_PATCH = answer
-
-    def log_message(self, *_):
-        pass
+    do_POST = do_GET = do_PUT = do_PATCH = take
 
 
 class Planted(dict):
@@ -93,9 +70,8 @@ def planted(tmp_path):
 
 @pytest.fixture
 def echo():
-    echo = Echo()
-    yield echo
-    echo.shutdown()
+    with Server(Echo, seen=[]) as echo:
+        yield echo
 
 
 @pytest.fixture

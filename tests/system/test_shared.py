@@ -8,7 +8,7 @@ import pytest
 
 import busbar_harness as harness
 from busbar_harness import hot_route, wait_until
-from test_reload import numbered
+from flood import numbered
 
 
 @pytest.fixture
