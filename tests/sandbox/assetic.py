@@ -25,7 +25,6 @@ Control beside standin.py's
   POST /_control/order    {...}   an order of somebody else's, made in Assetic itself
 """
 
-import argparse
 import base64
 import binascii
 import datetime
@@ -34,7 +33,7 @@ import re
 import urllib.parse
 import uuid
 
-from standin import Reply, StandIn, main_loop
+from standin import Reply, StandIn, command_line, main_loop
 
 STATUSES = ["PREP", "WAPPR", "APPR", "WMATL", "RFE", "INPRG", "TCOMP", "COMP", "ASSESS"]
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -305,6 +304,8 @@ class OrderRules:
 
 
 class Assetic(StandIn):
+    adjustable = ("key", "assets")
+
     def __init__(self, user="api.user", **options):
         super().__init__(**options)
         self.user = user
@@ -319,17 +320,6 @@ class Assetic(StandIn):
 
     def config(self):
         return dict(self.settings, assets=self.assets)
-
-    def configure(self, settings):
-        for name, value in settings.items():
-            if name == "assets":
-                self.assets = value
-            elif name in self.settings:
-                self.settings[name] = value
-            elif name == "key":
-                self.key = value
-            else:
-                raise ValueError(f"{name}: no such setting")
 
     def count(self):
         return dict(super().count(), orders=len(self.orders), documents=len(self.documents))
@@ -486,15 +476,10 @@ class Assetic(StandIn):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="A contract-true stand-in for Brightly Assetic's API.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--control-port", type=int, default=0)
+    parser = command_line("A contract-true stand-in for Brightly Assetic's API.")
     parser.add_argument("--user", default="api.user")
     parser.add_argument("--key", default="test-key")
-    options = parser.parse_args()
-    main_loop(Assetic(host=options.host, port=options.port, control_port=options.control_port, user=options.user,
-                      key=options.key), name="assetic")
+    main_loop(Assetic(**vars(parser.parse_args())), name="assetic")
 
 
 if __name__ == "__main__":

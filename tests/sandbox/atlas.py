@@ -15,7 +15,6 @@ Control beside standin.py's
   GET  /_control/orders | readings | webhooks
 """
 
-import argparse
 import datetime
 import hashlib
 import hmac
@@ -24,7 +23,7 @@ import re
 import time
 import uuid
 
-from standin import Courier, Reply, StandIn, main_loop, minified
+from standin import Courier, Reply, StandIn, command_line, main_loop, minified
 
 STATUSES = ("OPEN", "IN_PROGRESS", "ON_HOLD", "COMPLETE")
 PRIORITIES = ("NONE", "LOW", "MEDIUM", "HIGH")
@@ -46,6 +45,7 @@ def now():
 
 class Atlas(StandIn):
     secret_headers = ("x-api-key",)
+    adjustable = ("key", "secret", "webhook_url", "meter_ready")
 
     def __init__(self, secret=None, webhook_url=None, **options):
         super().__init__(**options)
@@ -57,12 +57,6 @@ class Atlas(StandIn):
             ("GET", "readings"): lambda request: self.listed(request, self.readings),
             ("GET", "webhooks"): lambda request: self.listed(request, self.courier.log),
             ("POST", "status"): self.control_status})
-
-    def configure(self, settings):
-        for name, value in settings.items():
-            if name not in ("webhook_url", "secret", "meter_ready", "key"):
-                raise ValueError(f"{name}: no such setting")
-            setattr(self, name, value)
 
     # ---- the API
 
@@ -223,16 +217,11 @@ class Atlas(StandIn):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="A stand-in for Atlas CMMS's API.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--control-port", type=int, default=0)
+    parser = command_line("A stand-in for Atlas CMMS's API.")
     parser.add_argument("--key", default="test-key")
     parser.add_argument("--secret", default="test-secret")
     parser.add_argument("--webhook-url", help="none: no webhooks, as a free installation has none")
-    options = parser.parse_args()
-    main_loop(Atlas(host=options.host, port=options.port, control_port=options.control_port, key=options.key,
-                    secret=options.secret, webhook_url=options.webhook_url), name="atlas")
+    main_loop(Atlas(**vars(parser.parse_args())), name="atlas")
 
 
 if __name__ == "__main__":

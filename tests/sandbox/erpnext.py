@@ -19,7 +19,6 @@ Control beside standin.py's
   GET  /_control/issues | comments | webhooks
 """
 
-import argparse
 import base64
 import datetime
 import hashlib
@@ -27,7 +26,7 @@ import hmac
 import json
 import urllib.parse
 
-from standin import Courier, Reply, StandIn, main_loop, minified
+from standin import Courier, Reply, StandIn, command_line, main_loop, minified
 
 STATUSES = ("Open", "Replied", "On Hold", "Resolved", "Closed")
 PRIORITIES = ("Low", "Medium", "High", "Urgent")
@@ -48,6 +47,8 @@ class Refused(Exception):
 
 
 class ErpNext(StandIn):
+    adjustable = ("key", "secret", "webhook_url", "forbidden", "utc_offset")
+
     def __init__(self, secret=None, webhook_url=None, **options):
         super().__init__(**options)
         self.secret, self.webhook_url, self.forbidden, self.utc_offset = secret, webhook_url, False, 2
@@ -58,12 +59,6 @@ class ErpNext(StandIn):
             ("GET", "comments"): lambda request: self.listed(request, self.comments),
             ("GET", "webhooks"): lambda request: self.listed(request, self.courier.log),
             ("POST", "change"): self.control_change, ("POST", "issue"): self.control_issue})
-
-    def configure(self, settings):
-        for name, value in settings.items():
-            if name not in ("webhook_url", "secret", "forbidden", "utc_offset", "key"):
-                raise ValueError(f"{name}: no such setting")
-            setattr(self, name, value)
 
     def now(self):
         """Of the site's wall, each later than the one before."""
@@ -201,16 +196,11 @@ class ErpNext(StandIn):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="A stand-in for ERPNext's Issues over Frappe's REST API.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--control-port", type=int, default=0)
+    parser = command_line("A stand-in for ERPNext's Issues over Frappe's REST API.")
     parser.add_argument("--key", default="api-key:api-secret")
     parser.add_argument("--secret", default="test-secret")
     parser.add_argument("--webhook-url", help="none: no webhooks")
-    options = parser.parse_args()
-    main_loop(ErpNext(host=options.host, port=options.port, control_port=options.control_port, key=options.key,
-                      secret=options.secret, webhook_url=options.webhook_url), name="erpnext")
+    main_loop(ErpNext(**vars(parser.parse_args())), name="erpnext")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ Control beside standin.py's
   GET  /_control/orders | attachments | notes | webhooks | given_up
 """
 
-import argparse
 import datetime
 import json
 import re
@@ -31,7 +30,7 @@ import urllib.parse
 import uuid
 
 from mobility_work import sign
-from standin import Courier, Reply, StandIn, main_loop, minified
+from standin import Courier, Reply, StandIn, command_line, main_loop, minified
 
 STATUSES = ("requested triaged approved assigned in_progress blocked completed closed canceled reopened unknown").split()
 PRIORITIES = ("critical", "high", "medium", "low")
@@ -98,6 +97,8 @@ def no_order():
 
 
 class FactVerse(StandIn):
+    adjustable = ("key", "secret", "webhook_url")
+
     def __init__(self, secret=None, webhook_url=None, tenant="north", providers=("fv",), **options):
         super().__init__(**options)
         self.secret, self.webhook_url = secret, webhook_url
@@ -120,15 +121,8 @@ class FactVerse(StandIn):
         return dict(self.settings, webhook_url=self.webhook_url, retry_delay=self.courier.retry_delay)
 
     def configure(self, settings):
-        for name, value in settings.items():
-            if name in ("webhook_url", "secret", "key"):
-                setattr(self, name, value)
-            elif name == "retry_delay":
-                self.courier.retry_delay = float(value)
-            elif name in self.settings:
-                self.settings[name] = value
-            else:
-                raise ValueError(f"{name}: no such setting")
+        self.courier.retry_delay = float(settings.pop("retry_delay", self.courier.retry_delay))
+        super().configure(settings)
 
     def count(self):
         return dict(super().count(), orders=len(self.orders), attachments=len(self.attachments),
@@ -407,19 +401,13 @@ class FactVerse(StandIn):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="A stand-in for FactVerse's CMMS integration, strict in its words.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--control-port", type=int, default=0)
+    parser = command_line("A stand-in for FactVerse's CMMS integration, strict in its words.")
     parser.add_argument("--key", default="test-key", help="the bearer token")
     parser.add_argument("--tenant", default="north")
-    parser.add_argument("--providers", default="fv", help="of the token, with commas")
+    parser.add_argument("--providers", type=lambda text: text.split(","), default="fv", help="of the token, with commas")
     parser.add_argument("--secret", help="signs webhooks; none: unsigned")
     parser.add_argument("--webhook-url", help="none: no webhooks")
-    options = parser.parse_args()
-    main_loop(FactVerse(host=options.host, port=options.port, control_port=options.control_port, key=options.key,
-                        tenant=options.tenant, providers=options.providers.split(","), secret=options.secret,
-                        webhook_url=options.webhook_url), name="factverse")
+    main_loop(FactVerse(**vars(parser.parse_args())), name="factverse")
 
 
 if __name__ == "__main__":

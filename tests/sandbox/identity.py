@@ -13,18 +13,19 @@ Control beside standin.py's
   GET  /_control/things | tokens
 """
 
-import argparse
 import base64
 import json
 import time
 import urllib.parse
 
-from standin import Reply, StandIn, main_loop
+from standin import Reply, StandIn, command_line, main_loop
 
 CLIENT = "busbar edge"
 
 
 class Identity(StandIn):
+    adjustable = ("key", "expires_in", "deaf")
+
     def __init__(self, **options):
         super().__init__(**options)
         self.expires_in, self.deaf = 3600, False
@@ -33,12 +34,6 @@ class Identity(StandIn):
             ("GET", "tokens"): lambda request: self.listed(request, self.tokens),
             ("GET", "things"): lambda request: self.listed(request, self.things),
             ("POST", "revoke"): self.control_revoke})
-
-    def configure(self, settings):
-        for name, value in settings.items():
-            if name not in ("expires_in", "key", "deaf"):
-                raise ValueError(f"{name}: no such setting")
-            setattr(self, name, value)
 
     def handle(self, request):
         if (request.method, request.path) == ("POST", "/token"):
@@ -81,13 +76,9 @@ class Identity(StandIn):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="A stand-in for an identity provider and an API behind it.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--control-port", type=int, default=0)
+    parser = command_line("A stand-in for an identity provider and an API behind it.")
     parser.add_argument("--key", default="client-secret", help="the client's secret")
-    options = parser.parse_args()
-    main_loop(Identity(host=options.host, port=options.port, control_port=options.control_port, key=options.key), name="identity")
+    main_loop(Identity(**vars(parser.parse_args())), name="identity")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ import time
 import uuid
 
 from mobility_work_stores import LIMIT, Stores, is_integer
-from standin import Courier, Reply, StandIn, main_loop, minified, now_text
+from standin import Courier, Reply, StandIn, command_line, main_loop, minified, now_text
 
 USER_AGENT = "Mobility Work - Webhook Service v1"
 TASKS = "/partners/v1/tasks"
@@ -270,6 +270,8 @@ class Webhooks:
 
 
 class MobilityWork(StandIn):
+    adjustable = ("key", "secret", "webhook_url", "clock")
+
     def __init__(self, secret=None, webhook_url=None, network="Factory Inc.", plans=("PLAN-1", "PLAN-2", "4711"),
                  life=None, **options):
         super().__init__(**options)
@@ -304,22 +306,12 @@ class MobilityWork(StandIn):
         return dict(self.settings, webhook_url=self.webhook_url, retry_delay=self.courier.retry_delay)
 
     def configure(self, settings):
-        for name, value in settings.items():
-            if name in ("webhook_url", "secret", "key"):
-                setattr(self, name, value)
-            elif name == "clock":
-                self.clock = float(value)
-            elif name == "retry_delay":
-                self.courier.retry_delay = float(value)
-            elif name == "life":
-                unknown = set(value) - set(LIFE)
-                if unknown:
-                    raise ValueError(f"life: no such step: {unknown}")
-                self.settings["life"].update(value)
-            elif name in self.settings:
-                self.settings[name] = value
-            else:
-                raise ValueError(f"{name}: no such setting")
+        self.courier.retry_delay = float(settings.pop("retry_delay", self.courier.retry_delay))
+        life = settings.pop("life", {})
+        if set(life) - set(LIFE):
+            raise ValueError(f"life: no such step: {set(life) - set(LIFE)}")
+        self.settings["life"].update(life)
+        super().configure(settings)
 
     def control_reset(self):
         self.stores.forget()
@@ -505,22 +497,16 @@ def parse_life(text):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="A contract-true stand-in for the Mobility Work Public API.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--control-port", type=int, default=0)
+    parser = command_line("A contract-true stand-in for the Mobility Work Public API.")
     parser.add_argument("--key", default="test-key")
     parser.add_argument("--secret", help="signs webhooks; none: unsigned")
     parser.add_argument("--webhook-url", help="none: no webhooks")
     parser.add_argument("--network", default="Factory Inc.")
-    parser.add_argument("--plans", default="PLAN-1,PLAN-2,4711", help="known maintenance plans; '*': any")
+    parser.add_argument("--plans", type=lambda text: None if text == "*" else text.split(","), default="PLAN-1,PLAN-2,4711",
+                        help="known maintenance plans; '*': any")
     parser.add_argument("--life", type=parse_life, default={}, help="e.g. scheduled=0,started=1,completed=never")
     parser.add_argument("--state", help="file that keeps the tasks over a restart")
-    options = parser.parse_args()
-    plans = None if options.plans == "*" else options.plans.split(",")
-    standin = MobilityWork(host=options.host, port=options.port, control_port=options.control_port, key=options.key,
-                           secret=options.secret, webhook_url=options.webhook_url, network=options.network,
-                           plans=plans, life=options.life, state=options.state)
+    standin = MobilityWork(**vars(parser.parse_args()))
     main_loop(standin, name="mobility_work", network_id=standin.network_id)
 
 

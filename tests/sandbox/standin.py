@@ -29,6 +29,7 @@ A rule: {"action": A, "times": N or null (for ever), "skip": N, "method": M?, "p
 A stand-in's clock may be wrong: its setting `clock` is the seconds by which it is ahead (Date, Retry-After).
 """
 
+import argparse
 import asyncio
 import base64
 import email.utils
@@ -215,6 +216,7 @@ class Rule:
 
 class StandIn:
     secret_headers = ("api-key", "authorization")  # never recorded
+    adjustable = ("key",)  # attributes that may be configured, beside what stands in `settings`
 
     def __init__(self, host="127.0.0.1", port=0, control_port=0, key="test-key", state=None):
         self.host, self.port, self.control_port, self.key, self.state = host, port, control_port, key, state
@@ -224,7 +226,7 @@ class StandIn:
         self.run = base64.b32encode(os.urandom(5)).decode().lower()
         self.api_server = self.control_server = None
         self.counts = {}
-        self.clock, self.stalls = 0, []
+        self.clock, self.stalls, self.settings = 0, [], {}
         self.background = set()
         self.control = {
             ("GET", "health"): lambda request: Reply(200, {"up": self.api_server is not None}),
@@ -249,10 +251,16 @@ class StandIn:
         raise NotImplementedError
 
     def config(self):
-        return {}
+        return dict(self.settings)
 
     def configure(self, settings):
-        raise ValueError("nothing can be set")
+        for name, value in settings.items():
+            if name in self.adjustable:
+                setattr(self, name, value)
+            elif name in self.settings:
+                self.settings[name] = value
+            else:
+                raise ValueError(f"{name}: no such setting")
 
     def count(self):
         return {"requests": self.request_count, "tasks": len(self.tasks), "statuses": self.counts}
@@ -485,6 +493,15 @@ class Courier:
             return int(line.split()[1])
         finally:
             writer.close()
+
+
+def command_line(what):
+    """The options that every stand-in has; each is an argument of its constructor."""
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--control-port", type=int, default=0)
+    return parser
 
 
 def main_loop(standin, **ready):
