@@ -11,14 +11,16 @@ import os
 import random
 import signal
 import socket
+import ssl
 import sys
 import time
 
 import pytest
 
-from busbar_harness import ROOT, SECRET, hot_route, listens, sign, wait_until
+from busbar_harness import ROOT, SECRET, Metrics, hot_route, listens, sign, wait_until
 from test_backlog import multiply
 from test_batches import accepted, stock_route
+from test_doors import tls  # noqa: F401
 from test_hold import flood, held
 from test_isolation import children, rogue, route  # noqa: F401
 
@@ -26,6 +28,7 @@ sys.path.insert(0, str(ROOT / "tests" / "disk"))
 from disk import Disk  # noqa: E402
 
 QUIET = 60  # turns a second
+LOOKING = 2.5 * 100  # where the door looks every 10 ms
 FOR_A_MESSAGE = 5  # turns, until the target has it and the broker its event
 BACKLOG = 20000  # five times the queue's window
 SCHEDULE = "task.schedule"
@@ -41,13 +44,13 @@ def in_a_second(daemon):
     return (turns(daemon) - before) / (time.monotonic() - began)
 
 
-def is_quiet(daemon):
+def is_quiet(daemon, most=QUIET):
     """The least of three seconds: what there was still to do is over then, what spins is not."""
     counts = []
-    while len(counts) < 3 and min(counts, default=QUIET) >= QUIET:
+    while len(counts) < 3 and min(counts, default=most) >= most:
         counts.append(in_a_second(daemon))
     print("turns a second:", *(f"{count:.0f}" for count in counts))
-    assert 0 < min(counts) < QUIET, counts
+    assert 0 < min(counts) < most, counts
     return True
 
 
@@ -154,7 +157,7 @@ def test_triggers_wait(busbar, publisher):
 
 
 @pytest.mark.parametrize("state", ["held", "operation held", "away", "black hole"])
-@pytest.mark.parametrize("lanes", [1, 200, BACKLOG])
+@pytest.mark.parametrize("lanes", [1, BACKLOG])
 def test_backlog_beyond_the_window(tmp_path, busbar, sandbox, silent, publisher, state, lanes):
     daemon = busbar(store={"path": str(tmp_path / "busbar.db")},
                     target=black_hole(silent) if state == "black hole" else None)
@@ -299,6 +302,61 @@ def test_kept_alive_connection(busbar):
     is_quiet(daemon)
     knock(connection)
     connection.close()
+
+
+def test_full_door(busbar):
+    """It looks for who waits outside."""
+    daemon = busbar(start=False)
+    daemon.config["http"].update(max_connections=8, max_connections_per_ip=8)
+    daemon.write()
+    daemon.start()
+    clients = [socket.create_connection(("127.0.0.1", daemon.hook_port)) for _ in range(8)]
+    is_quiet(daemon, LOOKING)
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def behind_tls(busbar, tls):  # noqa: F811
+    """A daemon that is scraped over TLS, and the context to speak to it."""
+    context = ssl.create_default_context(cafile=tls["cert"])
+    daemon = busbar(start=False)
+    daemon.config["http"]["tls"] = tls
+    daemon.write()
+
+    def metrics():
+        connection = http.client.HTTPSConnection("127.0.0.1", daemon.admin_port, context=context)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        return Metrics(text)
+
+    daemon.metrics = metrics
+    daemon.start(ready=False)
+    wait_until(lambda: listens(daemon.hook_port) and metrics().sum("busbar_bus_connected") == 1, 20, "up")
+    return daemon, context
+
+
+def test_kept_alive_connection_over_tls(behind_tls):
+    daemon, context = behind_tls
+    connection = http.client.HTTPSConnection("127.0.0.1", daemon.hook_port, context=context)
+    knock(connection)
+    is_quiet(daemon)
+    knock(connection)
+    connection.close()
+
+
+@pytest.mark.parametrize("shape", ["half a hello", "nothing", "half the headers", "half the body", "half a chunk"])
+def test_half_open_request_over_tls(behind_tls, shape):
+    daemon, context = behind_tls
+    with socket.create_connection(("127.0.0.1", daemon.hook_port)) as raw:
+        if shape == "half a hello":
+            raw.sendall(b"\x16\x03\x01\x02\x00\x01")
+            is_quiet(daemon, LOOKING)  # libmicrohttpd would be run again and again
+            return
+        with context.wrap_socket(raw, server_hostname="localhost") as client:
+            client.sendall(UNFINISHED[shape])
+            is_quiet(daemon)
 
 
 # ---- at work
