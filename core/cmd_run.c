@@ -273,13 +273,13 @@ static int cmd_run_main(int argc, char **argv)
 {
     struct daemon daemon = {.signal_fd = -1};
     const char *path = NULL;
+    daemon_block_signals(); /* first of all: what comes before anybody listens waits for who does */
     int rc = cmd_options(&cmd_run, &argc, argv, (struct cmd_option[]){{"-c", "--config", &path, NULL}, {0}});
     if (rc >= 0)
         return rc;
     if (argc > 1)
         return cmd_usage(&cmd_run, "no argument is expected: the file goes behind -c");
     log_open(!isatty(STDERR_FILENO), LOG_INFO);
-    daemon_block_signals();
     rc = app_load(&daemon.app, path);
     if (app_report(&daemon.app) != 0 || rc != 0) {
         app_finish(&daemon.app);

@@ -215,6 +215,41 @@ def test_the_bus_is_not_told_that_we_are_gone(busbar, broker, subscribe):
     assert status.payloads()[-1]["status"] == "offline"
 
 
+EARLY = """\
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+int isatty(int fd) /* what the daemon asks first of all */
+{
+    const char *number = getenv("EARLY_SIGNAL");
+    (void)fd;
+    if (number != NULL)
+        kill(getpid(), atoi(number));
+    unsetenv("EARLY_SIGNAL"); /* once, also where the program becomes itself anew */
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_anybody_listens_waits(busbar, tmp_path, number):
+    """In the first lines of `busbar run`: a SIGHUP is a reload once it runs, a SIGTERM a clean end."""
+    source, library = tmp_path / "early.c", tmp_path / "early.so"
+    source.write_text(EARLY)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    daemon = busbar(start=False)
+    plain = daemon.environment
+    daemon.environment = lambda: {**plain(), "LD_PRELOAD": str(library), "EARLY_SIGNAL": str(int(number))}
+    if number == signal.SIGHUP:
+        daemon.start()
+        wait_until(lambda: len(lines(daemon, "starting")) == 2 and daemon.ready(), 20, "the reload")
+        assert daemon.terminate() == 0 and len(lines(daemon, "reloading")) == 1
+    else:
+        daemon.start(ready=False)
+        assert daemon.process.wait(20) == 0 and lines(daemon, "stopping"), daemon.tail()
+
+
 def test_systemd_is_told(busbar, sandbox, tmp_path, monkeypatch):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
