@@ -67,6 +67,8 @@ const char *target_url_fault(const char *url)
     }
     if (host == 0 || (*authority == '[') != (authority[host - 1] == ']'))
         return "names a host";
+    if (target_path_walks(span_of(authority + len)))
+        return "has no /./ and no /../ (nor %2e for a dot): write the path that it leads to";
     if (plain && !is_loopback((struct span){authority, host}))
         return "starts with https:// (http:// is for 127.0.0.0/8, [::1] and localhost only)";
     return NULL;

@@ -1,4 +1,5 @@
-/* Shared by target.c (a target and its settings) and target_auth.c (its credential). */
+/* Shared by target.c (a target and its settings), target_auth.c (its credential) and target_request.c (what is sent).
+ */
 #ifndef BUSBAR_TARGET_PRIVATE_H
 #define BUSBAR_TARGET_PRIVATE_H
 
@@ -24,6 +25,9 @@ void target_bind_auth(const struct builder *b);
 void target_hide(struct target *target, const char *secret);
 /* NULL, or what is wrong with a URL that a credential goes to. */
 const char *target_url_fault(const char *url);
+/* target_request.c: whether a path that begins with / has a segment "." or "..", also percent-encoded: curl or the
+ * server would resolve it, to another path than the one that was written. */
+bool target_path_walks(struct span path);
 /* target_plugin.c: starts it, here or in a cell, and takes what it says of this target */
 void target_open_plugin(const struct builder *b, const struct loaded_plugin *loaded);
 void target_close_plugin(struct target *target);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "target.h"
+#include "target_private.h"
+
+#include "redact.h"
 
 #include <string.h>
 #include <strings.h>
@@ -18,7 +20,7 @@ static bool is_method(const char *method)
     return false;
 }
 
-/* "." or "..", also percent-encoded: curl or the server would resolve them away from the base URL. */
+/* "." or "..", also percent-encoded. */
 static bool is_dots(const char *segment, const char *end)
 {
     size_t dots = 0;
@@ -32,6 +34,19 @@ static bool is_dots(const char *segment, const char *end)
     }
     return dots == 1 || dots == 2;
 }
+bool target_path_walks(struct span path)
+{
+    const char *end = path.data + path.len;
+    for (const char *at = path.data; at < end;) {
+        const char *slash = memchr(at + 1, '/', (size_t)(end - at - 1));
+        slash = slash ? slash : end;
+        if (is_dots(at + 1, slash))
+            return true;
+        at = slash;
+    }
+    return false;
+}
+
 
 static const char *path_fault(const char *path)
 {
@@ -40,14 +55,8 @@ static const char *path_fault(const char *path)
     for (const char *at = path; *at; at++)
         if ((unsigned char)*at <= 0x20 || (unsigned char)*at >= 0x7f || *at == '#' || *at == '\\')
             return "the plugin's path has a character that must be percent-encoded";
-    const char *query = strchrnul(path, '?');
-    for (const char *at = path; at < query;) {
-        const char *end = memchr(at + 1, '/', (size_t)(query - at - 1));
-        end = end ? end : query;
-        if (is_dots(at + 1, end))
-            return "the plugin's path walks with . or ..";
-        at = end;
-    }
+    if (target_path_walks((struct span){path, strcspn(path, "?")}))
+        return "the plugin's path walks with . or ..";
     return NULL;
 }
 

@@ -122,6 +122,7 @@ static void test_target_accepts_urls(void **state) /* MW-C01 */
     url_is("http://127.9.9.9", true);
     url_is("http://[::1]:8080", true);
     url_is("http://localhost:8080/x", true);
+    url_is("https://api.example.com/v1.0/.../.x/x..", true);
 }
 
 static void test_target_refuses_urls(void **state) /* MW-C01 */
@@ -144,6 +145,11 @@ static void test_target_refuses_urls(void **state) /* MW-C01 */
     url_is("https://api.example.com:http", false);
     url_is("https://api.example.com:", false);
     url_is("https:///path", false);
+    url_is("https://api.example.com/a/../b", false); /* curl would ask for /b */
+    url_is("https://api.example.com/..", false);
+    url_is("https://api.example.com/./", false);
+    url_is("https://api.example.com/a/%2e%2E/b", false);
+    url_is("https://api.example.com/a/.%2e", false);
     url_is("https://:443", false);
     url_is("https://[::1", false);
     url_is("https://a b", false);
