@@ -67,7 +67,7 @@ static void bind_basic(const struct builder *b, const char *user, const char *pa
     b->target->auth_header = "Authorization";
     b->target->auth_value = target_keep_format(b, "Basic %s", encoded);
     target_hide(b->target, target_keep(b, span_of(password)));
-    target_hide(b->target, target_keep(b, span_of(encoded)));
+    target_hide(b->target, target_keep(b, (struct span){encoded, strcspn(encoded, "=")})); /* some leave those out */
 }
 
 /* By the plugin's options. One that is neither required nor given: the target is asked without one. */

@@ -7,7 +7,6 @@
 #include <strings.h>
 
 #define MOST_HEADERS 64
-#define LEAST_SECRET 4 /* shorter texts would be found everywhere */
 
 /* ---- what a plugin may ask for -------------------------------------------------- */
 
@@ -34,6 +33,7 @@ static bool is_dots(const char *segment, const char *end)
     }
     return dots == 1 || dots == 2;
 }
+
 bool target_path_walks(struct span path)
 {
     const char *end = path.data + path.len;
@@ -46,7 +46,6 @@ bool target_path_walks(struct span path)
     }
     return false;
 }
-
 
 static const char *path_fault(const char *path)
 {
@@ -145,30 +144,13 @@ int target_request(const struct target *target, struct bb_job *job, const struct
 
 /* ---- for people -------------------------------------------------------------------- */
 
-/* How much of the text is this secret, also where JSON put a backslash before a character; 0: it does not start here.
- */
-static size_t match_secret(const char *secret, const char *at, size_t left)
-{
-    size_t used = 0, len = 0;
-    for (; secret[len]; len++) {
-        if (used + 1 < left && at[used] == '\\' && secret[len] != '\\' && at[used + 1] == secret[len])
-            used++;
-        if (used >= left || at[used] != secret[len])
-            return 0;
-        used++;
-        if (secret[len] == '\\' && secret[len + 1] != '\\' && used < left && at[used] == '\\')
-            used++;
-    }
-    return len >= LEAST_SECRET ? used : 0;
-}
-
 /* Length of the secret that starts here, or 0. */
-static size_t secret_at(const struct target *target, const char *at, size_t left)
+static size_t secret_at(const struct target *target, struct span text)
 {
     for (size_t i = 0; i < TARGET_SECRETS && target->secrets[i]; i++) {
-        size_t used = match_secret(target->secrets[i], at, left);
-        if (used > 0)
-            return used;
+        const size_t len = redact_spelled(target->secrets[i], text);
+        if (len > 0)
+            return len;
     }
     return 0;
 }
@@ -178,11 +160,11 @@ void target_scrub(const struct target *target, struct span text, struct buf *out
     const size_t start = out->len;
     bool begins[256] = {false}; /* a secret may begin with this byte; what lies between such bytes is copied in runs */
     for (size_t i = 0; i < TARGET_SECRETS && target->secrets[i]; i++)
-        begins[(unsigned char)*target->secrets[i]] = true;
-    begins['\\'] = true;
+        redact_begins(target->secrets[i], begins);
     size_t i = 0;
     while (i < text.len && out->len - start < max) {
-        size_t secret = secret_at(target, text.data + i, text.len - i), run = 1, room = max - (out->len - start);
+        size_t secret = secret_at(target, (struct span){text.data + i, text.len - i}), run = 1,
+               room = max - (out->len - start);
         if (secret) {
             buf_puts(out, "***");
             i += secret;

@@ -63,7 +63,7 @@ void target_bind_token(const struct builder *b)
         char *encoded cleanup_text = digest_base64(buf_span(&pair));
         explicit_bzero(pair.data, pair.len);
         token->basic = mem_printf("Basic %s", encoded);
-        target_hide(target, token->basic + strlen("Basic "));
+        target_hide(target, target_keep(b, (struct span){encoded, strcspn(encoded, "=")}));
     }
     while (target->secrets[token->hidden])
         token->hidden++;

@@ -4,7 +4,9 @@ anywhere. And a secret that is rotated is taken without a restart."""
 
 import base64
 import json
+import re
 import shutil
+import urllib.parse
 import uuid
 
 import pytest
@@ -12,6 +14,22 @@ import pytest
 from busbar_harness import SECRET, Subscriber, configuration, http_call, mw_target, wait_until
 from servers import Handler, Server
 from test_reload import lines, make_certificate
+
+
+def spelled(text):
+    """As a URL, a form, and JSON may show it, and the first two in what is encoded once more."""
+    url, form = urllib.parse.quote(text, safe=""), urllib.parse.quote_plus(text)
+    return " ".join([url, url.lower(), form, urllib.parse.quote(url), "".join(f"\\u{ord(c):04x}" for c in text),
+                     json.dumps(json.dumps(text)), text.replace("/", "\\/"), text.replace("+", "-").replace("/", "_")])
+
+
+def unspelled(data):
+    """What can be read in it: as it is, and decoded in each of those ways, up to three times."""
+    for _ in range(4):
+        yield data
+        yield re.sub(rb"\\+", b"", data)
+        yield data.replace(b"+", b" ")
+        data = re.sub(rb"\\+u00([0-9a-fA-F]{2})", lambda found: bytes([int(found[1], 16)]), urllib.parse.unquote_to_bytes(data))
 
 
 class Echo(Handler):
@@ -28,12 +46,31 @@ class Echo(Handler):
         if self.path.endswith("/token"):
             status, text = 200, json.dumps({"access_token": self.server.token, "token_type": "Bearer", "expires_in": 3600})
         else:
+<<<<<<< HEAD
             text = json.dumps({"error": f"refused: {sent} {body.decode()}", "you": credential, "code": credential})
         back = {"Location": f"http://127.0.0.1:1/?token={credential}"} if status == 302 else {}
         self.answer(status, text.encode(), X_You_Sent=credential, Request_Id=credential,
                     WWW_Authenticate=f'Bearer error="{credential}"', **back)
+=======
+            secret = credential.removeprefix("Bearer ").removeprefix("Basic ")
+            text = json.dumps({"error": f"refused: {sent} {body.decode()} {spelled(secret)}", "you": credential,
+                               "code": credential, "detail": spelled(secret)})
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", f"http://127.0.0.1:1/?token={credential}")
+        self.send_header("X-You-Sent", credential)
+        self.send_header("Request-Id", credential)
+        self.send_header("WWW-Authenticate", f'Bearer error="{credential}"')
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+>>>>>>> 253df14 (redact, target: a secret is found however a target spells it: percent-encoded, also twice, escaped by JSON in any way, Base64 without its end)
 
     do_POST = do_GET = do_PUT = do_PATCH = take
+
+
+SENT = ("bearer", "basic", "header", "oauth2", "post")  # that a target may answer with
+TAIL = '+"\\%2f=/x'  # what each of the ways to spell them spells otherwise
 
 
 class Planted(dict):
@@ -44,18 +81,30 @@ class Planted(dict):
         self.folder = folder
 
     def put(self, name, text=None):
-        self[name] = text or f"planted-{name}-{uuid.uuid4().hex}"
+        self[name] = text or f"planted{'/' if name in SENT else '-'}{name}-{uuid.uuid4().hex}{TAIL if name in SENT else ''}"
         path = self.folder / name
         path.write_text(self[name] + "\n")
         path.chmod(0o600)
         return f"${{file:{path}}}"
 
     def leaks(self, data):
-        """Names of those that are in it: as they are, and as base64 and percent-encoding show them."""
-        data = data if isinstance(data, bytes) else data.encode()
-        return {name for name, text in self.items()
-                for shown in (text, *(base64.b64encode(b"x" * i + text.encode()).decode()[4 * (i > 0) + 4:-8] for i in range(3)))
-                if shown.encode() in data}
+        """Names of those that are in it: as they are, and as base64, percent-encoding and JSON show them."""
+        data = b"\n".join(unspelled(data if isinstance(data, bytes) else data.encode()))
+        return {name for name, text in self.items() if any(shown.encode() in data for shown in shapes(text))}
+
+
+def shapes(text):
+    """What unspelled() leaves of it; within a longer base64 at each of its three places."""
+    for same in (text, text.replace("+", "-").replace("/", "_")):
+        yield from (same, same.replace("\\", ""))
+    for i in range(3):
+        yield base64.b64encode(b"x" * i + text.encode()).decode()[4 * (i > 0) + 4:-8]
+
+
+def test_a_leak_would_be_seen(planted):
+    planted.put("bearer")
+    for way in spelled(planted["bearer"]).split(" "):
+        assert planted.leaks(json.dumps({"a": way})) == {"bearer"}, way
 
 
 STATUSES = (200, 302, 400, 401, 403, 500)

@@ -24,10 +24,21 @@ static void test_redact_keeps_the_shape(void **state)
 static void test_redact_finds_every_spelling(void **state)
 {
     (void)state;
-    redacts("a/b c", "?q=a%2Fb%20c&r=a%2fb%20c&s=a/b c", "?q=a%2Fa%20a&r=a%2Fa%20a&s=a/a a");
+    redacts("a/b c", "?q=a%2Fb%20c&r=a%2fb%20c&s=a/b c", "?q=a%2Fa%20a&r=a%2fa%20a&s=a/a a");
+    redacts("a/b c", "f=a%2Fb+c&twice=a%252Fb%2520c", "f=a%2Fa+a&twice=a%252Fa%2520a");
+    redacts("p%2Fq", "p%2Fq p%252Fq p%25252Fq", "a%0Aa a%250Aa a%25250Aa");
+    redacts("%25ab", "%25ab %2525ab", "%00aa %2500aa");
+    redacts("pass%", "pass% pass%25 pass%41", "aaaa% aaaa%25 aaaa%41");
     redacts("q\"/\\x", "{\"k\": \"q\\\"/\\\\x\", \"l\": \"q\\\"\\/\\\\x\"}",
             "{\"k\": \"a\\\"/\\\\a\", \"l\": \"a\\\"\\/\\\\a\"}");
+    redacts("s<\xc3\xa9>/t\n", "s\\u003c\\u00E9>\\/t\\n s<\xc3\xa9\\u003E\\u002ft\\u000a",
+            "a\\u003c\\u00E9>\\/a\\n a<\xc3\xa9\\u003E\\u002fa\\u000a");
+    redacts("q\"b\\w", "{\"in\":\"{\\\"k\\\":\\\"q\\\\\\\"b\\\\\\\\w\\\"}\"}",
+            "{\"in\":\"{\\\"k\\\":\\\"a\\\\\\\"a\\\\\\\\a\\\"}\"}");
+    redacts("Xx\\\\y9", "\\u0058x\\u005c\\u005Cy9 X\\x\\\\y9 Xx\\y9", "Aa\\u005c\\u005Ca0 X\\x\\\\y9 Xx\\y9");
+    redacts("a+b/c=", "a-b_c= a+b_c\\u003d a b/c=", "a-a_a= a+a_a\\u003d a b/c="); /* Base64 of a URL */
     redacts("user:pass", "Basic dXNlcjpwYXNz.", "Basic YWFhYTphYWFh.");
+    redacts("user:pas", "dXNlcjpwYXM= dXNlcjpwYXM dXNlcjpwYXM%3D", "YWFhYTphYWE= YWFhYTphYWE YWFhYTphYWE%3D");
 }
 
 static void test_redact_takes_the_longest(void **state)
