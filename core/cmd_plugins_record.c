@@ -27,6 +27,7 @@
 #define MOST_REQUESTS 64 /* of an attempt, as in the daemon */
 #define MOST_MESSAGES 32 /* of a case */
 #define TURN_MS 200
+#define TEMPORARY "/tmp" /* where a case that goes to standard output is tried */
 
 struct recording {
     const char *config, *target_name, *operation, *topic, *title, *out_path;
@@ -261,17 +262,30 @@ static bool is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+/* Whether a file can be made in it. */
+static int examine_folder(const char *path)
+{
+    if (!is_folder(path))
+        return refuse("%s: there is no such folder; nothing was sent", path);
+    if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) != 0)
+        return refuse("%s: no file can be made in it (%s); nothing was sent", path, strerror(errno));
+    return CMD_DONE;
+}
+
 /* Looked at before anything is sent, which cannot be taken back. */
 static int examine_place(const char *path)
 {
+    struct stat info;
     const char *ending = path ? strrchr(path, '.') : NULL;
     if (!path || is_folder(path))
-        return CMD_DONE;
-    if (access(path, F_OK) == 0)
+        return examine_folder(path ? path : TEMPORARY);
+    if (lstat(path, &info) == 0)
         return refuse("%s: it exists already; nothing was sent", path);
     if (!ending || strcmp(ending, ".case") != 0)
         return refuse("%s: it is no folder, and a file of cases ends in .case; nothing was sent", path);
-    return CMD_DONE;
+    const char *slash = strrchr(path, '/');
+    char *folder cleanup_text = slash ? span_dup((struct span){path, (size_t)(slash - path) + 1}) : mem_strdup(".");
+    return examine_folder(folder);
 }
 
 static int examine(struct recording *r, char **files, size_t count)
@@ -377,7 +391,7 @@ static int create(const char *path, char *temporary)
 
 static int keep(const struct recording *r, const struct buf *clean, size_t secrets)
 {
-    char temporary[] = "/tmp/busbar-record-XXXXXX";
+    char temporary[] = TEMPORARY "/busbar-record-XXXXXX";
     char *path cleanup_text = place(r);
     const int fd = create(path, temporary);
     const char *name = path ? path : temporary;

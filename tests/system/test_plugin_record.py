@@ -3,6 +3,7 @@
 
 import base64
 import json
+import os
 import pathlib
 import re
 import stat
@@ -257,6 +258,13 @@ def test_what_would_not_pass_is_not_kept(tmp_path, echo):
     assert list(recorder.cases.iterdir()) == []
 
 
+def shut(folder):
+    """A folder that nobody may write in, where there is such a thing: root may."""
+    place = folder / "shut"
+    place.mkdir(mode=0o500)
+    return [] if os.access(place, os.W_OK) else [(place, "no file can be made in it"), (place / "x.case", "no file can be made in it")]
+
+
 def test_the_file_is_its_owners_and_new(echoed, echo):
     """What is sent cannot be taken back: whether there is a place for it is known before."""
     echoed.record("work_order.create", {"title": "a"})
@@ -266,8 +274,13 @@ def test_the_file_is_its_owners_and_new(echoed, echo):
     echoed.record("work_order.create", {"title": "b"})
     assert '"b"' in (echoed.cases / "work_order.create-http_422-2.case").read_text()
     asked = echo.asked
-    for place, said in ((file, "it exists already; nothing was sent"), (echoed.folder / "none", "ends in .case")):
-        assert said in echoed.record("work_order.create", {"title": "b"}, expect=1, arguments=("--out", place))
+    gone, dangling = echoed.folder / "no such folder", echoed.folder / "dangling.case"
+    dangling.symlink_to(gone / "x.case")
+    for place, said in ((file, "it exists already; nothing was sent"), (echoed.folder / "none", "ends in .case"),
+                        (dangling, "it exists already; nothing was sent"),
+                        (gone / "x.case", f"{gone}/: there is no such folder; nothing was sent"),
+                        (file / "x.case", f"{file}/: there is no such folder; nothing was sent"), *shut(echoed.folder)):
+        assert said in echoed.record("work_order.create", {"title": "b"}, expect=1, arguments=("--out", place)), place
     assert echo.asked == asked and file.read_text() == kept and not (echoed.folder / "none").exists()
     named = echoed.folder / "named.case"
     echoed.record("work_order.create", {"title": "c"}, arguments=("--out", named, "--title", "a title", "--topic", "a/b"))
