@@ -197,17 +197,21 @@ int measure_find(struct span from, struct span to, struct measure_conversion *ou
 }
 
 /* Digits are counted from the larger of the two terms: near zero, their difference has fewer. */
-double measure_convert(const struct measure_conversion *conversion, double value)
+bool measure_convert(const struct measure_conversion *conversion, double *value)
 {
     char text[400];
-    double product = value * conversion->factor, result = product + conversion->offset;
+    double product = *value * conversion->factor, result = product + conversion->offset;
     double larger = fmax(fabs(product), fabs(conversion->offset));
-    if (larger == 0 || !isfinite(result))
-        return result;
+    if (!isfinite(result))
+        return false;
+    *value = result;
+    if (larger == 0)
+        return true;
     int decimals = 11 - (int)floor(log10(larger));
     if (decimals < 0 || decimals > 40)
         snprintf(text, sizeof(text), "%.12g", result);
     else
         snprintf(text, sizeof(text), "%.*f", decimals, result);
-    return strtod(text, NULL);
+    *value = strtod(text, NULL);
+    return true;
 }

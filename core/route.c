@@ -343,12 +343,14 @@ void route_set_map(struct route_set *set, size_t route, const struct message *me
     } else if (rule_has_parts(rule) && !message->one_reading) {
         buf_puts(&set->reason, "a message of several readings cannot be mapped as one: give a body");
     } else if (reading_fits_format(&r)) {
-        if (rule->has_trigger && reading_find_value(&r, &rule->trigger, &input)) /* else ${value} will say so */
-            reading_convert(&r, rule, &input);
-        reading_find_time(&r, rule);
-        buf_clear(&set->reason);
-        if (reading_find_key(&r, rule))
+        bool found =
+            rule->has_trigger && reading_find_value(&r, &rule->trigger, &input); /* else ${value} will say so */
+        if (!found || reading_convert(&r, rule, &input)) {
+            reading_find_time(&r, rule);
             buf_clear(&set->reason);
+            if (reading_find_key(&r, rule))
+                buf_clear(&set->reason);
+        }
     }
     if (set->reason.len == 0)
         map(&r, rule, "manual");

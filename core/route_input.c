@@ -144,15 +144,20 @@ static void set_number(struct reading *r, double number)
     reading_set_value(r, json_object_new_double_s(number, text));
 }
 
-void reading_convert(struct reading *r, const struct rule *rule, struct trigger_input *input)
+bool reading_convert(struct reading *r, const struct rule *rule, struct trigger_input *input)
 {
     double number = input->number;
     if (!rule->input.converts || (!input->numeric && !json_to_double(r->value, &number)))
-        return;
-    number = measure_convert(&rule->input.given->unit, number);
+        return true;
+    if (!measure_convert(&rule->input.given->unit, &number)) {
+        buf_clear(r->reason);
+        buf_printf(r->reason, "%.12g in the unit asked for is more than a number can be", number);
+        return false;
+    }
     if (input->numeric)
         input->number = number;
     set_number(r, number);
+    return true;
 }
 
 /* ---- Sparkplug */

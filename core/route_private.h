@@ -103,9 +103,10 @@ bool reading_find_time(struct reading *r, const struct rule *rule);
 /* After the key. false: *steady_ms becomes the time that the trigger sees */
 bool reading_is_late(struct reading *r, const struct rule *rule, uint32_t number, int64_t *steady_ms);
 void reading_find_asset(struct reading *r, const struct rule *rule);
-struct json_object *reading_asset_object(const struct reading *r);                             /* gives */
-void reading_convert(struct reading *r, const struct rule *rule, struct trigger_input *input); /* by `unit` */
-bool reading_is_wanted(const struct rule *rule, struct json_object *part);                     /* by `metric` */
+struct json_object *reading_asset_object(const struct reading *r); /* gives */
+/* By `unit`. false: no number holds what comes of it, the reason says so */
+bool reading_convert(struct reading *r, const struct rule *rule, struct trigger_input *input);
+bool reading_is_wanted(const struct rule *rule, struct json_object *part); /* by `metric` */
 bool reading_is_history(const struct reading *r, const struct rule *rule);
 bool reading_is_doubtful(const struct reading *r, const struct rule *rule); /* its edge node does not vouch for it */
 

@@ -211,7 +211,10 @@ void reading_step(struct reading *r, struct rule *rule, uint32_t number, const c
         reading_decide(r, OUTCOME_IGNORED, "no_value");
         return;
     }
-    reading_convert(r, rule, &input);
+    if (!reading_convert(r, rule, &input)) {
+        reading_ignore(r, rule, "out_of_range");
+        return;
+    }
     if (input.numeric && reading_is_doubtful(r, rule)) {
         reading_decide(r, OUTCOME_IGNORED, "bad_quality");
         return;

@@ -65,7 +65,8 @@ static void test_measure_known_conversions(void **state)
         cleanup_text char *error = NULL;
         if (measure_find(span_of(cases[i].from), span_of(cases[i].to), &conversion, &error) != 0)
             fail_msg("%s", error);
-        double got = measure_convert(&conversion, cases[i].value);
+        double got = cases[i].value;
+        assert_true(measure_convert(&conversion, &got));
         double off = fabs(got - cases[i].expected), scale = fabs(cases[i].expected) + 1e-3;
         /* a mm of mercury is 133.322 Pa to UCUM, and 760 of them an atm to six digits only */
         if (off / scale > (strcmp(cases[i].from, "mm[Hg]") == 0 ? 1e-5 : 1e-11))
@@ -81,8 +82,27 @@ static void test_measure_round_numbers_stay_round(void **state)
     struct measure_conversion conversion;
     char *error;
     assert_int_equal(measure_find(SPAN("[degF]"), SPAN("Cel"), &conversion, &error), 0);
-    for (int celsius = -200; celsius <= 2000; celsius++)
-        assert_true(measure_convert(&conversion, celsius * 9 / 5.0 + 32) == (double)celsius);
+    for (int celsius = -200; celsius <= 2000; celsius++) {
+        double value = celsius * 9 / 5.0 + 32;
+        assert_true(measure_convert(&conversion, &value) && value == (double)celsius);
+    }
+}
+
+static void test_measure_refuses_what_no_number_holds(void **state)
+{
+    (void)state;
+    struct measure_conversion conversion;
+    char *error;
+    double value = 1e306, small = 1e-306;
+    assert_int_equal(measure_find(SPAN("km"), SPAN("mm"), &conversion, &error), 0);
+    assert_false(measure_convert(&conversion, &value));
+    assert_true(value == 1e306);
+    value = -1e306;
+    assert_false(measure_convert(&conversion, &value));
+    value = 1e300;
+    assert_true(measure_convert(&conversion, &value) && value == 1e306);
+    assert_int_equal(measure_find(SPAN("mm"), SPAN("km"), &conversion, &error), 0);
+    assert_true(measure_convert(&conversion, &small) && small >= 0 && small < 1e-300);
 }
 
 static void assert_error(const char *from, const char *to, const char *expected)
@@ -110,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_measure_known_conversions),
+        cmocka_unit_test(test_measure_refuses_what_no_number_holds),
         cmocka_unit_test(test_measure_round_numbers_stay_round),
         cmocka_unit_test(test_measure_errors_name_the_nearest),
     };

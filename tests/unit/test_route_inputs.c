@@ -252,6 +252,18 @@ static void test_route_inputs_unit_is_converted_before_it_is_compared(void **sta
     tear_down(b);
 }
 
+static void test_route_inputs_a_unit_that_no_number_holds(void **state)
+{
+    (void)state;
+    struct bench *b =
+        set_up("  - {name: r, from: t, trigger: {value: '${.f}', above: 100, key: r, unit: {from: km, to: mm}},"
+               " to: mw.task.schedule, body: {v: '${value}'}}\n");
+    assert_string_equal(send(b, "t", "{\"f\":1e306}", T0), "0 ignored out_of_range\n");
+    assert_string_equal(send(b, "t", "{\"f\":-1e306}", T0), "0 ignored out_of_range\n");
+    assert_string_equal(send(b, "t", "{\"f\":1e300}", T0), "0 accepted fired key=r lane=r {\"v\":1e+306} state\n");
+    tear_down(b);
+}
+
 /* ---- assets */
 
 #define ASSETS HEAD "assets: {file: /tmp/busbar-test-assets.csv}\n"
@@ -386,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_route_inputs_late_readings_are_ignored),
         cmocka_unit_test(test_route_inputs_triggers_run_on_the_time_given),
         cmocka_unit_test(test_route_inputs_silence_ends_when_a_message_comes),
+        cmocka_unit_test(test_route_inputs_a_unit_that_no_number_holds),
         cmocka_unit_test(test_route_inputs_what_is_not_finite_is_no_value),
         cmocka_unit_test(test_route_inputs_unit_is_converted_before_it_is_compared),
         cmocka_unit_test(test_route_inputs_asset_map),
