@@ -240,16 +240,24 @@ static void judge(struct trial *trial, struct message *message, int64_t now_ms)
     route_set_commit(trial->app.routes);
 }
 
-static bool read_payload(struct json_object *record, struct buf *payload)
+/* Answers what is wrong, or NULL. */
+static const char *read_payload(struct json_object *record, struct buf *payload)
 {
-    const char *base64 = json_get_text(record, "payload_base64");
-    struct json_object *value = json_get(record, "payload");
-    if (base64 != NULL)
-        return digest_base64_decode(span_of(base64), payload);
+    struct json_object *base64 = NULL, *value = NULL;
+    bool is_base64 = json_object_object_get_ex(record, "payload_base64", &base64);
+    bool is_json = json_object_object_get_ex(record, "payload", &value);
+    if (is_base64 == is_json)
+        return "\"payload\" or \"payload_base64\" is wanted, one of them";
+    if (is_base64)
+        return json_object_is_type(base64, json_type_string) &&
+                       digest_base64_decode(span_of(json_object_get_string(base64)), payload)
+                   ? NULL
+                   : "\"payload_base64\" is no base64";
     if (json_object_is_type(value, json_type_string))
-        return json_to_text(value, payload);
-    json_print(value, payload);
-    return true;
+        json_to_text(value, payload);
+    else
+        json_print(value, payload);
+    return NULL;
 }
 
 /* One line of recorded traffic. Answers what is wrong with it, or NULL. */
@@ -267,8 +275,9 @@ static const char *replay_line(struct trial *trial, struct span line)
         return "\"time\" must be an RFC 3339 time with offset";
     if (topic == NULL || topic[0] == '\0')
         return "\"topic\" is missing";
-    if (!read_payload(record, &payload))
-        return "\"payload_base64\" is no base64";
+    error = read_payload(record, &payload);
+    if (error != NULL)
+        return error;
     struct message message = {.topic = span_of(topic),
                               .payload = buf_span(&payload),
                               .retained = json_object_get_boolean(json_get(record, "retain")),

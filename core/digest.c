@@ -86,9 +86,20 @@ char *digest_base64(struct span bytes)
     return text;
 }
 
+/* Letters, and as many = as the last four lack. EVP_DecodeBlock takes blanks around them and = among them, too. */
+static bool is_base64(struct span text)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t count = 0;
+    while (count < text.len && memchr(letters, text.data[count], sizeof(letters) - 1) != NULL)
+        count++;
+    struct span rest = {text.data + count, text.len - count};
+    return text.len % 4 == 0 && (rest.len == 0 || span_is(rest, "=") || span_is(rest, "=="));
+}
+
 bool digest_base64_decode(struct span text, struct buf *out)
 {
-    if (text.len % 4 != 0)
+    if (!is_base64(text))
         return false;
     if (text.len == 0)
         return true;

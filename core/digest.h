@@ -14,7 +14,7 @@ void digest_hex(const unsigned char *bytes, size_t len, char *hex); /* lower cas
 bool digest_equal(const void *a, const void *b, size_t len);        /* constant time */
 uint64_t digest_fast(struct span bytes, uint64_t seed);             /* not cryptographic: for hash tables and rings */
 char *digest_base64(struct span bytes);                             /* gives */
-bool digest_base64_decode(struct span text, struct buf *out);       /* appends; false when not base64 */
+bool digest_base64_decode(struct span text, struct buf *out);       /* appends; false, and nothing, when not base64 */
 uint64_t random_u64(void);
 double random_unit(void);                                 /* [0, 1) */
 void uuid_v7(int64_t wall_ms, char text[UUID_TEXT_MAX]);  /* time-ordered, random */

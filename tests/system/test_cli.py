@@ -2,6 +2,7 @@
 """The command line: help for each verb, exit status 0 done, 1 the answer is no, 2 usage."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -71,6 +72,20 @@ def test_try_shows_the_exact_request(busbar, sandbox):
     assert "bearing-hot" in ignored and "POST" not in ignored
     daemon.cli("try", "--topic", "nowhere", "--payload", "{}", expect=1)
     assert sandbox.requests() == [] and not (daemon.folder / "busbar.db").exists()
+
+
+def test_try_names_the_lines_of_a_recording_that_it_cannot_read(busbar, tmp_path):
+    daemon = busbar([hot_route()], start=False)
+    recorded, head = tmp_path / "recorded.ndjson", {"time": "2030-01-02T08:00:00Z", "topic": "plant/l1/m7/temperature"}
+    lines = [{"payload_base64": "eyJjZWxzaXVzIjo5MH0="}, {"payload_base64": "eyJjZWxzaXVzIjo5MH0"}, {"payload_base64": "    "},
+             {"payload_base64": "===="}, {"payload_base64": 90}, {"payload_base64": None}, {},
+             {"payload": {"celsius": 90}, "payload_base64": "eyJjZWxzaXVzIjo5MH0="}, {"payload": None}, {"payload_base64": ""}]
+    recorded.write_text("".join(json.dumps({**head, **line}) + "\n" for line in lines))
+    done = daemon.cli("try", "--replay", str(recorded), expect=1)
+    assert done.stderr.splitlines() == [f"{recorded}:{n}: \"payload_base64\" is no base64" for n in range(2, 7)] + \
+        [f'{recorded}:{n}: "payload" or "payload_base64" is wanted, one of them' for n in (7, 8)] + \
+        ["busbar: 7 of 10 lines could not be read"]
+    assert re.search(r"^bearing-hot +3 ", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_try_speaks_json(busbar):

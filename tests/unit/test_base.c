@@ -99,6 +99,20 @@ static void test_digest_known_answers(void **state)
     free(base64);
 }
 
+static void test_digest_takes_base64_alone(void **state)
+{
+    (void)state;
+    static const char *const none[] = {"aGVsbG8",  "    ",     " aGVsbG8=", "aGVsbG8= ",  "====",    "a===",
+                                       "aGV=bG8=", "aG==aGVs", "aGV-bG8_",  "aGVs\nbG8=", "not base"};
+    cleanup_buf struct buf out = {0};
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        if (digest_base64_decode(span_of(none[i]), &out) || out.len > 0)
+            fail_msg("'%s' was taken", none[i]);
+    assert_true(digest_base64_decode(SPAN(""), &out));
+    assert_true(digest_base64_decode(SPAN("+/+/AA=="), &out));
+    assert_int_equal(out.len, 4);
+}
+
 static void test_metrics_render_what_was_counted(void **state)
 {
     (void)state;
@@ -187,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_number_units),
         cmocka_unit_test(test_backoff_grows_to_the_cap_with_jitter),
         cmocka_unit_test(test_digest_known_answers),
+        cmocka_unit_test(test_digest_takes_base64_alone),
         cmocka_unit_test(test_metrics_render_what_was_counted),
         cmocka_unit_test(test_metrics_finds_each_of_many_again),
         cmocka_unit_test(test_metrics_render_in_order),
