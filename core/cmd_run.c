@@ -223,6 +223,8 @@ static void wait_for_work(struct daemon *daemon)
     due = dispatch_next_due(daemon->dispatch);
     if (due != INT64_MAX)
         timeout = least(timeout, due > daemon->steady_ms ? due - daemon->steady_ms : 0);
+    if (door_has_work(daemon->door)) /* it was heard in the tick, and no descriptor will tell of it again */
+        timeout = 0;
     http_turn(daemon->http, timeout);
 }
 

@@ -248,7 +248,9 @@ def bad_signature():
 
 
 FROM_ONE = "idle connections, all of one address"
+NOBODY = {"nobody": lambda t: time.sleep(t.seconds) or {}}
 ATTACKS = {
+    **NOBODY,
     "idle connections": lambda t: hold(t, b""),
     FROM_ONE: lambda t: hold(t, b""),  # the genuine too: behind an ingress it is so
     "slow headers": lambda t: hold(t, HEAD + b"X-A: ", b"a", count=1000),
@@ -265,6 +267,7 @@ ATTACKS = {
     "no such path": lambda t: flood(t, lambda: HEAD.replace(b"/mw", b"/" + b"x" * 4000) + b"Content-Length: 0\r\n\r\n"),
 }
 TLS_ATTACKS = {
+    **NOBODY,
     "half a TLS handshake": lambda t: hold(t, bytes.fromhex("16030100c8010000c40303") + b"\xaa" * 32, count=1000),
     "TLS handshakes and no request": lambda t: repeat(t, lambda: (t.wrap(t.connect()).close(), "closed by us")[1]),
     **{name: run for name, run in ATTACKS.items() if name.startswith("bad signatures")},

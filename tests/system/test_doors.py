@@ -5,6 +5,7 @@ where only a machine that is busy with other tests would be measured: here each 
 
 import ssl
 import subprocess
+import time
 
 import pytest
 
@@ -84,6 +85,24 @@ def test_attacks_over_tls_hold_nobody_up(tls_busbar, full):
     for name, run in {**doors.TLS_ATTACKS,
                       "shapes (door_shapes.py)": doors.ATTACKS["shapes (door_shapes.py)"]}.items():
         judge(tls_busbar, doors.attack(tls_busbar, f"{name}, over TLS", run, 20 if full else 2, tls=True))
+
+
+IN_A_ROW = 60
+NO_BEATS_S = 10  # the reactor looks around once a second, whatever comes: who waits for that would need several times as long
+
+
+def test_what_was_heard_is_answered_in_the_same_turn(busbar):
+    """Duplicates set off nothing that would wake the reactor: one in a row with others is answered all the same."""
+    daemon = busbar()
+    assert ask(daemon.hook_port, doors.genuine("again"))[0] == [200]
+    statuses, _, seconds, _ = ask(daemon.hook_port, post("again") * (IN_A_ROW - 1) + doors.genuine("again"), wait=NO_BEATS_S)
+    assert statuses == [200] * IN_A_ROW and seconds < NO_BEATS_S
+
+
+def test_what_was_heard_over_tls_is_answered_in_the_same_turn(tls_busbar):
+    start = time.monotonic()
+    assert [ask(tls_busbar.hook_port, doors.genuine("again"), wrap)[0] for _ in range(IN_A_ROW)] == [[200]] * IN_A_ROW
+    assert time.monotonic() - start < NO_BEATS_S
 
 
 @pytest.mark.slow
