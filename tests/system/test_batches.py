@@ -3,6 +3,7 @@
 when the request fails, is refused in part, or loses its answer (MW-C10, U12)."""
 
 import collections
+import contextlib
 import json
 import pathlib
 import random
@@ -58,12 +59,13 @@ def wait_for_all(daemon, count, deadline=120):
     wait_until(lambda: still_open(daemon) == 0, deadline, "the queue to be empty")
 
 
-def hold(daemon):
-    """So that what is published meanwhile is pending together."""
+@contextlib.contextmanager
+def together(daemon, publisher, count):
+    """What is published in it is pending together, and goes when all of it is there."""
     daemon.cli("targets", "hold", "mw", "--reason", "test")
-
-
-def resume(daemon):
+    yield
+    publisher.flush()
+    wait_until(lambda: accepted(daemon) == count, 60)
     daemon.cli("targets", "resume", "mw")
 
 
@@ -141,12 +143,9 @@ def test_three_bad_items_of_10000_are_three_dead_letters(busbar, sandbox, publis
     unknown = {"P17", "P9000"}
     sandbox.configure(spare_parts=[f"P{n}" for n in range(10000) if f"P{n}" not in unknown])
     daemon = busbar([stock_route()])
-    hold(daemon)
-    for n in range(10000):
-        publisher.send(f"erp/stock/P{n}", -1 if n == 4711 else n)
-    publisher.flush()
-    wait_until(lambda: accepted(daemon) == 10000, 60)
-    resume(daemon)
+    with together(daemon, publisher, 10000):
+        for n in range(10000):
+            publisher.send(f"erp/stock/P{n}", -1 if n == 4711 else n)
     wait_for_all(daemon, 10000)
     assert ledger(daemon, "stock", "delivered") == 9997 and ledger(daemon, "stock", "rejected") == 3
     assert [len(items(body)) for body in sent(sandbox, STOCK)] == [9999, 9997]
@@ -167,12 +166,9 @@ def test_a_batch_whose_answer_is_lost_goes_again_byte_by_byte(busbar, sandbox, p
     """Settled 15: kill -9 while the target works. Newer values wait; nothing is lost, nothing overtakes."""
     daemon = busbar([stock_route()])
     sandbox.fail("hang", path=STOCK, after=True)
-    hold(daemon)
-    for n in range(300):
-        publisher.send(f"erp/stock/P{n % 100}", n)
-    publisher.flush()
-    wait_until(lambda: accepted(daemon) == 300, 20)
-    resume(daemon)
+    with together(daemon, publisher, 300):
+        for n in range(300):
+            publisher.send(f"erp/stock/P{n % 100}", n)
     wait_until(lambda: sent(sandbox, STOCK), 10, "the request")
     publisher.send("erp/stock/P7", 1007)
     publisher.send("erp/stock/NEW", 5)
@@ -200,12 +196,9 @@ def test_an_answer_that_breaks_off_is_asked_for_again(busbar, sandbox, make_prox
     proxy = make_proxy(sandbox.port)
     daemon = busbar([stock_route()], target={"url": f"http://127.0.0.1:{proxy.port}"})
     sandbox.fail("truncate", path=STOCK, times=1)
-    hold(daemon)
-    for n in range(50):
-        publisher.send(f"erp/stock/P{n}", n)
-    publisher.flush()
-    wait_until(lambda: accepted(daemon) == 50, 20)
-    resume(daemon)
+    with together(daemon, publisher, 50):
+        for n in range(50):
+            publisher.send(f"erp/stock/P{n}", n)
     wait_for_all(daemon, 50)
     first, second = sent(sandbox, STOCK)
     assert first == second and len(items(first)) == 50
@@ -215,12 +208,9 @@ def test_an_answer_that_breaks_off_is_asked_for_again(busbar, sandbox, make_prox
 def test_a_batch_of_creates_whose_answer_is_lost_is_parked(busbar, sandbox, publisher):
     daemon = busbar([equipment_route()])
     sandbox.fail("reset", path=EQUIPMENTS, after=True, times=1)
-    hold(daemon)
-    for n in range(20):
-        publisher.send(f"erp/equipment/E{n}", {"name": f"Press {n}"})
-    publisher.flush()
-    wait_until(lambda: accepted(daemon) == 20, 20)
-    resume(daemon)
+    with together(daemon, publisher, 20):
+        for n in range(20):
+            publisher.send(f"erp/equipment/E{n}", {"name": f"Press {n}"})
     wait_until(lambda: len(daemon.deliveries(state="rejected")) == 20, 10)
     assert {d["error"]["code"] for d in daemon.deliveries(state="rejected")} == {"uncertain_outcome"}
     assert len(sent(sandbox, EQUIPMENTS)) == 1
@@ -230,12 +220,9 @@ def test_a_batch_that_is_refused_for_now_goes_again_as_it_is(busbar, sandbox, pu
     """503 for the whole of it; what comes meanwhile is another batch; an operator may take an item out."""
     daemon = busbar([stock_route()], target={"retry": {"first": "2s", "max": "2s", "attempts": 50, "max_age": "7d"}})
     sandbox.fail("status", status=503, path=STOCK, times=1)
-    hold(daemon)
-    for n in range(40):
-        publisher.send(f"erp/stock/P{n}", n)
-    publisher.flush()
-    wait_until(lambda: accepted(daemon) == 40, 20)
-    resume(daemon)
+    with together(daemon, publisher, 40):
+        for n in range(40):
+            publisher.send(f"erp/stock/P{n}", n)
     wait_until(lambda: len(daemon.deliveries(state="retrying")) == 40, 10)
     waiting = daemon.deliveries(state="retrying")
     assert len({d["batch"] for d in waiting}) == 1
@@ -255,17 +242,14 @@ def test_a_batch_that_is_refused_for_now_goes_again_as_it_is(busbar, sandbox, pu
 def test_a_credential_that_is_refused_keeps_the_batch(busbar, sandbox, publisher):
     daemon = busbar([stock_route()])
     sandbox.fail("status", status=401, path=STOCK, times=1)
-    hold(daemon)
-    for n in range(30):
-        publisher.send(f"erp/stock/P{n}", n)
-    publisher.flush()
-    wait_until(lambda: accepted(daemon) == 30, 20)
-    resume(daemon)
+    with together(daemon, publisher, 30):
+        for n in range(30):
+            publisher.send(f"erp/stock/P{n}", n)
     wait_until(lambda: any(t["holds"] for t in daemon.json("targets", "list")["items"]), 10)
     assert {d["attempts"] for d in daemon.deliveries(state="pending")} == {0}
     daemon.kill()  # the batch outlives the process
     daemon.start()
-    resume(daemon)
+    daemon.cli("targets", "resume", "mw")
     wait_until(lambda: still_open(daemon) == 0, 10)
     first, second = sent(sandbox, STOCK)
     assert first == second
@@ -275,12 +259,10 @@ def test_a_value_does_not_overtake_another_operation_of_its_lane(busbar, sandbox
     update = {"name": "update", "from": "erp/part/{part}/set", "to": "mw.spare_part.update", "key": "${part}",
               "body": {"id": "${part}", "description": "${.}"}}
     daemon = busbar([stock_route(key="${part}"), update])
-    hold(daemon)
-    for topic, value in (("erp/stock/A", 1), ("erp/stock/A", 2), ("erp/part/A/set", "deep groove"), ("erp/stock/A", 3),
-                         ("erp/stock/B", 4), ("erp/stock/B", 5)):
-        publisher.publish(topic, json.dumps(value))
-    wait_until(lambda: accepted(daemon) == 6, 10)
-    resume(daemon)
+    with together(daemon, publisher, 6):
+        for topic, value in (("erp/stock/A", 1), ("erp/stock/A", 2), ("erp/part/A/set", "deep groove"), ("erp/stock/A", 3),
+                             ("erp/stock/B", 4), ("erp/stock/B", 5)):
+            publisher.publish(topic, json.dumps(value))
     wait_for_all(daemon, 6)
     told = [(r["path"].rsplit("/", 1)[1], r["body"]) for r in sandbox.requests() if r["method"] != "GET"]
     assert [path for path, _ in told] == ["stock", "attributes", "stock"]
