@@ -61,16 +61,15 @@ static void test_orders_given_up_is_confirmed_by_its_mark(void **state)
 {
     HOUSE;
     start(house);
-    struct delivery delivery = make_delivery("d1", "mw");
-    delivery.operation = "work_order.create";
-    delivery.lane = delivery.order_id = "d1";
-    WRITE(house->store->session, store_add_delivery(house->store->session, &delivery));
+    struct delivery delivery = delivery_of("d1", "work_order.create", "d1");
+    delivery.order_id = "d1";
+    int64_t seq = put(house, delivery);
     const struct settlement parked = {.state = DELIVERY_REJECTED,
                                       .error = {.error_class = "provider_unavailable", .code = "uncertain_outcome"},
                                       .who = "busbar",
                                       .what = "attempt",
                                       .now_ms = NOW};
-    WRITE(house->store->session, store_settle(house->store->session, delivery.seq, &parked));
+    WRITE(house->store->session, store_settle(house->store->session, seq, &parked));
     put_order(house, "d1", "mw", NULL, "requested", "rejected");
     const struct bb_work_order said = {.delivery_id = "d1", .source_work_order_id = "T-1", .common_status = "assigned"};
     hear(house, "w1", &said);

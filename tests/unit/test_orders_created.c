@@ -28,11 +28,9 @@ static void test_orders_is_pending_before_it_is_sent(void **state)
 {
     HOUSE;
     start(house);
-    struct delivery delivery = make_delivery("d1", "mw");
-    delivery.operation = "work_order.create";
-    delivery.lane = delivery.order_id = "d1";
-    WRITE(house->store->session, store_add_delivery(house->store->session, &delivery));
-    dispatch_notice(house->dispatch);
+    struct delivery delivery = delivery_of("d1", "work_order.create", "d1");
+    delivery.order_id = "d1";
+    put(house, delivery);
     struct store_session *session = house->store->session;
     assert_true(dispatch_pick(house->dispatch, house->now_ms, house->now_ms));
     assert_int_equal(store_begin(session), 0);
