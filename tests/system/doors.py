@@ -145,7 +145,8 @@ def hold(target, first, drip=b"", every=1.0, count=None):
     """Opens connections one after the other and keeps them; each says `first`, then `drip` now and then. Those that are closed
     are opened again. Answers how they ended, by the status that they were told."""
     ends, waiting, poll = collections.Counter(), {}, selectors.DefaultSelector()
-    until, next_drip, count = time.monotonic() + target.seconds, time.monotonic() + every, count or target.connections
+    until, next_drip = time.monotonic() + target.seconds, time.monotonic() + every
+    count = target.connections if count is None else count
 
     def close(connection, how):
         ends[how] += 1
@@ -248,7 +249,7 @@ def bad_signature():
 
 
 FROM_ONE = "idle connections, all of one address"
-NOBODY = {"nobody": lambda t: time.sleep(t.seconds) or {}}
+NOBODY = {"nobody": lambda t: hold(t, b"", count=0)}
 ATTACKS = {
     **NOBODY,
     "idle connections": lambda t: hold(t, b""),
