@@ -32,25 +32,32 @@ class Injection:
 
 
 class Cage:
-    """A memory cgroup whose limit is a little more than nothing; where there is none, a limit on the address space."""
+    """A memory cgroup whose limit is a little more than nothing; where none can be made, a limit on the address space."""
+
+    KINDS = (("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.oom_control"),
+             ("/sys/fs/cgroup", "memory.max", "memory.events"))
 
     def __init__(self):
-        self.folder, self.limit = None, None
-        for parent, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        self.folder = self.limit = self.told = None
+        for parent, limit, told in self.KINDS:
             folder = pathlib.Path(parent) / f"busbar-chaos-{os.getpid()}"
             with contextlib.suppress(OSError):
                 folder.mkdir()
                 if (folder / limit).exists():
-                    self.folder, self.limit = folder, limit
+                    self.folder, self.limit, self.told = folder, folder / limit, folder / told
                     return
                 folder.rmdir()
+
+    def kills(self):
+        """How many the kernel has killed in it."""
+        return 0 if self.folder is None else int(re.search(r"^oom_kill (\d+)", self.told.read_text(), re.M)[1])
 
     def squeeze(self, pid):
         if self.folder is None:
             used = int(re.search(r"VmSize:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) * 1024
             resource.prlimit(pid, resource.RLIMIT_AS, (used, used))
             return
-        (self.folder / self.limit).write_text(str(128 * 1024))
+        self.limit.write_text(str(128 * 1024))
         (self.folder / "cgroup.procs").write_text(str(pid))
 
     def close(self):
@@ -59,12 +66,34 @@ class Cage:
                 self.folder.rmdir()
 
 
+class Meter:
+    """What busbar spends, from now on."""
+
+    def __init__(self, house):
+        self.house, self.pid = house, house.daemon.process.pid
+        self.cpu, self.memory, self.tries = self.cpu_seconds(), self.megabytes("VmRSS"), house.bus.state()["accepted"]
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def megabytes(self, name):
+        return int(re.search(rf"{name}:\s+(\d+)", pathlib.Path(f"/proc/{self.pid}/status").read_text())[1]) / 1024
+
+    def read(self):
+        return (f"CPU {self.cpu_seconds() - self.cpu:.1f} s, memory {self.memory:.0f} -> {self.megabytes('VmRSS'):.0f} MiB"
+                f" (at most {self.megabytes('VmHWM'):.0f}), {self.house.bus.state()['accepted'] - self.tries} connections"
+                " to the broker tried")
+
+
 class House:
-    def __init__(self, folder, rate, say):
-        self.folder, self.say, self.logs = folder, say, {}
+    def __init__(self, folder, rate, say, outage=0):
+        self.folder, self.say, self.logs, self.outage = folder, say, {}, outage
         self.injections, self.forgotten_n, self.forgotten_keys, self.forgotten_failures = [], set(), set(), set()
         self.died_alone = []
         self.cage = Cage()
+        if self.cage.folder is None:
+            say("LOUD: no memory cgroup can be made here: out of memory is a limit on the address space")
         self.broker = harness.Broker(self.make("broker"), self.logs)
         self.broker.start()
         self.bus = self.proxy("bus", self.broker.port)

@@ -13,6 +13,7 @@ from busbar_harness import wait_until
 TASKS = "/partners/v1/tasks"
 FAULTS = {}  # name -> (weight, uncertain, function)
 LONG = ("SIGSTOP for a minute",)  # only in runs of five minutes and more
+NEVER = 0  # a weight: the dice do not choose it
 
 
 def fault(name, weight=1, uncertain=False):
@@ -188,11 +189,14 @@ def stop_long(house, dice):
 @fault("out of memory", weight=3)
 def out_of_memory(house, _dice):
     house.wait_ready()
+    killed = moved(house.cage.kills)
     house.cage.squeeze(house.daemon.process.pid)
     soon(lambda: not house.daemon.runs(), 3)
     if house.daemon.runs():
+        house.injection().detail = ": it did without, and was killed"
         house.die()
     else:
+        house.injection().detail = ": killed by the kernel" if killed() else ": it ended"
         house.note_death()
     house.daemon.start(ready=False)
 

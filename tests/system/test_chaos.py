@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """tests/chaos: a short run with a fixed seed, and what its accounting says of a house that does lose things."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from busbar_harness import ROOT
 
 sys.path.append(str(ROOT / "tests" / "faults"))
 
-from house import Injection  # noqa: E402
+from house import Cage, Injection  # noqa: E402
 from ledger import Ledger  # noqa: E402
 from plant import ASSETS, is_command, is_hot  # noqa: E402
 
@@ -28,11 +29,34 @@ def test_whatever_dies_nothing_is_lost(full):
     assert "kill -9" in done.stdout
 
 
+@pytest.mark.slow
+def test_an_outage_is_survived_and_measured(full):
+    """The long faults, which take ten minutes each when a person asks for them, and the kernel's OOM killer."""
+    minutes = 2 if full else 0.15
+    cage = Cage()
+    cage.close()
+    only = [word for name in ("broker away for long", "target is a black hole for long", "SIGSTOP for long",
+                              "out of memory") for word in ("--only", name)]
+    done = subprocess.run([ROOT / "tests" / "chaos", "--minutes", "0.1", "--seed", "7", "--outage", str(minutes), *only],
+                          capture_output=True, text=True, timeout=3 * minutes * 60 + 600, check=False)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0 and "nothing lost, nothing unaccounted" in done.stdout
+    for name in ("broker away for long", "target is a black hole for long", "SIGSTOP for long"):
+        (cpu,) = re.findall(rf"{name}: CPU ([0-9.]+) s, memory \d+ -> \d+ MiB", done.stdout)
+        assert float(cpu) < minutes * 60 / 2, f"{name}: it waits, it does not spin"
+    killed = done.stdout.count("out of memory: killed by the kernel")
+    assert killed == done.stdout.count("out of memory:") > 0 or "LOUD: no memory cgroup" in done.stdout
+    if cage.folder is None:
+        pytest.skip("LOUD: no memory cgroup can be made here: nobody was killed by the kernel")
+
+
 def test_the_faults_have_names_to_ask_for():
     listed = subprocess.run([ROOT / "tests" / "chaos", "--list"], capture_output=True, text=True, check=True).stdout
     assert "kill -9 between a webhook and its 200" in listed.splitlines()
     done = subprocess.run([ROOT / "tests" / "chaos", "--only", "nonsense"], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "no such fault: nonsense" in done.stderr
+    done = subprocess.run([ROOT / "tests" / "chaos", "--only", "SIGSTOP for long"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "--outage MINUTES" in done.stderr
 
 
 NOW = 1_800_000_000
