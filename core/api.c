@@ -182,6 +182,7 @@ static void get_status(struct api_call *call)
     json_put_text(status, "reason", why);
     json_put_text(bus, "state", api->bus_state != NULL ? api->bus_state(api->context) : NULL);
     json_put_text(bus, "url", api->config->bus.urls[0]);
+    json_put_text(bus, "reason", api->bus_reason != NULL ? api->bus_reason(api->context) : NULL);
     json_object_object_add(status, "bus", bus);
     if (count_queue(api, queue) != 0) { /* the rest is worth the more then */
         json_object_put(queue);

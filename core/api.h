@@ -18,6 +18,7 @@ struct api { /* borrowed */
     /* What the daemon knows; NULL likewise. ready: NULL when ready, else why not. */
     const char *(*ready)(void *context);
     const char *(*bus_state)(void *context);
+    const char *(*bus_reason)(void *context); /* why it is not ready, as it was last told; or NULL */
     void *context;
     int64_t started_ms;
 };

@@ -541,15 +541,14 @@ static void conclude_transport(struct dispatch *d, struct attempt *a, const stru
     memset(&a->out, 0, sizeof(a->out));
     a->transport_failed = true;
     a->sent_uncertain = sent && !a->harmless && (a->operation.flags & BB_WRITES) != 0;
-    set_error(a, result->failure == HTTP_BAD_TLS ? BB_AUTHENTICATION : BB_PROVIDER_UNAVAILABLE,
+    set_error(a, BB_PROVIDER_UNAVAILABLE,
               sent                              ? "answer_lost"
               : result->failure == HTTP_BAD_TLS ? "tls_refused"
                                                 : "not_reached",
               arena_dup(a->job.arena, why.data, why.len));
     if (result->failure == HTTP_BAD_TLS)
-        a->out.error.owner_action = "the target's certificate is not one that is trusted here: mend it (its name, its "
-                                    "dates, its issuer), or name who issued it in the target's `tls.ca`; then resume";
-    attempt_conclude(d, a, result->failure == HTTP_BAD_TLS ? BB_HOLD : BB_RETRY);
+        a->out.error.owner_action = mend_certificate;
+    attempt_conclude(d, a, BB_RETRY);
 }
 
 static void note_health(struct dispatch *d, struct attempt *a, const struct http_result *result)
@@ -561,6 +560,10 @@ static void note_health(struct dispatch *d, struct attempt *a, const struct http
         snprintf(slot->last_failure, sizeof(slot->last_failure), "HTTP %d", result->status);
     else if (!answered)
         snprintf(slot->last_failure, sizeof(slot->last_failure), "%s", result->error);
+    if (answered)
+        slot->untrusted = false;
+    if (result->failure == HTTP_BAD_TLS)
+        slot_distrust(d, slot);
     slot_note_answer(d, slot, a, healthy);
 }
 

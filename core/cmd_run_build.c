@@ -112,6 +112,12 @@ static const char *bus_state(void *context)
     return "?";
 }
 
+static const char *bus_reason(void *context)
+{
+    const char *reason = mqtt_last_error(((const struct daemon *)context)->mqtt);
+    return reason[0] != '\0' ? reason : NULL;
+}
+
 /* ---- building */
 
 static int fail(const char *what, char *error)
@@ -330,6 +336,7 @@ int daemon_build(struct daemon *daemon)
                                .intake = daemon->intake,
                                .ready = daemon_not_ready,
                                .bus_state = bus_state,
+                               .bus_reason = bus_reason,
                                .context = daemon,
                                .started_ms = daemon->api.started_ms};
     return build_listeners(daemon);

@@ -64,11 +64,14 @@ static void print_queue(struct json_object *queue)
 static void print_status(const struct client_reply *reply)
 {
     struct json_object *status = reply->json, *bus = json_get(status, "bus");
-    const char *reason = json_get_text(status, "reason"), *state = json_get_text(bus, "state");
+    const char *reason = json_get_text(status, "reason"), *state = json_get_text(bus, "state"),
+               *bus_reason = json_get_text(bus, "reason");
     printf("busbar %s  instance %s  %s%s%s\n", json_get_text(status, "version"), json_get_text(status, "instance"),
            reason == NULL ? "ready" : "NOT READY: ", reason != NULL ? reason : "",
            reply->offline ? " (read from the store)" : "");
     printf("bus     %s %s\n", json_get_text(bus, "url"), state != NULL ? state : "-");
+    if (bus_reason != NULL)
+        printf("        %s\n", bus_reason);
     struct json_object *trouble = json_get(status, "store_trouble");
     if (trouble != NULL)
         printf("store   %s since %s: %s\n", json_get_text(trouble, "name"), json_get_text(trouble, "since"),

@@ -105,6 +105,22 @@ void slot_note_answer(struct dispatch *d, struct slot *slot, struct attempt *att
         slot->pause_until_ms = d->now_ms + pause;
 }
 
+const char mend_certificate[] =
+    "the target's certificate is not one that is trusted here: mend it (its name, its dates, its issuer), or name who "
+    "issued it in the target's `tls.ca`; what waits goes by itself then";
+
+void slot_distrust(struct dispatch *d, struct slot *slot)
+{
+    slot->failures = BREAKER_AFTER;
+    if (slot->untrusted)
+        return;
+    slot->untrusted = true;
+    log_error("target not trusted", "target", slot->name, "reason", slot->last_failure, "action", mend_certificate,
+              NULL);
+    dispatch_alert(d, "target_untrusted", slot->name,
+                   "its certificate is not trusted, so nothing is sent until it is; `busbar targets list` says why");
+}
+
 /* ---- creation */
 
 static void init_slot(const struct dispatch *d, struct slot *slot, const char *name, struct target *target)

@@ -63,6 +63,7 @@ struct slot {
     size_t hold_count, hold_cap;
     int failures; /* in a row */
     bool breaker_open, probing;
+    bool untrusted;         /* its certificate is not what it should be, and that was told */
     struct arena *asking;   /* for its credential (OAuth2), while attempts wait for it; NULL: nobody asks */
     char last_failure[160]; /* what kept the target from answering; "" when it answers */
     int breaker_trips;
@@ -299,5 +300,8 @@ const struct op_hold *slot_hold(const struct slot *slot, const char *operation);
 void slot_set_hold(struct slot *slot, const char *operation, const char *reason,
                    int64_t since_ms); /* reason NULL: off */
 void slot_note_answer(struct dispatch *d, struct slot *slot, struct attempt *attempt, bool healthy);
+void slot_distrust(struct dispatch *d,
+                   struct slot *slot); /* before its failure is noted, which opens the breaker at once */
+extern const char mend_certificate[];
 
 #endif

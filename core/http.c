@@ -420,6 +420,13 @@ static enum http_failure judge(const struct http_call *call, CURLcode code)
     return HTTP_NOT_SENT;
 }
 
+/* When a kept connection turned out to be dead, curl tries a new one, but keeps the words for the first. */
+static const char *words_for(const struct http_call *call, CURLcode code, enum http_failure failure)
+{
+    bool stale = failure == HTTP_BAD_TLS && strstr(call->error, "SSL") == NULL;
+    return call->error[0] != '\0' && !stale ? call->error : curl_easy_strerror(code);
+}
+
 static void call_end(struct http_call *call, const struct http_result *result)
 {
     call->ending = true;
@@ -432,7 +439,7 @@ static void finish(struct http_call *call, CURLcode code)
     struct http_result result = {.failure = judge(call, code), .error = "", .headers = call->headers};
     result.duration_us = clock_monotonic_us() - call->started_us;
     if (result.failure != HTTP_OK) {
-        result.error = call->error[0] ? call->error : curl_easy_strerror(code);
+        result.error = words_for(call, code, result.failure);
         if (code == CURLE_ABORTED_BY_CALLBACK)
             result.error = "the connection died after the request was sent";
         else if (result.failure == HTTP_TOO_LARGE)

@@ -38,7 +38,7 @@ enum http_failure {
     HTTP_OK = 0,    /* an HTTP response came, whatever its status */
     HTTP_NOT_SENT,  /* resolve, connect, TLS: the target saw no request */
     HTTP_UNCERTAIN, /* something was sent, no whole answer came */
-    HTTP_BAD_TLS,   /* certificate refused: not sent, will not heal by itself */
+    HTTP_BAD_TLS,   /* certificate refused: not sent, and somebody has to mend it */
     HTTP_TOO_LARGE  /* answer over the cap: uncertain too */
 };
 

@@ -31,9 +31,7 @@ static void give_up(struct dispatch *d, struct attempt *a, const char *why, bool
 /* An answer of the token's server that waiting will not change. */
 static bool is_refusal(const struct http_result *result)
 {
-    if (result->failure != HTTP_OK)
-        return result->failure == HTTP_BAD_TLS;
-    return result->status < 500 && result->status != 408 && result->status != 429;
+    return result->failure == HTTP_OK && result->status < 500 && result->status != 408 && result->status != 429;
 }
 
 static void on_token(void *context, const struct http_result *result)
@@ -47,6 +45,10 @@ static void on_token(void *context, const struct http_result *result)
     bool refused = !taken && is_refusal(result), noted = taken || refused;
     arena_destroy(slot->asking);
     slot->asking = NULL;
+    if (!taken)
+        snprintf(slot->last_failure, sizeof(slot->last_failure), "token: %s", why);
+    if (result->failure == HTTP_BAD_TLS)
+        slot_distrust(d, slot);
     for (struct attempt *a = d->running.first, *next; a != NULL; a = next) {
         next = a->next;
         if (a->slot != slot || !a->waits_for_token)
@@ -60,8 +62,6 @@ static void on_token(void *context, const struct http_result *result)
         else
             give_up(d, a, why, refused);
     }
-    if (!taken)
-        snprintf(slot->last_failure, sizeof(slot->last_failure), "token: %s", why);
 }
 
 void token_wait(struct dispatch *d, struct attempt *a)

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A TCP proxy that breaks connections on demand: between busbar and a broker, or busbar and a target.
 
-    proxy.py --to HOST:PORT [--port N] [--control-port N]
+    proxy.py --to HOST:PORT [--port N] [--control-port N] [--tls CERT KEY]
 
 Prints one JSON line {"port": N, "control_port": N} when it listens, ends on SIGTERM. Standard library only;
-one loop, one thread. It knows bytes, not protocols: faults of HTTP are the stand-in's (standin.py).
+one loop, one thread. It knows bytes, not protocols: faults of HTTP are the stand-in's (standin.py). With --tls it ends
+the client's TLS, and what it counts and breaks is what is within.
 
 Control (all JSON)
   GET  /_control/state            {"faults": {..}, "accepted": N, "open": N, "bytes_up": N, "bytes_down": N, "broken": N}
@@ -13,6 +14,7 @@ Control (all JSON)
   POST /_control/faults  {...}    sets the faults named, leaves the others; answers the state
   POST /_control/heal             no faults any more; what was stalled flows on
   POST /_control/cut  {"how": "reset" | "close"}   ends the connections that are open; answers the state
+  POST /_control/certificate  {"cert": FILE, "key": FILE}   shown from the next connection on
 
 Faults. `up` is from the client to the server, `down` the way back.
   delay_up, delay_down    seconds that each piece waits
@@ -29,6 +31,7 @@ import asyncio
 import json
 import signal
 import socket
+import ssl
 import struct
 import sys
 
@@ -47,6 +50,16 @@ def abort(writer):
     writer.transport.abort()
 
 
+def end_of_file(writer):
+    """TLS knows no half of a connection."""
+    if writer.is_closing():
+        return
+    if writer.can_write_eof():
+        writer.write_eof()
+    else:
+        writer.close()
+
+
 class Link:
     """One client's connection and ours to the server behind."""
 
@@ -62,8 +75,8 @@ class Link:
         for writer in self.writers:
             if reset:
                 abort(writer)
-            elif writer.can_write_eof() and not writer.is_closing():
-                writer.write_eof()
+            else:
+                end_of_file(writer)
         self.proxy.wake()
 
     async def gate(self, way):
@@ -80,7 +93,7 @@ class Link:
 
     async def pump(self, reader, writer, way):
         faults, proxy = self.proxy.faults, self.proxy
-        writer.transport.set_write_buffer_limits(0)  # drain() means: the kernel has it
+        writer.transport.set_write_buffer_limits(1, 0)  # drain() means: the kernel has it; with 0, TLS may wait for ever
         flowed = 0
         while True:
             await self.gate(way)
@@ -101,8 +114,8 @@ class Link:
             if fatal:
                 proxy.broken += 1
                 self.end(fatal == "reset")
-        if not self.broken and writer.can_write_eof():
-            writer.write_eof()
+        if not self.broken:
+            end_of_file(writer)
 
     async def run(self, client_reader, server_reader):
         client_writer, server_writer = self.writers
@@ -119,8 +132,13 @@ class Link:
 
 
 class Proxy:
-    def __init__(self, to, port):
-        self.to, self.port = to, port
+    def __init__(self, to, port, certificate=None):
+        self.to, self.port, self.context = to, port, None
+        if certificate:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.num_tickets = 0  # no session is resumed: each connection is shown the certificate
+            self.context.options |= ssl.OP_NO_TICKET
+            self.context.load_cert_chain(*certificate)
         self.faults = dict(NO_FAULTS)
         self.changed = asyncio.Event()
         self.links, self.server = set(), None
@@ -134,7 +152,8 @@ class Proxy:
         self.changed = asyncio.Event()
 
     async def listen(self):
-        self.server = await asyncio.start_server(self.take, "127.0.0.1", self.port, reuse_address=True)
+        self.server = await asyncio.start_server(self.take, "127.0.0.1", self.port, reuse_address=True,
+                                                 ssl=self.context)
         self.port = self.server.sockets[0].getsockname()[1]
 
     async def take(self, reader, writer):
@@ -187,6 +206,10 @@ class Proxy:
             await self.set(NO_FAULTS)
         elif (method, path) == ("POST", "/_control/cut"):
             self.cut(values.get("how", "reset"))
+        elif (method, path) == ("POST", "/_control/certificate"):
+            if self.context is None:
+                raise ValueError("it was started without --tls")
+            self.context.load_cert_chain(values["cert"], values["key"])
         elif (method, path) == ("GET", "/_control/stalls"):
             return 200, {"items": self.stalls}
         elif (method, path) != ("GET", "/_control/state"):
@@ -218,9 +241,10 @@ async def main():
     parser.add_argument("--to", required=True, metavar="HOST:PORT")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--control-port", type=int, default=0)
+    parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"))
     arguments = parser.parse_args()
     host, _, port = arguments.to.rpartition(":")
-    proxy = Proxy((host, int(port)), arguments.port)
+    proxy = Proxy((host, int(port)), arguments.port, arguments.tls)
     await proxy.listen()
     control = await asyncio.start_server(proxy.control, "127.0.0.1", arguments.control_port)
     print(json.dumps({"port": proxy.port, "control_port": control.sockets[0].getsockname()[1]}), flush=True)

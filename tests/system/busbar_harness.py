@@ -334,12 +334,13 @@ class Proxy(Process):
 
     name = "proxy"
 
-    def __init__(self, folder, logs, to_port):
+    def __init__(self, folder, logs, to_port, certificate=()):
         super().__init__(folder, logs)
-        self.to_port, self.port, self.control_port = to_port, 0, 0
+        self.to_port, self.port, self.control_port, self.certificate = to_port, 0, 0, certificate
 
     def start(self):
-        self.launch([sys.executable, str(SANDBOX / "proxy.py"), "--to", f"127.0.0.1:{self.to_port}"],
+        tls = ["--tls", *self.certificate] if self.certificate else []
+        self.launch([sys.executable, str(SANDBOX / "proxy.py"), "--to", f"127.0.0.1:{self.to_port}", *tls],
                     stdout=subprocess.PIPE)
         line = self.process.stdout.readline()
         assert line, f"the proxy did not start:\n{self.tail()}"
@@ -362,6 +363,10 @@ class Proxy(Process):
 
     def cut(self, how="reset"):
         return self.control("POST", "cut", {"how": how})
+
+    def show(self, certificate):
+        """Another certificate, as (cert, key), from the next connection on."""
+        self.control("POST", "certificate", dict(zip(("cert", "key"), map(str, certificate))))
 
 
 class Metrics:

@@ -86,7 +86,7 @@ def identity(make_sandbox):
 
 @pytest.fixture
 def make_proxy(tmp_path, logs):
-    """make_proxy(port) -> Proxy that listens before what listens there"""
+    """make_proxy(port, (cert, key) for TLS) -> Proxy that listens before what listens there"""
     with contextlib.ExitStack() as made:
         folders = (tmp_path / f"proxy{n}" for n in itertools.count())
         yield lambda *arguments: made.enter_context(harness.Proxy(next(folders), logs, *arguments))

@@ -5,40 +5,15 @@ and the reason is named."""
 import shutil
 import socket
 import ssl
-import subprocess
 
 import pytest
 
 from busbar_harness import Broker, configuration, free_port, wait_until
+from certificates import REASONS, Authority, bad_certificate
 from desk import Desk
 from test_reload import lines
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="LOUD: no openssl to make certificates with")
-
-
-class Authority:
-    """Makes certificates; each is (cert, key)."""
-
-    def __init__(self, folder, name):
-        self.folder, self.name = folder, name
-        self.cert, self.key = folder / f"{name}.pem", folder / f"{name}.key"
-        self.run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-                 f"/CN={name}", "-keyout", self.key, "-out", self.cert)
-
-    @staticmethod
-    def run(*words):
-        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
-
-    def make(self, name, san="DNS:localhost", days=2):
-        cert, key, asked = (self.folder / f"{self.name}-{name}.{end}" for end in ("pem", "key", "csr"))
-        extensions = self.folder / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={san}\n")
-        self.run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}", "-keyout",
-                 key, "-out", asked)
-        self.run("x509", "-req", "-in", asked, "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial", "-days", days,
-                 "-extfile", extensions, "-out", cert)
-        key.chmod(0o600)
-        return cert, key
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +24,6 @@ def ours(tmp_path_factory):
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("ca"), "theirs")
-
-
-def bad_certificate(which, ours, theirs):
-    return {"expired": lambda: ours.make("expired", days=-1), "wrong_host": lambda: ours.make("wrong", "DNS:elsewhere.example"),
-            "other_authority": lambda: theirs.make("server"), "self_signed": lambda: (theirs.cert, theirs.key)}[which]()
 
 
 class TlsDesk(Desk):
@@ -104,23 +74,23 @@ def to_target(tmp_path, broker, make_busbar, publisher):
         desk.shutdown()
 
 
-REASONS = {"expired": "certificate has expired", "wrong_host": "no alternative certificate subject name matches",
-           "self_signed": "self-signed certificate", "other_authority": "unable to get local issuer certificate"}
-
-
 @pytest.mark.parametrize("which", REASONS)
-def test_a_target_that_is_not_who_it_should_be_is_held(to_target, ours, theirs, which):
+def test_a_target_that_is_not_who_it_should_be_is_sent_nothing(to_target, ours, theirs, which):
+    """Nor given up: what becomes of it when the certificate is mended, test_certificates.py says."""
     desk = TlsDesk(*bad_certificate(which, ours, theirs))
     daemon = to_target(desk, ca=str(ours.cert))
-    wait_until(lambda: daemon.metrics().sum("busbar_target_held", target="desk") == 1, 15, "held")
-    assert desk.asked == [], "nothing was sent, not even the credential"
-    (waits,) = daemon.deliveries(state="pending")
-    assert waits["attempts"] == 0
+    wait_until(lambda: len(lines(daemon, "target not trusted")) == 1, 15, "told")
+    (said,) = lines(daemon, "target not trusted")
+    assert REASONS[which] in said["reason"] and "tls.ca" in said["action"]
+    wait_until(lambda: len(daemon.json("audit", "--target", "desk")["items"]) > 4, 15, "asked again")
     (row, *_) = daemon.json("audit", "--outcome", "failed", "--target", "desk")["items"]
-    assert row["code"] == "tls_refused" and row["class"] == "authentication"
+    assert row["code"] == "tls_refused" and row["class"] == "provider_unavailable"
     assert "tls.ca" in row["owner_action"] and "certificate" in row["owner_action"]
     (target,) = daemon.json("targets", "list")["items"]
-    assert REASONS[which] in target["reason"]
+    assert REASONS[which] in target["reason"] and target["state"] == "away"
+    (waits,) = daemon.deliveries()
+    assert waits["state"] == "retrying" and waits["attempts"] <= 2, "what a probe finds uses up no attempt"
+    assert desk.asked == [], "nothing was sent, not even the credential"
 
 
 def test_a_target_that_speaks_only_tls_1_1_gets_nothing(to_target, ours):
