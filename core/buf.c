@@ -308,9 +308,16 @@ char *arena_dup(struct arena *arena, const void *bytes, size_t len)
 
 char *arena_vprintf(struct arena *arena, const char *format, va_list args)
 {
-    struct buf buf = {0};
-    buf_vprintf(&buf, format, args);
-    char *copy = arena_dup(arena, buf.data, buf.len);
-    buf_finish(&buf);
-    return copy;
+    char brief[256];
+    va_list again;
+    va_copy(again, args);
+    int len = vsnprintf(brief, sizeof(brief), format, args);
+    size_t size = len > 0 ? (size_t)len + 1 : 1;
+    char *text = arena_alloc(arena, size);
+    if (size > sizeof(brief))
+        vsnprintf(text, size, format, again);
+    else
+        memcpy(text, brief, size);
+    va_end(again);
+    return text;
 }

@@ -169,11 +169,14 @@ static void read_one(struct mw_task *task, const struct member *member)
     struct json_object *value = NULL, *send = NULL;
     bool there = json_object_object_get_ex(task->given, member->name, &value);
     const struct mw_call *call = task->faults.call;
+    bool missing = member->required && !value && !(there && !call->in); /* null in a template: not known yet */
+    if (!value && !missing)
+        return;
     const char *pointer = mw_task_pointer(task, call->host->format(call->job, "/%s", member->name));
-    if (value)
-        send = member->read(task, pointer, value);
-    else if (member->required && !(there && !call->in)) /* null in a template: not known yet */
+    if (missing)
         pl_fault(&task->faults.said, pointer, "required", NULL, "is required");
+    else
+        send = member->read(task, pointer, value);
     if (send)
         json_object_object_add(task->request, member->name, send);
 }
@@ -271,25 +274,34 @@ static enum bb_next send_task(struct mw_task *task, const struct verb *verb)
     if (!json_object_object_get_ex(task->request, "allDay", NULL)) /* required; the API calls true its default */
         json_object_object_add(task->request, "allDay", json_object_new_boolean(true));
     put_marks(task);
+    *call->in->state = (void *)(uintptr_t)asset_of(task); /* for the answer */
     call->out->request = (struct bb_request){.method = "POST", .path = PATH, .body = mw_print(call, task->request)};
     return BB_SEND;
 }
 
-/* 201 with null is all that is promised (MW-C05): there is nothing to read. */
-static enum bb_next take_answer(const struct mw_task *task)
+/* 201 with null is all that is promised (MW-C05): there is nothing to read. Only of a refusal the message is read
+ * again, for where in it stands what was refused. */
+static enum bb_next take_answer(const struct mw_call *call, const struct verb *verb)
 {
-    const struct mw_call *call = task->faults.call;
-    enum bb_next next = mw_judge_task(task);
-    if (next == BB_DONE)
-        call->out->asset_ref = asset_of(task);
+    const int status = call->in->response->status;
+    struct mw_task task;
+    if (status >= 200 && status <= 299) {
+        call->out->asset_ref = *call->in->state;
+        return mw_judge(call);
+    }
+    start(&task, call, call->in->messages[0].body, verb->read);
+    enum bb_next next = mw_judge_task(&task);
+    finish(&task);
     return next;
 }
 
 static enum bb_next step(const struct mw_call *call, const struct verb *verb)
 {
     struct mw_task task;
+    if (call->in->response)
+        return take_answer(call, verb);
     start(&task, call, call->in->messages[0].body, verb->read);
-    enum bb_next next = call->in->response ? take_answer(&task) : send_task(&task, verb);
+    enum bb_next next = send_task(&task, verb);
     finish(&task);
     return next;
 }
