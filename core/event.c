@@ -133,35 +133,40 @@ void order_record_finish(struct order_record *record)
     *record = (struct order_record){0};
 }
 
-static struct json_object *order_json(const struct work_order *order)
-{
-    struct json_object *json = json_object_new_object();
-    json_put_text(json, "common_work_order_id", order->common_work_order_id);
-    json_put_text(json, "provider_id", order->provider_id);
-    json_put_text(json, "source_work_order_id", order->source_work_order_id);
-    json_put_text(json, "asset_ref", order->asset_ref);
-    json_put_text(json, "source_status", order->source_status);
-    json_put_text(json, "common_status", order->common_status);
-    json_put_text(json, "priority", order->priority);
-    json_put_text(json, "source_priority", order->source_priority);
-    json_put_time(json, "sla_due_at", order->sla_due_ms);
-    json_put_text(json, "sync_state", order->sync_state);
-    json_put_time(json, "last_synced_at", order->last_synced_ms);
-    return json;
-}
-
-void event_print_order(const struct work_order *order, struct buf *out)
-{
-    cleanup_json struct json_object *json = order_json(order);
-    json_print(json, out);
-}
-
 /* ---- the CloudEvent ----------------------------------------------------------*/
 
 static void put_member(struct buf *out, const char *key, const char *value)
 {
-    buf_printf(out, ",\"%s\":", key);
-    buf_put_json(out, span_of(value));
+    buf_puts(out, ",\"");
+    buf_puts(out, key);
+    buf_puts(out, "\":");
+    if (value)
+        buf_put_json(out, span_of(value));
+    else
+        buf_puts(out, "null");
+}
+
+static void put_time(struct buf *out, const char *key, int64_t wall_ms)
+{
+    char text[CLOCK_TEXT_MAX];
+    put_member(out, key, wall_ms == 0 ? NULL : clock_format(wall_ms, text));
+}
+
+void event_print_order(const struct work_order *order, struct buf *out)
+{
+    buf_puts(out, "{\"common_work_order_id\":");
+    buf_put_json(out, span_of(order->common_work_order_id));
+    put_member(out, "provider_id", order->provider_id);
+    put_member(out, "source_work_order_id", order->source_work_order_id);
+    put_member(out, "asset_ref", order->asset_ref);
+    put_member(out, "source_status", order->source_status);
+    put_member(out, "common_status", order->common_status);
+    put_member(out, "priority", order->priority);
+    put_member(out, "source_priority", order->source_priority);
+    put_time(out, "sla_due_at", order->sla_due_ms);
+    put_member(out, "sync_state", order->sync_state);
+    put_time(out, "last_synced_at", order->last_synced_ms);
+    buf_putc(out, '}');
 }
 
 /* `source` is a URI reference: whatever a host name brings along is percent-encoded. */
