@@ -136,11 +136,13 @@ double random_unit(void)
 
 static void format_uuid(unsigned char b[16], int version, char text[UUID_TEXT_MAX])
 {
-    char hex[33];
     b[6] = (unsigned char)((b[6] & 0x0f) | (version << 4));
     b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-    digest_hex(b, 16, hex);
-    snprintf(text, UUID_TEXT_MAX, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+    for (size_t i = 0; i < 16; i++, text += 2) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *text++ = '-';
+        digest_hex(b + i, 1, text);
+    }
 }
 
 void uuid_v7(int64_t wall_ms, char text[UUID_TEXT_MAX])
