@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from busbar_harness import ROOT, command_route, free_port, http_call, wait_until
+from test_disk_faults import FAULTS, disk, on_disk, send  # noqa: F401: fixtures
 from test_k8s import one, run
 
 RULES = [rule for group in yaml.safe_load((ROOT / "deploy/k8s/base/alerts.yaml").read_text())["spec"]["groups"]
@@ -164,6 +165,22 @@ def test_a_store_that_fills(busbar, publisher, tmp_path):
     wait_until(lambda: not daemon.ready(), 20, "full")
     during = firing(tmp_path, well, scrape(daemon), WELL + 2)
     assert {"BusbarStoreFails", "BusbarTargetHeld"} <= during, during
+
+
+def test_a_store_whose_disk_takes_nothing(on_disk, disk, publisher, tmp_path):  # noqa: F811
+    """As long as it lasts, also when nobody writes any more; by then the link to the broker is dropped, and that alert is there too."""
+    daemon = on_disk()
+    daemon.start()
+    well = scrape(daemon)
+    disk.control.set(**FAULTS["no space"][0])
+    send(publisher, 0, 10)
+    wait_until(lambda: daemon.metrics().sum("busbar_store_trouble") == 1, 20, "the trouble")
+    ill = scrape(daemon)
+    names = [firing(tmp_path, well, ill, WELL + minute) for minute in (0, 1, 3, ILL - 1)]
+    assert ["BusbarStoreTrouble" in found for found in names] == [False, False, True, True], names
+    disk.control.heal()
+    wait_until(lambda: daemon.metrics().sum("busbar_store_trouble") == 0 and daemon.ready(), 40, "it goes on")
+    assert "BusbarStoreTrouble" not in firing(tmp_path, ill, scrape(daemon), WELL + 2)
 
 
 def test_a_lost_session(busbar, broker, tmp_path):
