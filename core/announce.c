@@ -73,19 +73,20 @@ int announce_event(struct dispatch *d, struct event_facts *facts, const char *la
     return add_to_bus(d, facts->id, topic, lane, &payload, false);
 }
 
-int announce_alert(struct dispatch *d, const char *kind, const char *target, const char *operation, const char *reason)
+int announce_alert(struct dispatch *d, const struct alert *alert)
 {
     char id[UUID_TEXT_MAX];
     cleanup_buf struct buf payload = {0};
     cleanup_text char *topic = mem_printf("%s/alerts", d->options.config->bus.prefix);
-    cleanup_json struct json_object *alert = json_object_new_object();
-    json_put_time(alert, "time", d->wall_ms);
-    json_put_text(alert, "instance", d->options.config->instance);
-    json_put_text(alert, "alert", kind);
-    json_put_text(alert, "target", target);
-    json_put_text(alert, "operation", operation[0] != '\0' ? operation : NULL);
-    json_put_text(alert, "reason", reason);
-    json_print(alert, &payload);
+    cleanup_json struct json_object *record = json_object_new_object();
+    json_put_time(record, "time", d->wall_ms);
+    json_put_text(record, "instance", d->options.config->instance);
+    json_put_text(record, "alert", alert->kind);
+    json_put_text(record, "target", alert->target);
+    json_put_text(record, "operation", alert->operation);
+    json_put_text(record, "route", alert->route);
+    json_put_text(record, "reason", alert->reason);
+    json_print(record, &payload);
     uuid_v7(d->wall_ms, id);
     return add_to_bus(d, id, topic, topic, &payload, false);
 }

@@ -105,9 +105,9 @@ static bool turn(struct daemon *daemon)
     if (atomic_exchange(&daemon->session_lost, false))
         dispatch_alert(daemon->dispatch, "bus_session_lost", NULL,
                        "the broker lost our session: messages sent while busbar was away are gone");
-    if (intake_take_alarm(daemon->intake))
-        dispatch_alert(daemon->dispatch, "over_budget", NULL,
-                       "a rule is over its budget: what it fires is suppressed and counted, see the audit");
+    for (const char *route; (route = intake_take_alarm(daemon->intake)) != NULL;)
+        dispatch_alert(daemon->dispatch, "over_budget", route,
+                       "the route is over its budget: what it fires is suppressed and counted, see the audit");
     bool work = dispatch_pick(daemon->dispatch, daemon->steady_ms, daemon->wall_ms);
     work |= door_has_work(daemon->door);
     if (!work)

@@ -375,7 +375,7 @@ int dispatch_store(struct dispatch *d)
 {
     d->added = 0;
     for (size_t i = 0; i < d->alert_count; i++)
-        if (announce_alert(d, d->alerts[i].kind, d->alerts[i].target, "", d->alerts[i].reason) != 0)
+        if (announce_alert(d, &d->alerts[i]) != 0)
             return -1;
     for (struct attempt *a = d->finished.first; a != NULL; a = a->next)
         if (settle_attempt(d, a) != 0)
@@ -531,10 +531,10 @@ int64_t dispatch_next_due(const struct dispatch *d)
     return next < d->store_pause_until_ms ? d->store_pause_until_ms : next;
 }
 
-void dispatch_alert(struct dispatch *d, const char *kind, const char *target, const char *reason)
+void dispatch_alert(struct dispatch *d, const char *kind, const char *route, const char *reason)
 {
     d->alerts = mem_grow(d->alerts, &d->alert_cap, d->alert_count + 1, sizeof(d->alerts[0]));
-    d->alerts[d->alert_count++] = (struct alert){kind, target, reason};
+    d->alerts[d->alert_count++] = (struct alert){.kind = kind, .route = route, .reason = reason};
 }
 
 void dispatch_drain(struct dispatch *d)

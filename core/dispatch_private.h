@@ -146,7 +146,8 @@ struct publishing {            /* one publish that waits for its PUBACK */
 };
 
 struct alert {
-    const char *kind, *target, *reason; /* static */
+    const char *kind, *target, *operation, *route; /* kind, and where it is about one: NULL else */
+    const char *reason;
 };
 
 struct confirmed { /* settled by a webhook while it waited to be sent again */
@@ -267,7 +268,7 @@ int64_t orders_next_due(const struct dispatch *d); /* steady */
 int announce_order(struct dispatch *d, const struct work_order *order);
 int announce_forgotten(struct dispatch *d, const struct work_order *order); /* takes the retained record away */
 int announce_event(struct dispatch *d, struct event_facts *facts, const char *lane);
-int announce_alert(struct dispatch *d, const char *kind, const char *target, const char *operation, const char *reason);
+int announce_alert(struct dispatch *d, const struct alert *alert);
 /* answer.c: what became of a command, where it asked for it, once it is over */
 int answer_command(struct dispatch *d, const char *route, int64_t seq);
 int announce_failure(struct dispatch *d, struct attempt *attempt, const struct item *item);

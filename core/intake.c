@@ -435,11 +435,17 @@ void intake_session(struct intake *intake, bool present)
     intake_flush(intake);
 }
 
-bool intake_take_alarm(struct intake *intake)
+const char *intake_take_alarm(struct intake *intake)
 {
+    const struct config *config = intake->options.config;
+    const char *over = NULL;
     pthread_mutex_lock(&intake->rules);
-    bool over = intake->over_budget;
-    intake->over_budget = false;
+    for (size_t i = 0; intake->over_budget && over == NULL && i < config->route_count; i++)
+        if (intake->routes[i].over_budget) {
+            intake->routes[i].over_budget = false;
+            over = config->routes[i].name;
+        }
+    intake->over_budget = over != NULL;
     pthread_mutex_unlock(&intake->rules);
     return over;
 }

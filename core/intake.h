@@ -34,7 +34,8 @@ int intake_flush(struct intake *intake); /* 0: all before it is durable; -1: not
 /* What time alone decides, stored at once. Answers when it wants to be asked again (INT64_MAX: only after a message).
  * listening: the bus is subscribed. The reactor's thread. */
 int64_t intake_tick(struct intake *intake, int64_t steady_ms, int64_t wall_ms, bool listening);
-bool intake_take_alarm(struct intake *intake);            /* a budget was overrun since the last call */
+/* A route that overran its budget since it was last named here; NULL: none. The configuration's text. */
+const char *intake_take_alarm(struct intake *intake);
 void intake_session(struct intake *intake, bool present); /* false: packet ids start anew */
 /* Maps a message again through a route, as it stands now, without its trigger: for a dead letter. 0 and
  * *body, or -1 and *reason (both appended). Any thread. */

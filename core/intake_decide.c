@@ -284,7 +284,7 @@ void intake_decide(void *context, const struct route_decision *decision)
     bool delivers = decision->outcome == OUTCOME_ACCEPTED || decision->outcome == OUTCOME_INVALID;
     count_decision(intake, decision);
     if (decision->alarm) {
-        intake->over_budget = true;
+        intake->over_budget = intake->routes[decision->route].over_budget = true;
         log_warn("over budget: what the rule fires is suppressed", "route",
                  intake->options.config->routes[decision->route].name, "reason", decision->reason, NULL);
     }

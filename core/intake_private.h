@@ -35,6 +35,7 @@ struct route_counts {
     struct metric *received;
     int64_t pending_received;
     bool touched;                    /* in the open group */
+    bool over_budget;                /* someone is to be told */
     enum delivery_state first_state; /* draft where the mode says so */
     bool makes_order;
 };
@@ -67,7 +68,7 @@ struct intake {
     uint64_t hash; /* of the message being judged */
     int64_t steady_ms, wall_ms;
     int64_t told_due_ms; /* when the reactor will tick */
-    bool over_budget;    /* someone is to be told */
+    bool over_budget;    /* a route is: so that nobody looks in vain */
     struct metric *duplicates, *unrouted;
 };
 

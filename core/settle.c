@@ -68,7 +68,11 @@ static int store_hold(struct dispatch *d, struct attempt *a)
         return -1;
     if (held)
         return 0;
-    return announce_alert(d, "target_held", a->slot->name, operation, reason);
+    const struct alert alert = {.kind = "target_held",
+                                .target = a->slot->name,
+                                .operation = operation[0] != '\0' ? operation : NULL,
+                                .reason = reason};
+    return announce_alert(d, &alert);
 }
 
 static enum delivery_state state_of(const struct item *item)

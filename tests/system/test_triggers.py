@@ -159,9 +159,24 @@ def test_budget_raises_one_alarm(busbar, sandbox, publisher, subscribe):
     decided(daemon, "budget", 2)
     assert len(audit(daemon, what="suppress", outcome="budget")) == 2
     alert = json.loads(alerts.wait("busbar/alerts")[0].payload)
-    assert alert["alert"] == "over_budget"
+    assert alert["alert"] == "over_budget" and alert["route"] == "bearing-hot" and alert["target"] is None
     wait_until(lambda: len(sandbox.tasks()) == 2, 10, "what is inside the budget")
     assert len(alerts.seen()) == 1
+
+
+def test_each_route_over_its_budget_is_named(busbar, publisher, subscribe):
+    """MW-P22"""
+    alerts = subscribe("busbar/alerts")
+    routes = [{**hot_route(budget="1/1d"), "name": name, "from": f"{name}/{{line}}/{{asset}}"} for name in ("north", "south", "well")]
+    daemon = busbar(routes)
+    for _ in range(3):
+        for name in ("north", "south"):
+            publisher.send(f"{name}/l1/p1", json.dumps({"celsius": 90}))
+            publisher.send(f"{name}/l1/p1", json.dumps({"celsius": 60}))
+    publisher.flush()
+    decided(daemon, "budget", 4)
+    wait_until(lambda: len(alerts.seen()) == 2, 10, "an alert each")
+    assert sorted(json.loads(message.payload)["route"] for message in alerts.seen()) == ["north", "south"]
 
 
 def test_story_of_a_firing(busbar, sandbox, publisher):
@@ -266,7 +281,8 @@ def test_rules_of_one_plan_share_its_budget(busbar, sandbox, publisher, subscrib
     publisher.flush()
     decided(daemon, "destination_budget", 6)
     assert daemon.metrics().sum("busbar_decisions_total", reason="fired") == 24
-    assert json.loads(alerts.wait("busbar/alerts")[0].payload)["alert"] == "over_budget"
+    alert = json.loads(alerts.wait("busbar/alerts")[0].payload)
+    assert alert["alert"] == "over_budget" and alert["route"] in ("a", "b")
 
 
 def several_rules():
