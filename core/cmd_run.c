@@ -103,10 +103,10 @@ static bool turn(struct daemon *daemon)
     daemon->wall_ms = clock_wall_ms();
     daemon->steady_ms = clock_steady_ms();
     if (atomic_exchange(&daemon->session_lost, false))
-        dispatch_alert(daemon->dispatch, "bus_session_lost", NULL,
+        dispatch_alert(daemon->dispatch, "bus_session_lost", NULL, NULL,
                        "the broker lost our session: messages sent while busbar was away are gone");
     for (const char *route; (route = intake_take_alarm(daemon->intake)) != NULL;)
-        dispatch_alert(daemon->dispatch, "over_budget", route,
+        dispatch_alert(daemon->dispatch, "over_budget", NULL, route,
                        "the route is over its budget: what it fires is suppressed and counted, see the audit");
     bool work = dispatch_pick(daemon->dispatch, daemon->steady_ms, daemon->wall_ms);
     work |= door_has_work(daemon->door);

@@ -117,7 +117,7 @@ void slot_distrust(struct dispatch *d, struct slot *slot)
     slot->untrusted = true;
     log_error("target not trusted", "target", slot->name, "reason", slot->last_failure, "action", mend_certificate,
               NULL);
-    dispatch_alert(d, "target_untrusted", slot->name,
+    dispatch_alert(d, "target_untrusted", slot->name, NULL,
                    "its certificate is not trusted, so nothing is sent until it is; `busbar targets list` says why");
 }
 
@@ -531,10 +531,10 @@ int64_t dispatch_next_due(const struct dispatch *d)
     return next < d->store_pause_until_ms ? d->store_pause_until_ms : next;
 }
 
-void dispatch_alert(struct dispatch *d, const char *kind, const char *route, const char *reason)
+void dispatch_alert(struct dispatch *d, const char *kind, const char *target, const char *route, const char *reason)
 {
     d->alerts = mem_grow(d->alerts, &d->alert_cap, d->alert_count + 1, sizeof(d->alerts[0]));
-    d->alerts[d->alert_count++] = (struct alert){.kind = kind, .route = route, .reason = reason};
+    d->alerts[d->alert_count++] = (struct alert){.kind = kind, .target = target, .route = route, .reason = reason};
 }
 
 void dispatch_drain(struct dispatch *d)

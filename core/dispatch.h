@@ -50,9 +50,10 @@ int dispatch_approve(struct dispatch *dispatch, const char *id, const char **err
 /* A dead letter with another body; then retried. */
 int dispatch_edit(struct dispatch *dispatch, const char *id, struct span body, const char **error);
 
-/* Tells people on <prefix>/alerts, with the next turn. Texts are static, or the configuration's. route NULL: about
- * busbar itself. */
-void dispatch_alert(struct dispatch *dispatch, const char *kind, const char *route, const char *reason);
+/* Tells people on <prefix>/alerts, with the next turn. Texts are static, or the configuration's. target, route: what it
+ * is about, or NULL. */
+void dispatch_alert(struct dispatch *dispatch, const char *kind, const char *target, const char *route,
+                    const char *reason);
 /* For status, API and command line: gives a JSON array of targets. */
 struct json_object *dispatch_describe(const struct dispatch *dispatch);
 bool dispatch_is_held(const struct dispatch *dispatch, const char *target);
