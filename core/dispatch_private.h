@@ -179,11 +179,12 @@ struct dispatch {
     size_t confirmed_count, confirmed_cap;
     size_t publishing_hint;
     bool draining;
-    int64_t store_pause_until_ms; /* the store failed: wait */
-    int64_t stale_at_ms;          /* wall: an order may have turned stale */
-    int64_t show_at_ms;           /* an attempt's orders may have to be shown as pending */
-    int64_t forget_at_ms;         /* records are looked at for what is over, */
-    char *forgot_up_to;           /* up to this one; NULL: none yet */
+    int64_t store_pause_until_ms;   /* the store failed: wait */
+    int64_t publish_pause_until_ms; /* one could not be sent */
+    int64_t stale_at_ms;            /* wall: an order may have turned stale */
+    int64_t show_at_ms;             /* an attempt's orders may have to be shown as pending */
+    int64_t forget_at_ms;           /* records are looked at for what is over, */
+    char *forgot_up_to;             /* up to this one; NULL: none yet */
 };
 
 /* attempt.c */

@@ -21,6 +21,7 @@
 #define REFUSED_MAX_MS 60000
 #define ACKS_MANY 64
 #define ACKS_WAIT_MS 5
+#define UNSENT_PAUSE_MS 1000
 
 static void release_slot(struct dispatch *d, size_t at)
 {
@@ -143,7 +144,7 @@ bool publish_pick(struct dispatch *d)
     if (d->mqtt == NULL)
         return false;
     collect(d);
-    while (mqtt_state(d->mqtt) == MQTT_READY && mqtt_can_publish(d->mqtt)) {
+    while (d->now_ms >= d->publish_pause_until_ms && mqtt_state(d->mqtt) == MQTT_READY && mqtt_can_publish(d->mqtt)) {
         size_t at = free_place(d);
         struct queue_entry *entry = at == SIZE_MAX ? NULL : queue_take(d->bus->out.queue, d->now_ms, NULL, NULL);
         if (entry == NULL)
@@ -155,8 +156,9 @@ bool publish_pick(struct dispatch *d)
         if (d->publishing[at].too_large) {
             note_done(d, at);
         } else if (!publish.sent) {
-            release_slot(d, at);
-            queue_return(d->bus->out.queue, entry, d->now_ms + 1000);
+            release_slot(d, at); /* the link's matter or the disk's, most often: the others need not try it each */
+            queue_return(d->bus->out.queue, entry, d->now_ms + UNSENT_PAUSE_MS);
+            d->publish_pause_until_ms = d->now_ms + UNSENT_PAUSE_MS;
             break;
         }
     }
@@ -183,5 +185,7 @@ int64_t publish_next_due(const struct dispatch *d)
     int64_t acks = acks_due_ms(d), next = INT64_MAX;
     if (d->mqtt != NULL && mqtt_state(d->mqtt) == MQTT_READY && mqtt_can_publish(d->mqtt))
         next = queue_next_due(d->bus->out.queue);
+    if (next < d->publish_pause_until_ms)
+        next = d->publish_pause_until_ms;
     return acks < next ? acks : next;
 }

@@ -333,7 +333,7 @@ def behind_tls(busbar, tls):  # noqa: F811
 
     daemon.metrics = metrics
     daemon.start(ready=False)
-    wait_until(lambda: listens(daemon.hook_port) and metrics().sum("busbar_bus_connected") == 1, 20, "up")
+    wait_until(lambda: listens(daemon.admin_port) and metrics().sum("busbar_bus_connected") == 1, 20, "up")
     return daemon, context
 
 

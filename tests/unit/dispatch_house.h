@@ -93,7 +93,8 @@ static const struct bb_operation operations[] = {
 
 static struct {
     uint64_t wire[64];
-    size_t wire_count, published;
+    size_t wire_count, published, unsent;
+    bool refuses; /* what is published cannot be sent */
     struct mqtt_completion answers[64];
     size_t answer_count;
 } bus;
@@ -119,6 +120,10 @@ bool mqtt_can_publish(const struct mqtt *mqtt)
 int mqtt_publish(struct mqtt *mqtt, const struct mqtt_publication *publication, uint64_t token)
 {
     (void)mqtt, (void)publication;
+    if (bus.refuses) {
+        bus.unsent++;
+        return -1;
+    }
     bus.wire[bus.wire_count++] = token;
     bus.published++;
     return 0;

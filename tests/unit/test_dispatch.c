@@ -302,9 +302,9 @@ static void test_dispatch_does_not_bury_what_is_over(void **state)
 
 /* ---- the bus */
 
-static void put_event(struct house *house)
+static void put_event(struct house *house, const char *id)
 {
-    struct delivery event = delivery_of("event", "publish", "order");
+    struct delivery event = delivery_of(id, "publish", id);
     event.kind = DELIVERY_BUS;
     event.target = "bus";
     event.topic = "busbar/events/mw/x";
@@ -315,7 +315,7 @@ static void test_dispatch_does_not_publish_at_once_what_the_broker_refused(void 
 {
     HOUSE;
     start(house);
-    put_event(house);
+    put_event(house, "event");
     run(house);
     assert_int_equal(bus.published, 1);
     answer_all(false, 0x87);
@@ -331,13 +331,32 @@ static void test_dispatch_does_not_publish_at_once_what_the_broker_refused(void 
     assert_int_equal(look(house, "event").state, DELIVERY_DELIVERED);
 }
 
+static void test_dispatch_does_not_try_them_all_when_one_cannot_be_sent(void **state)
+{
+    HOUSE;
+    for (int n = 0; n < 40; n++) {
+        char id[16];
+        snprintf(id, sizeof(id), "event-%d", n);
+        put_event(house, id);
+    }
+    start(house);
+    bus.refuses = true;
+    run(house);
+    assert_int_equal(bus.unsent, 1);
+    assert_int_equal(dispatch_next_due(house->dispatch), house->now_ms + 1000);
+    bus.refuses = false;
+    house->now_ms += 1000;
+    run(house);
+    assert_int_equal(bus.published, 40);
+}
+
 static void test_dispatch_does_not_double_what_is_being_published(void **state)
 {
     HOUSE;
     const char *error = NULL;
     int64_t pending = dispatch_total(DELIVERY_PENDING);
     start(house);
-    put_event(house);
+    put_event(house, "event");
     run(house);
     assert_int_equal(dispatch_retry(house->dispatch, "event", &error), -1);
     run_acked(house);
@@ -420,6 +439,7 @@ int main(void)
         TEST(test_dispatch_starts_beside_a_breadcrumb_of_nothing),
         TEST(test_dispatch_does_not_bury_what_is_over),
         TEST(test_dispatch_does_not_publish_at_once_what_the_broker_refused),
+        TEST(test_dispatch_does_not_try_them_all_when_one_cannot_be_sent),
         TEST(test_dispatch_does_not_double_what_is_being_published),
         TEST(test_dispatch_a_probe_that_asks_nobody_does_not_spin),
     };
