@@ -5,6 +5,7 @@ that the machine's pace is no matter.
 A second at rest has a turn for the upkeep, one for the watchdog's alarm, and a few for each of the two scrapes. A look every
 10 ms makes 100 of it, a wait that returns at once thousands."""
 
+import errno
 import http.client
 import json
 import os
@@ -122,15 +123,16 @@ def test_black_hole(busbar, silent, publisher):
     is_quiet(daemon)
 
 
-def test_draining(busbar, silent, publisher):
-    """What is under way has ten seconds to end."""
-    daemon = busbar(target=black_hole(silent))
+def test_draining(busbar, sandbox, publisher):
+    """What is under way has ten seconds to end; what falls due meanwhile is not begun."""
+    daemon = busbar(target={"timeout": "60s"})
+    sandbox.fail("hang", times=1, path="/partners/v1/tasks")
+    sandbox.fail("status", status=503, path="/partners/v1/tasks")
     flood(publisher, 200)
-    wait_until(lambda: shown(daemon)["running"] == 4 and still_open(daemon) == 200, 10, "all places are taken")
+    wait_until(lambda: daemon.metrics().sum("busbar_target_breaker_open", target="mw") == 1, 20, "the breaker")
     daemon.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "draining" in daemon.tail(), 10, "the drain")
-    is_quiet(daemon)
-    assert daemon.runs()
+    assert is_quiet(daemon) and daemon.runs()
 
 
 def test_writes_spent(busbar, sandbox, publisher):
@@ -237,19 +239,28 @@ def test_isolated_plugin_in_its_restart_pause(rogue):  # noqa: F811
 
 # ---- the store
 
-def test_disk_that_takes_nothing(tmp_path, busbar, sandbox, publisher):
-    """With attempts that are due, whose count cannot be stored, and messages that the broker keeps."""
+@pytest.mark.parametrize("what", ["what is due", "what was answered"])
+def test_disk_that_takes_nothing(tmp_path, busbar, sandbox, publisher, what):
+    """Attempts whose count, or whose verdict, cannot be stored, and messages that the broker keeps."""
     disk = Disk(tmp_path / "store", tmp_path / "aside", random.Random(1))
     daemon = busbar(start=False, store={"path": str(disk.folder / "busbar.db")})
     plain = daemon.environment
     daemon.environment = lambda: {**plain(), **disk.environment()}
     daemon.start()
-    sandbox.kill()
+    if what == "what is due":
+        sandbox.kill()
+    else:
+        sandbox.fail("delay", seconds=2, path="/partners/v1/tasks")
     flood(publisher, 200)
-    wait_until(lambda: daemon.metrics().sum("busbar_deliveries", target="mw", state="retrying") > 0, 20, "attempts")
-    disk.control.set(write_errno=28)  # ENOSPC
+    if what == "what is due":
+        wait_until(lambda: daemon.metrics().sum("busbar_deliveries", target="mw", state="retrying") > 0, 20, "attempts")
+    else:
+        wait_until(lambda: shown(daemon)["running"] == 7, 20, "one of each machine")
+    disk.control.set(write_errno=errno.ENOSPC)
     flood(publisher, 200)
     wait_until(lambda: daemon.metrics().sum("busbar_store_trouble") == 1 and not daemon.ready(), 20, "the trouble")
+    if what == "what was answered":
+        wait_until(lambda: sandbox.counts()["tasks"] == 7, 20, "the answers")
     is_quiet(daemon)
 
 
