@@ -7,7 +7,7 @@ import pytest
 from assetic import (API_USER, ASSET, CRAFT, EMPLOYEE, LOGIN, MATERIAL, MATERIALS, OPEN_REQUEST, SERVICE, SERVICES, TOOL,
                      WORK_TYPES)
 from assetic_orders import changed, field_of, full_order, playing, straight, wall, without
-from busbar_harness import AsseticSandbox, wait_until
+from busbar_harness import AsseticSandbox
 
 ORDERS, DOCUMENTS = "/api/v2/workorder", "/api/v2/document"
 RESOURCE = "/Labours/0/MaintenanceResources/0"

@@ -14,7 +14,6 @@ import time
 
 import pytest
 
-import busbar_harness as harness
 from busbar_harness import ROOT, wait_until
 
 sys.path.insert(0, str(ROOT / "tests" / "disk"))

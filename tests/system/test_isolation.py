@@ -3,7 +3,6 @@
 
 import os
 import re
-import resource
 import signal
 
 import pytest

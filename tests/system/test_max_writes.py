@@ -3,7 +3,7 @@
 
 import pytest
 
-from busbar_harness import command_route, wait_until
+from busbar_harness import wait_until
 from test_batches import stock_route
 from test_hold import flood, held
 from test_reload import hang_up

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The packages: installed in a fresh Debian 12, run as the unit runs them, removed and purged."""
 
-import json
 import os
 import re
 import shutil

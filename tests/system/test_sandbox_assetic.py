@@ -8,7 +8,7 @@ import pytest
 
 import assetic_samples as samples
 from assetic import API_USER, LOGIN, STATUSES
-from assetic_orders import full_order, straight, wall
+from assetic_orders import full_order, straight
 from busbar_harness import AsseticSandbox
 
 ORDER, DOCUMENT = "/api/v2/workorder", "/api/v2/document"

@@ -11,7 +11,7 @@ import sqlite3
 
 import pytest
 
-from busbar_harness import command_route, wait_until
+from busbar_harness import wait_until
 
 HERE = pathlib.Path(__file__).parent
 RELEASED = sorted(HERE.glob("store-*.sql"))
