@@ -7,6 +7,8 @@
 
 #define TOLERANCE_MS INT64_C(300000)
 
+/* While its key is changed, a system signs with the old one and the new: several pairs of `sign_key`, here and in
+ * own_hmac(). */
 static struct hook_profile plugin_profile(const struct bb_signature *signature)
 {
     return (struct hook_profile){.proof = signature->header ? HOOK_HMAC : HOOK_UNSIGNED,
@@ -15,6 +17,7 @@ static struct hook_profile plugin_profile(const struct bb_signature *signature)
                                  .time_key = signature->time_key,
                                  .nonce_key = signature->nonce_key,
                                  .sign_key = signature->pairs ? signature->sign_key : NULL,
+                                 .several = signature->pairs,
                                  .prefix = signature->pairs ? NULL : signature->sign_key,
                                  .signed_string = signature->signed_string,
                                  .tolerance_ms = signature->tolerance_ms};
@@ -35,7 +38,6 @@ static const struct hook_profile standard_webhooks = {.proof = HOOK_HMAC,
 static const struct hook_profile github = {
     .proof = HOOK_HMAC, .header = "X-Hub-Signature-256", .prefix = "sha256=", .signed_string = "{body}"};
 
-/* While its key is changed, a system signs with the old one and the new: several pairs of `sign_key`. */
 static struct hook_profile own_hmac(const struct config_signature *own)
 {
     const bool timed = own->time_header || own->time_key;

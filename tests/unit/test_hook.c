@@ -260,6 +260,18 @@ static void test_hook_refuses_malformed_headers(void **state)
         expect_simple(BODY_V1, headers[i], 401, "malformed_signature");
 }
 
+/* A vendor that changes its secret signs with both for a while. What else stands there twice stays refused. */
+static void test_hook_takes_one_of_several_signatures(void **state)
+{
+    (void)state;
+    expect_simple(BODY_V1, HEAD SIGN_V2 ",signature=" SIGN_V1, 200, "accepted");
+    expect_simple(BODY_V1, HEAD SIGN_V1 ", signature=" SIGN_V2, 200, "accepted");
+    expect_simple(BODY_V1, HEAD SIGN_V2 ",signature=" SIGN_V2, 401, "bad_signature");
+    expect_simple(BODY_V1, HEAD SIGN_V1 ",signature=f0e9", 401, "malformed_signature");
+    expect_simple(BODY_V1, HEAD SIGN_V1 ",nonce=" NONCE, 401, "malformed_signature");
+    expect_simple(BODY_V1, "t=1660338149," HEAD SIGN_V1, 401, "malformed_signature");
+}
+
 static void test_hook_refuses_huge_nonce(void **state)
 {
     (void)state;
@@ -482,6 +494,7 @@ int main(void)
         cmocka_unit_test(test_hook_refuses_header_twice),
         cmocka_unit_test(test_hook_header_order_and_unknown_pairs_do_not_matter),
         cmocka_unit_test(test_hook_refuses_malformed_headers),
+        cmocka_unit_test(test_hook_takes_one_of_several_signatures),
         cmocka_unit_test(test_hook_refuses_huge_nonce),
         cmocka_unit_test(test_hook_any_of_several_secrets_matches),
         cmocka_unit_test(test_hook_secret_belongs_to_its_event),
