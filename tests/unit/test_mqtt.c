@@ -50,7 +50,6 @@ static void test_mqtt_qos0_is_flushed_too(void **state)
 }
 
 /* Of Paho, not in its public headers. */
-const size_t *Heap_get_info(void); /* how much it has now, and the most that it had */
 void MQTTAsync_setTraceCallback(void (*callback)(int level, char *line));
 
 static int traced;
@@ -61,7 +60,7 @@ static void count_trace(int level, char *line)
     traced++;
 }
 
-static void test_mqtt_paho_keeps_no_books(void **state)
+static void test_mqtt_paho_keeps_no_trace(void **state)
 {
     (void)state;
     needs_broker();
@@ -71,8 +70,6 @@ static void test_mqtt_paho_keeps_no_books(void **state)
     await(bus, bus->flushed >= 10);
     bus_free(bus);
     MQTTAsync_setTraceCallback(NULL);
-    assert_int_equal(Heap_get_info()[0], 0);
-    assert_int_equal(Heap_get_info()[1], 0);
     assert_int_equal(traced, 0);
 }
 
@@ -349,7 +346,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         test(test_mqtt_receive_brings_topic_payload_and_properties),
         test(test_mqtt_qos0_is_flushed_too),
-        test(test_mqtt_paho_keeps_no_books),
+        test(test_mqtt_paho_keeps_no_trace),
         test(test_mqtt_v3_1_1_receives_and_publishes),
         test(test_mqtt_subscription_ids_follow_the_filter),
         test(test_mqtt_share_gives_the_real_topic),
