@@ -41,8 +41,12 @@ void attempt_keep_response(struct attempt *a, const struct http_result *result)
     buf_printf(&text, "HTTP %d\n", result->status);
     for (size_t i = 0; i < result->header_count; i++) {
         const struct http_header *h = &result->headers[i];
-        if (strcmp(h->name, "set-cookie") != 0 && text.len < TEXT_KEPT_MAX / 2)
-            buf_printf(&text, "%s: %.*s\n", h->name, (int)h->value.len, h->value.data);
+        if (strcmp(h->name, "set-cookie") != 0 && text.len < TEXT_KEPT_MAX / 2) {
+            buf_puts(&text, h->name);
+            buf_puts(&text, ": ");
+            buf_append(&text, h->value.data, h->value.len);
+            buf_putc(&text, '\n');
+        }
         if (strcmp(h->name, "request-id") == 0 || strcmp(h->name, "x-request-id") == 0)
             a->request_id = scrub(a, h->value).data;
     }

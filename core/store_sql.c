@@ -240,8 +240,11 @@ const char *const sql_texts[SQL_STATEMENTS] = {
         "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail, order_id,"
         " sync_state, error_class, error_code, owner_action, attempt, next_ms)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    /* FAIL: this of all inserts takes a SELECT's rows, so for ABORT, which takes back half a statement, SQLite would
+     * keep a copy of each page that it changes: half of its cost. Here what failed is rolled back whole. */
     [SQL_AUDIT_DELIVERY] =
-        "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail, order_id,"
+        "INSERT OR FAIL INTO audit (at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail, "
+        "order_id,"
         " sync_state, error_class, error_code, owner_action, attempt, next_ms)"
         " SELECT ?2, ?3, ?4, id, route, target, operation, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14"
         " FROM deliveries WHERE seq = ?1",

@@ -187,11 +187,15 @@ void target_scrub(const struct target *target, struct span text, struct buf *out
 void target_request_print(const struct http_request *request, const struct target *target, struct buf *out, size_t max)
 {
     struct buf text cleanup_buf = {0};
-    buf_printf(&text, "%s %s\n", request->method, request->url);
+    buf_puts(&text, request->method);
+    buf_putc(&text, ' ');
+    buf_puts(&text, request->url);
+    buf_putc(&text, '\n');
     for (size_t i = 0; i < request->header_count; i++) {
         const struct http_header *header = &request->headers[i];
         bool secret = target->auth_header && strcasecmp(header->name, target->auth_header) == 0;
-        buf_printf(&text, "%s: ", header->name);
+        buf_puts(&text, header->name);
+        buf_puts(&text, ": ");
         if (secret)
             buf_puts(&text, "***");
         else
