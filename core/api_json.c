@@ -87,13 +87,7 @@ static struct json_object *payload_json(struct span bytes)
     if (bytes.len == 0)
         return NULL;
     struct json_object *value = json_parse(bytes, NULL, &error);
-    if (error == NULL)
-        return value;
-    struct buf quoted = {0};
-    buf_put_json(&quoted, bytes); /* mends what is no UTF-8 */
-    value = json_parse(buf_span(&quoted), NULL, NULL);
-    buf_finish(&quoted);
-    return value;
+    return error == NULL ? value : json_text(bytes);
 }
 
 void api_delivery_details(struct json_object *object, const struct delivery *delivery)

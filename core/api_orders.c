@@ -16,7 +16,7 @@ static struct json_object *order_json(const struct work_order *order)
 {
     cleanup_buf struct buf text = {0};
     event_print_order(order, &text);
-    struct json_object *object = json_parse(buf_span(&text), NULL, NULL);
+    struct json_object *object = json_parse(buf_span(&text), NULL, NULL); /* ours: it is an object */
     json_put_text(object, "delivery", order->delivery_id);
     json_put_time(object, "updated", order->updated_ms);
     return object;

@@ -176,6 +176,26 @@ bool span_is_utf8(struct span text)
     return true;
 }
 
+static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD stands for what is no UTF-8 */
+
+void buf_put_text(struct buf *buf, struct span text)
+{
+    const unsigned char *p = (const unsigned char *)text.data;
+    size_t from = 0;
+    buf_reserve(buf, text.len);
+    for (size_t i = 0; i < text.len;) {
+        size_t step = p[i] < 0x80 ? 1 : utf8_sequence(p + i, text.len - i);
+        if (step > 0) {
+            i += step;
+            continue;
+        }
+        buf_append(buf, text.data + from, i - from);
+        buf_puts(buf, replacement);
+        from = ++i;
+    }
+    buf_append(buf, text.len > 0 ? text.data + from : "", text.len - from);
+}
+
 static void put_json_escape(struct buf *buf, unsigned char c)
 {
     switch (c) {
@@ -213,7 +233,7 @@ void buf_put_json(struct buf *buf, struct span text)
         }
         buf_append(buf, text.data + from, i - from);
         if (plain)
-            buf_puts(buf, "\xef\xbf\xbd"); /* U+FFFD stands for what is no UTF-8 */
+            buf_puts(buf, replacement);
         else
             put_json_escape(buf, p[i]);
         from = ++i;

@@ -34,7 +34,8 @@ void buf_puts(struct buf *buf, const char *text);
 void buf_putc(struct buf *buf, char c);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *buf, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
-void buf_put_json(struct buf *buf, struct span text); /* as a quoted JSON string; bad UTF-8 becomes U+FFFD */
+void buf_put_text(struct buf *buf, struct span text); /* bad UTF-8 becomes U+FFFD */
+void buf_put_json(struct buf *buf, struct span text); /* the same as a quoted JSON string */
 void buf_reserve(struct buf *buf, size_t more);
 void buf_clear(struct buf *buf);  /* len 0, keeps the memory */
 void buf_finish(struct buf *buf); /* frees, zeroes */

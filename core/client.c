@@ -199,6 +199,18 @@ static int ask_store(const struct config *config, const char *method, const char
     return 0;
 }
 
+/* Each 200 has JSON: one that has none must not look like an empty list. */
+static int understand(struct client_reply *reply)
+{
+    const char *fault = NULL;
+    reply->json = json_parse(buf_span(&reply->text), NULL, &fault);
+    if (reply->status != 200 || fault == NULL)
+        return 0;
+    fprintf(stderr, "busbar: the answer cannot be read as JSON (%s): is http.admin the daemon's own port?\n", fault);
+    client_reply_finish(reply);
+    return -1;
+}
+
 int client_call(const char *config_path, const char *method, const char *path, struct span body,
                 struct client_reply *reply)
 {
@@ -219,7 +231,7 @@ int client_call(const char *config_path, const char *method, const char *path, s
         rc = ask_store(config, method, path, reply);
     }
     if (rc == 0)
-        reply->json = json_parse(buf_span(&reply->text), NULL, NULL);
+        rc = understand(reply);
     config_destroy(config);
     problems_finish(&problems);
     return rc;

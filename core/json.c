@@ -158,14 +158,20 @@ bool json_to_text(struct json_object *value, struct buf *out)
     return false;
 }
 
+/* What we print is JSON, whoever the text came from: a target, a plugin, an older store. */
 struct json_object *json_text(struct span text)
 {
+    cleanup_buf struct buf mended = {0};
+    if (!span_is_utf8(text)) {
+        buf_put_text(&mended, text);
+        text = buf_span(&mended);
+    }
     return json_object_new_string_len(text.data != NULL ? text.data : "", (int)text.len);
 }
 
 void json_put_text(struct json_object *object, const char *key, const char *value)
 {
-    json_object_object_add(object, key, value == NULL ? NULL : json_object_new_string(value));
+    json_object_object_add(object, key, value == NULL ? NULL : json_text(span_of(value)));
 }
 
 void json_put_time(struct json_object *object, const char *key, int64_t wall_ms)

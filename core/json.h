@@ -25,8 +25,8 @@ const char *json_get_text(struct json_object *object, const char *key);    /* st
 bool json_to_double(struct json_object *value, double *out);
 /* A scalar as text: strings as they are, numbers by their text, true, false, null. false: object or array. */
 bool json_to_text(struct json_object *value, struct buf *out);
-struct json_object *json_text(struct span text);                                    /* gives a string */
-void json_put_text(struct json_object *object, const char *key, const char *value); /* NULL value: null */
+struct json_object *json_text(struct span text); /* gives a string; bad UTF-8 becomes U+FFFD */
+void json_put_text(struct json_object *object, const char *key, const char *value); /* the same; NULL value: null */
 void json_put_time(struct json_object *object, const char *key, int64_t wall_ms);   /* 0: null */
 void json_put_int(struct json_object *object, const char *key, int64_t value);
 void json_free(struct json_object **value); /* puts; for cleanup */

@@ -11,7 +11,8 @@ PLUGIN = BINARY.parent / "tests" / "plugins" / "desk.so"
 
 
 class Desk(http.server.ThreadingHTTPServer):
-    """answers: what comes next, (status, body) each, then `usual`; None as a status: no answer at all. While `gate` is
+    """answers: what comes next, (status, body) each, then `usual`; None as a status: no answer at all, bytes as a body: as they
+    are. While `gate` is
     cleared, each answer waits for it."""
 
     daemon_threads = True
@@ -51,7 +52,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if status is None:
             self.close_connection = True
             return
-        text = json.dumps(answer).encode()
+        text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         self.send_header("Request-Id", f"r-{len(server.asked)}")

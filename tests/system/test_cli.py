@@ -107,6 +107,19 @@ def test_status_is_one_screen(busbar, sandbox, publisher):
     daemon.cli("status", "--ready", expect=1)
 
 
+@pytest.mark.parametrize("words", [["queue", "list"], ["queue", "list", "--json"], ["queue", "show", "x"], ["orders", "list"],
+                                   ["orders", "show", "x"], ["audit"], ["targets", "list"], ["routes", "list"], ["status"]],
+                         ids=" ".join)
+@pytest.mark.parametrize("said", [b'{"items":[{"code":"Ger\xe4t"}]}', b"<html>", b""], ids=["no UTF-8", "a page", "nothing"])
+def test_an_answer_that_is_no_json_is_no_empty_list(busbar, desk, words, said):
+    daemon = busbar(start=False)
+    daemon.config["http"]["admin"] = desk.url.partition("//")[2]
+    daemon.write()
+    desk.usual = (200, said)
+    done = daemon.cli(*words, expect=1)
+    assert done.stdout == "" and "cannot be read as JSON" in done.stderr
+
+
 def test_what_the_api_does_not_know_it_refuses(busbar):
     """A filter that is not heeded would answer another question."""
     daemon = busbar([command_route()])

@@ -22,6 +22,27 @@ static void test_buf_json_escapes_and_repairs_utf8(void **state)
     assert_string_equal(buf.data, "\"a\\\"\\n\\u0001\xef\xbf\xbd\xc3\xa9\"");
 }
 
+static void test_buf_text_is_repaired_only_where_it_is_no_utf8(void **state)
+{
+    static const struct {
+        const char *text, *mended;
+    } texts[] = {
+        {"", ""},
+        {"plain\n\"\xc3\xa9\"", "plain\n\"\xc3\xa9\""},
+        {"Ger\xe4t", "Ger\xef\xbf\xbdt"},
+        {"\xff\xfe", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"cut \xe2\x82", "cut \xef\xbf\xbd\xef\xbf\xbd"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        cleanup_buf struct buf buf = {0};
+        buf_puts(&buf, ">");
+        buf_put_text(&buf, span_of(texts[i].text));
+        assert_string_equal(buf.data + 1, texts[i].mended);
+        assert_true(span_is_utf8(buf_span(&buf)));
+    }
+}
+
 static void test_clock_round_trips_and_refuses(void **state)
 {
     (void)state;
@@ -198,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_buf_json_escapes_and_repairs_utf8),
+        cmocka_unit_test(test_buf_text_is_repaired_only_where_it_is_no_utf8),
         cmocka_unit_test(test_clock_round_trips_and_refuses),
         cmocka_unit_test(test_number_units),
         cmocka_unit_test(test_backoff_grows_to_the_cap_with_jitter),

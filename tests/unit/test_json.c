@@ -148,6 +148,21 @@ static void test_json_depth_is_capped(void **state)
     }
 }
 
+/* What a target, a plugin or an older store said is printed as JSON all the same. */
+static void test_json_is_printed_whatever_the_text(void **state)
+{
+    (void)state;
+    cleanup_buf struct buf text = {0};
+    cleanup_json struct json_object *object = json_object_new_object();
+    json_put_text(object, "a", "Ger\xe4t \x01\"");
+    json_object_object_add(object, "b", json_text((struct span){"\xff\0\xc3\xa9", 4}));
+    json_put_text(object, "c", NULL);
+    json_print(object, &text);
+    assert_string_equal(text.data, "{\"a\":\"Ger\xef\xbf\xbdt \\u0001\\\"\","
+                                   "\"b\":\"\xef\xbf\xbd\\u0000\xc3\xa9\",\"c\":null}");
+    assert_null(json_fault(buf_span(&text)));
+}
+
 static void test_json_pointer_follows_rfc6901(void **state)
 {
     (void)state;
@@ -164,9 +179,8 @@ static void test_json_pointer_follows_rfc6901(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json_keeps_number_text),
-        cmocka_unit_test(test_json_is_to_the_letter),
-        cmocka_unit_test(test_json_depth_is_capped),
+        cmocka_unit_test(test_json_keeps_number_text),       cmocka_unit_test(test_json_is_to_the_letter),
+        cmocka_unit_test(test_json_depth_is_capped),         cmocka_unit_test(test_json_is_printed_whatever_the_text),
         cmocka_unit_test(test_json_pointer_follows_rfc6901),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
