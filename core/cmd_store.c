@@ -72,10 +72,12 @@ static void ignore_finding(void *context, const char *finding)
     (void)finding;
 }
 
-static void print_saved(void *context, const char *what, int64_t rows, bool lost)
+static void print_saved(void *context, const char *what, int64_t rows, bool lost, const char *missing)
 {
     (void)context;
     printf("  %" PRId64 " %s%s\n", rows, what, lost ? " (not all could be read)" : "");
+    if (missing[0] != '\0')
+        printf("    not read: %s\n", missing);
 }
 
 static int save(struct store_session *session, const char *path, const char *file)
@@ -155,7 +157,9 @@ const struct command cmd_store = {
         "\n"
         "  backup FILE        FILE must not exist yet\n"
         "  check              reads all of it; exit status 1 when it is damaged\n"
-        "  recover FILE       a new store of what can be read; deliveries that lost their content are dead letters\n"
+        "  recover FILE       a new store of what can be read; deliveries that lost their content are dead letters. "
+        "Names\n"
+        "                     the numbers that could not be read, and the times between which they came\n"
         "  -c, --config FILE  the configuration that names the store\n"
         "\n"
         "To restore: stop the daemon, put the copy in the store's place without its -wal and -shm, start.\n",

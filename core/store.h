@@ -306,8 +306,8 @@ int store_backup(struct store_session *session, const char *path); /* online cop
 /* What is wrong with the file, a line each; answers how many. Reads all of it. */
 int store_check(struct store_session *session, void (*each)(void *context, const char *finding), void *context);
 /* Copies what can be read of a damaged store into a new one, in one transaction. Told: what, how many rows, and whether
- * something of it was lost. */
-typedef void store_saved(void *context, const char *what, int64_t rows, bool lost);
+ * something of it was lost: missing names the numbers that could not be read, "" where they have none. */
+typedef void store_saved(void *context, const char *what, int64_t rows, bool lost, const char *missing);
 int store_save(struct store_session *from, struct store_session *to, store_saved *each, void *context);
 
 /* ---- the breadcrumb: what was being worked on when the process died ------------- */

@@ -3,7 +3,9 @@
  *
  * Saving goes table by table, from both ends towards the damage; where rows have numbers, those in between are asked
  * for one by one, as most of them lie on good pages. What was owed and lost its content becomes a dead letter: it can
- * be seen, and is not sent as something else. */
+ * be seen, and is not sent as something else. Whose number was asked for in vain is named, with the times of its
+ * neighbours: that is what its source can be asked for. */
+#include "clock.h"
 #include "store_private.h"
 
 #include <stdlib.h>
@@ -11,6 +13,7 @@
 
 #define FINDINGS "PRAGMA integrity_check(20)"
 #define MOST_ASKED INT64_C(2000000) /* rows one by one, at most */
+#define MOST_NAMED 20               /* runs of them that could not be read */
 
 int store_check(struct store_session *session, void (*each)(void *context, const char *finding), void *context)
 {
@@ -37,20 +40,21 @@ int store_check(struct store_session *session, void (*each)(void *context, const
 struct table {
     const char *name, *key; /* key: what it is in the order of; a whole number where `numbered` */
     bool numbered;
+    const char *time; /* a column; NULL: it has none */
 };
 
 static const struct table tables[] = {
-    {"deliveries", "seq", true},
-    {"contents", "seq", true},
-    {"exchanges", "seq", true},
-    {"audit", "seq", true},
-    {"memories", "seq", true},
-    {"orders", "id", false},
-    {"triggers", "route", false},
-    {"holds", "target", false},
-    {"notes", "target", false},
-    {"marks", "name", false},
-    {"subscriptions", "client_id", false},
+    {"deliveries", "seq", true, "accepted_ms"},
+    {"contents", "seq", true, NULL},
+    {"exchanges", "seq", true, NULL},
+    {"audit", "seq", true, "at_ms"},
+    {"memories", "seq", true, "at_ms"},
+    {"orders", "id", false, NULL},
+    {"triggers", "route", false, NULL},
+    {"holds", "target", false, NULL},
+    {"notes", "target", false, NULL},
+    {"marks", "name", false, NULL},
+    {"subscriptions", "client_id", false, NULL},
 };
 
 struct saving {
@@ -58,6 +62,9 @@ struct saving {
     const struct table *table;
     sqlite3_stmt *put;
     int64_t rows, unreadable;
+    int64_t first, last; /* the run that cannot be read; 0: none */
+    size_t runs;
+    struct buf missing; /* the runs so far, for people */
 };
 
 static sqlite3_stmt *prepare(sqlite3 *db, char *text)
@@ -107,6 +114,55 @@ static bool save_from(struct saving *saving, const char *direction, int64_t *met
     return code != SQLITE_DONE;
 }
 
+/* ---- what is missing */
+
+/* The time of the row that was saved next to a number. 0: there is none */
+static int64_t time_beside(const struct saving *saving, bool before, int64_t number)
+{
+    sqlite3_stmt *row =
+        prepare(saving->to, mem_printf("SELECT %s FROM %s WHERE seq %s ? ORDER BY seq %s LIMIT 1", saving->table->time,
+                                       saving->table->name, before ? "<" : ">", before ? "DESC" : "ASC"));
+    int64_t time = 0;
+    if (row != NULL) {
+        sqlite3_bind_int64(row, 1, number);
+        time = sqlite3_step(row) == SQLITE_ROW ? sqlite3_column_int64(row, 0) : 0;
+    }
+    sqlite3_finalize(row);
+    return time;
+}
+
+static void print_times(struct saving *saving)
+{
+    const int64_t after = time_beside(saving, true, saving->first), until = time_beside(saving, false, saving->last);
+    char text[CLOCK_TEXT_MAX];
+    if (after > 0)
+        buf_printf(&saving->missing, " after %s", clock_format(after, text));
+    if (until > 0)
+        buf_printf(&saving->missing, " until %s", clock_format(until, text));
+}
+
+/* Both neighbours are saved. */
+static void end_run(struct saving *saving)
+{
+    if (saving->first == 0)
+        return;
+    if (saving->runs++ < MOST_NAMED) {
+        buf_printf(&saving->missing, "%s%lld", saving->runs > 1 ? "; " : "", (long long)saving->first);
+        if (saving->last > saving->first)
+            buf_printf(&saving->missing, " to %lld", (long long)saving->last);
+        if (saving->table->time != NULL)
+            print_times(saving);
+    }
+    saving->first = 0;
+}
+
+static void miss(struct saving *saving, int64_t number)
+{
+    saving->unreadable++;
+    saving->first = saving->first == 0 ? number : saving->first;
+    saving->last = number;
+}
+
 static void save_between(struct saving *saving, int64_t after, int64_t before)
 {
     const struct table *table = saving->table;
@@ -118,10 +174,16 @@ static void save_between(struct saving *saving, int64_t after, int64_t before)
         int code = sqlite3_step(row);
         if (code == SQLITE_ROW)
             save_row(saving, row);
-        saving->unreadable += code != SQLITE_ROW && code != SQLITE_DONE;
+        if (code == SQLITE_ROW || code == SQLITE_DONE)
+            end_run(saving);
+        else
+            miss(saving, key);
         sqlite3_reset(row);
     }
     sqlite3_finalize(row);
+    end_run(saving);
+    if (saving->runs > MOST_NAMED)
+        buf_printf(&saving->missing, "; and %zu more such", saving->runs - MOST_NAMED);
 }
 
 /* Behind the highest number that was ever given. */
@@ -179,7 +241,8 @@ int store_save(struct store_session *from, struct store_session *to, store_saved
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
         struct saving saving = {.from = from->db, .to = to->db, .table = &tables[i]};
         save_table(&saving);
-        each(context, tables[i].name, saving.rows, saving.unreadable > 0);
+        each(context, tables[i].name, saving.rows, saving.unreadable > 0, buf_span(&saving.missing).data);
+        buf_finish(&saving.missing);
     }
     for (size_t i = 0; i < sizeof repairs / sizeof repairs[0]; i++) {
         if (run_repair(to, repairs[i].sql) != 0) {
@@ -188,7 +251,7 @@ int store_save(struct store_session *from, struct store_session *to, store_saved
         }
         int64_t changed = sqlite3_changes64(to->db);
         if (changed > 0)
-            each(context, repairs[i].what, changed, true);
+            each(context, repairs[i].what, changed, true, "");
     }
     return store_commit(to);
 }

@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 import sqlite3
+import time
 
 import pytest
 
@@ -121,6 +122,43 @@ def test_what_was_saved_goes_on(stopped, sandbox):
     stopped.cli("targets", "resume", "mw")
     wait_until(lambda: sandbox.counts()["distinct"] == JOBS - len(dead), 60, "all that could be read")
     assert stopped.cli("store", "check").stdout.endswith("whole\n")
+
+
+def missing(said, table):
+    """The numbers that it names as not read, as the runs of them: (first, last, what it says of their times)."""
+    found = re.search(rf"^  \d+ {table} \(not all could be read\)\n    not read: (.*)$", said, re.MULTILINE)
+    runs = [re.fullmatch(r"(\d+)(?: to (\d+))?(.*)", run) for run in found[1].split("; ") if "more such" not in run]
+    return [(int(run[1]), int(run[2] or run[1]), run[3]) for run in runs]
+
+
+def test_what_could_not_be_read_is_named(stopped):
+    """By number, and with the times between which it was accepted: what its source can be asked for."""
+    store, copy = stopped.folder.parent / "busbar.db", stopped.folder / "saved.db"
+    query = "SELECT seq, id, accepted_ms FROM deliveries"
+    truth, data = rows(store, query), bytearray(store.read_bytes())
+    ids = [name.encode() for _, name, _ in truth]
+    pages = [page for page in range(1, len(data) // PAGE) if data[page * PAGE] == 13 and
+             sum(name in data[page * PAGE:(page + 1) * PAGE] for name in ids) > 5 and
+             b"plant/l1" in data[page * PAGE:(page + 1) * PAGE]]
+    assert len(pages) > 6, "no pages of deliveries"
+    for page in pages[2], pages[5]:
+        data[page * PAGE:(page + 1) * PAGE] = bytes(PAGE)
+    store.write_bytes(bytes(data))
+    said = stopped.cli("store", "recover", str(copy)).stdout
+    kept = {seq: ms for seq, _, ms in rows(copy, query)}
+    lost = {seq for seq, _, _ in truth} - kept.keys()
+    named = missing(said, "deliveries")
+    assert lost and lost <= {seq for first, last, _ in named for seq in range(first, last + 1)}, said
+    assert not kept.keys() & {seq for first, last, _ in named for seq in range(first, last + 1)}, "it was read"
+    for first, last, times in named:
+        after, until = (re.search(rf"{word} (\S+Z)", times)[1] for word in ("after", "until"))
+        for seq, _, ms in truth:
+            if first <= seq <= last:
+                assert after <= stamp(ms) <= until, times
+
+
+def stamp(ms):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ms // 1000)) + f".{ms % 1000:03}Z"
 
 
 def test_damage_that_is_met_at_work_stops_the_writing(stopped, publisher):
