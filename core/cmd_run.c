@@ -2,7 +2,8 @@
 /* busbar run: the daemon.
  *
  * Two rooms, one door. Paho's thread is the intake: it judges, commits, acknowledges. This thread is
- * the reactor: HTTP both ways, plugins, timers. They share the store and a wake-up.
+ * the reactor: HTTP both ways, plugins, timers. They share the store and a wake-up. A third only
+ * carries the store's log over into its file.
  *
  * A turn of the reactor: wait; let the rooms say what they have; write all of it in one transaction;
  * tell them how it went. */
@@ -31,7 +32,7 @@
 
 #define DRAIN_MS 10000
 #define WATCHDOG_MS 10000
-#define CHECKPOINT_EVERY_MS 1000
+#define LOOK_EVERY_MS 1000
 #define RETAIN_EVERY_MS 60000
 #define RETAIN_ROWS 2000
 #define ROOM_LOOK_MS 1000
@@ -167,10 +168,9 @@ static void upkeep(struct daemon *daemon)
         notify_send("WATCHDOG=1");
         daemon->watchdog_at_ms = daemon->steady_ms + daemon->watchdog_every_ms;
     }
-    if (daemon->steady_ms >= daemon->checkpoint_at_ms) {
+    if (daemon->steady_ms >= daemon->probe_at_ms) {
         probe_store(daemon);
-        store_checkpoint(daemon->reactor_session);
-        daemon->checkpoint_at_ms = daemon->steady_ms + CHECKPOINT_EVERY_MS;
+        daemon->probe_at_ms = daemon->steady_ms + LOOK_EVERY_MS;
     }
     bool tight = store_is_tight(daemon->store);
     if (tight && !daemon->was_tight)
@@ -210,7 +210,7 @@ static int64_t tick_bus(struct daemon *daemon)
 
 static void wait_for_work(struct daemon *daemon)
 {
-    int64_t timeout = CHECKPOINT_EVERY_MS;
+    int64_t timeout = LOOK_EVERY_MS;
     timeout = least(timeout, tick_bus(daemon));
     if (daemon->hooks != NULL)
         timeout = least(timeout, web_tick(daemon->hooks));

@@ -11,12 +11,15 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+struct checkpoints;
+
 enum daemon_going { RUNNING = 0, STOPPING, RELOADING };
 
 struct daemon {
     struct app app;
     struct store *store;
     struct store_session *reactor_session, *intake_session;
+    struct checkpoints *checkpoints;
     struct http *http;
     struct dispatch *dispatch;
     struct intake *intake;
@@ -46,7 +49,7 @@ struct daemon {
     bool was_ready, was_tight, store_failed;
     uint64_t files_stamp, files_seen; /* of the configuration's files: as they were read, as they were last seen */
     int64_t watchdog_every_ms, watchdog_at_ms; /* systemd's */
-    int64_t drain_until_ms, checkpoint_at_ms, retain_at_ms, files_at_ms, hurry_at_ms, wall_ms, steady_ms;
+    int64_t drain_until_ms, probe_at_ms, retain_at_ms, files_at_ms, hurry_at_ms, wall_ms, steady_ms;
 };
 
 /* Before any thread, which inherits it, and before the configuration is read: what comes meanwhile waits. */
@@ -63,6 +66,10 @@ const char *daemon_not_ready(void *daemon); /* NULL: ready; else why not */
 /* Until the new subscriptions stand, the session may hold the old ones and the new ones. */
 int daemon_remember_filters(struct daemon *daemon, bool all);
 struct metric *daemon_store_failures(void);
+
+/* cmd_run_checkpoint.c: the thread that carries the store's log over into its file. NULL and *error (gives). */
+struct checkpoints *checkpoints_start(struct store *store, char **error);
+void checkpoints_stop(struct checkpoints *checkpoints); /* NULL is legal; waits for the one under way */
 
 /* cmd_run.c */
 void daemon_on_signal(void *daemon, unsigned events);

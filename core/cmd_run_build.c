@@ -149,7 +149,7 @@ static int open_store(struct daemon *daemon)
     daemon->reactor_session = store_session_open(daemon->store, &error);
     if (daemon->reactor_session != NULL)
         daemon->intake_session = store_session_open(daemon->store, &error);
-    if (daemon->intake_session == NULL)
+    if (daemon->intake_session == NULL || (daemon->checkpoints = checkpoints_start(daemon->store, &error)) == NULL)
         return fail("the store cannot be opened", error);
     return 0;
 }
@@ -456,6 +456,7 @@ void daemon_tear_down(struct daemon *daemon)
     http_destroy(daemon->http);
     intake_destroy(daemon->intake);
     dispatch_destroy(daemon->dispatch);
+    checkpoints_stop(daemon->checkpoints);
     store_session_close(daemon->intake_session);
     store_session_close(daemon->reactor_session);
     if (daemon->store != NULL)

@@ -152,8 +152,10 @@ static int sync_file(int fd, int (*real)(int))
     if (inode == 0)
         return real(fd);
     uint32_t delay_ms = control != NULL ? atomic_load(&control->sync_delay_ms) : 0;
-    if (delay_ms > 0)
+    if (delay_ms > 0) {
+        atomic_fetch_add(&control->hits, 1);
         nanosleep(&(struct timespec){delay_ms / 1000, delay_ms % 1000 * 1000000L}, NULL);
+    }
     if (control != NULL && atomic_load(&control->lies))
         return 0;
     uint64_t number = atomic_fetch_add(&syncs, 1);

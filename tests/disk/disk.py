@@ -107,9 +107,8 @@ class Disk:
                 with contextlib.suppress(OSError):
                     self.mapped.setdefault(path.name, []).append(path.read_bytes())
 
-    def replay(self):
-        """Takes in what the trace says. Only while no process writes."""
-        self.look()
+    def records(self):
+        """What the trace says: (kind, inode, where, data) each."""
         trace, at = self.trace.read_bytes(), 0
         while at + RECORD.size <= len(trace):
             kind, length, inode, where = RECORD.unpack_from(trace, at)
@@ -117,6 +116,16 @@ class Disk:
             if len(data) < length:
                 break  # killed while it wrote this down, so before it was done
             at += RECORD.size + length
+            yield kind, inode, where, data
+
+    def syncs_over(self):
+        """How many have come to an end so far."""
+        return sum(kind in (SYNCED, SYNC_FAILED) for kind, *_ in self.records())
+
+    def replay(self):
+        """Takes in what the trace says. Only while no process writes."""
+        self.look()
+        for kind, inode, where, data in self.records():
             self.number += 1
             self.take(kind, inode, where, data)
         self.trace.write_bytes(b"")

@@ -31,8 +31,8 @@ def disk(tmp_path):
 def on_disk(busbar, disk):
     """on_disk(**options of busbar): a daemon whose store lies on that disk."""
 
-    def make(**options):
-        daemon = busbar(start=False, store={"path": str(disk.folder / "busbar.db")}, **options)
+    def make(durability="power_loss", **options):
+        daemon = busbar(start=False, store={"path": str(disk.folder / "busbar.db"), "durability": durability}, **options)
         plain = daemon.environment
         daemon.environment = lambda: {**plain(), **disk.environment()}
         return daemon
@@ -126,6 +126,28 @@ def test_a_disk_that_is_slow(on_disk, disk, sandbox, publisher):
     wait_until(lambda: sandbox.counts()["distinct"] == 100, 30, "the jobs after it")
     assert sandbox.counts()["twice"] == []
     assert daemon.ready()
+
+
+def test_a_slow_disk_holds_nobody_up_who_need_not_wait_for_it(on_disk, disk, sandbox, publisher):
+    """With durability `crash` only the checkpoint waits for the disk, and nobody for the checkpoint."""
+    daemon = on_disk(durability="crash")
+    daemon.start()
+    before = disk.syncs_over()
+    disk.control.set(sync_delay_ms=5000)
+    sent = 0
+
+    def begun():
+        nonlocal sent
+        send(publisher, sent, 100)
+        sent += 100
+        return disk.control.hits
+
+    wait_until(begun, 60, "a checkpoint")
+    assert hook(daemon, "meanwhile").status == 200
+    assert daemon.json("status")
+    assert disk.syncs_over() == before, "answered after it"
+    disk.control.heal()
+    wait_until(lambda: sandbox.counts()["distinct"] == sent, 60, "the jobs")
 
 
 @pytest.mark.parametrize("fault", ["no space", "writes fail", "fsync fails"])
