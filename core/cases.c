@@ -9,6 +9,7 @@
 
 #include "cases_run.h"
 #include "clock.h"
+#include "fence.h"
 #include "hook.h"
 #include "json.h"
 #include "number.h"
@@ -108,6 +109,8 @@ static bool need_target(struct case_run *run)
 static void start_job(struct case_run *run)
 {
     target_init_job(run->target, &run->job, run->message_count, run->now_ms);
+    run->host = fence_host();
+    fence_begin();
     run->job.read_note = read_note;
     run->job.context = run;
     for (size_t i = 0; i < run->message_count; i++) {
@@ -135,7 +138,14 @@ static void call_plugin(struct case_run *run)
         [CASE_STEP] = plugin->step, [CASE_DECODE] = plugin->decode, [CASE_POLL] = plugin->poll};
     run->in.response = run->answered ? &run->response : NULL;
     run->out = (struct bb_out){.size = sizeof run->out};
-    run->next = calls[run->kind](host_table(), run->target->self, &run->in, &run->out);
+    fence_watch_inputs(&run->host, &run->in);
+    fence_watch_settings(plugin, run->target->plugin_config);
+    run->next = calls[run->kind](&run->host, run->target->self, &run->in, &run->out);
+    struct buf wrote cleanup_buf = {0};
+    if (fence_check(&wrote) != FENCE_HOLDS) {
+        case_fail(run, "the plugin breaks a rule: %s", wrote.data);
+        return;
+    }
     const char *fault = job_review(&run->job, run->next, &run->out);
     if (!fault && run->kind == CASE_DECODE && run->next != BB_DONE && run->next != BB_REJECT)
         fault = "decode answers done or reject";

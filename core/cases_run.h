@@ -42,8 +42,9 @@ struct case_run {
     enum case_kind kind;
     struct target *target;
     struct bb_job job;
-    bool started;      /* the job is open and was stepped */
-    enum bb_next next; /* the last answer; 0: none yet */
+    struct bb_host host; /* the core's, with a fence around what it gives */
+    bool started;        /* the job is open and was stepped */
+    enum bb_next next;   /* the last answer; 0: none yet */
     struct bb_in in;
     struct bb_out out;
     struct http_request request; /* of BB_SEND */

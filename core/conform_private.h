@@ -115,6 +115,8 @@ void trial_play(struct conform *c, const struct trial *trial);
 /* Around each call of the plugin's: its time counts, and one that does not come back ends the process. */
 int64_t trial_begin_call(void);
 void trial_end_call(struct conform *c, int64_t before_us);
+/* What it wrote where it may not is told; false when it did. */
+bool trial_check_fence(struct conform *c);
 bool trial_too_slow(const struct conform *c);
 
 /* ---- conform_sweep.c */

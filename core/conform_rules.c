@@ -9,8 +9,11 @@ static const struct conform_rule rules[RULES + 1] = {
     [RULE_DESCRIPTOR] = {"descriptor", "a descriptor as the header says"},
     [RULE_OPEN] = {"open", "open takes these settings; give those that it needs as NAME=VALUE"},
     [RULE_CRASH] = {"crash", "whatever comes from outside, the call returns"},
-    [RULE_BOUNDS] = {"bounds", "a slice is read to its len: it has no NUL at its end"},
-    [RULE_BORROWED] = {"borrowed", "what came in is copied to host->alloc() memory to be kept for the next call"},
+    [RULE_BOUNDS] =
+        {"bounds", "a slice is read to its len: it has no NUL at its end; host->alloc() memory is written to the bytes "
+                   "that were asked for"},
+    [RULE_BORROWED] = {"borrowed",
+                       "what came in is only read, and copied to host->alloc() memory to be kept for the next call"},
     [RULE_LIFETIME] = {"lifetime", "what goes out is static, of this instance or from host->alloc()"},
     [RULE_IO] = {"io", "the core does all input and output, waits and asks the time"},
     [RULE_TIME] = {"time", "a call takes less than 10 ms"},

@@ -3,6 +3,8 @@
  * would find no more. */
 #include "conform_private.h"
 
+#include "fence.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -94,9 +96,13 @@ static void try_check(struct conform *c, const char *operation)
         snprintf(c->shared->doing, sizeof c->shared->doing, "check of %s with %.40s", operation, bodies[i]);
         inputs_begin(&c->inputs);
         const struct bb_str body = inputs_text(&c->inputs, bodies[i]);
+        fence_begin();
+        fence_watch("the body", body.data, body.len);
+        fence_watch_settings(plugin, c->target->plugin_config);
         const int64_t before = trial_begin_call();
         const char *said = plugin->check(&c->host, &job, c->target->self, operation, body);
         trial_end_call(c, before);
+        (void)trial_check_fence(c);
         c->shared->reading = true;
         if (!span_is_utf8(span_of(said)))
             conform_complain_of_call(c, RULE_TEXT, "what check says is not UTF-8");

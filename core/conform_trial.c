@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conform_private.h"
 
+#include "fence.h"
 #include "json.h"
 
 #include <stdio.h>
@@ -51,8 +52,17 @@ static void watched_settle(struct bb_job *job, size_t i, enum bb_next verdict, c
 
 void trial_watch_host(struct conform *c)
 {
-    c->host = *host_table();
+    c->host = fence_host();
     c->host.settle = watched_settle;
+}
+
+bool trial_check_fence(struct conform *c)
+{
+    struct buf what cleanup_buf = {0};
+    const enum fence_fault fault = fence_check(&what);
+    if (fault != FENCE_HOLDS)
+        conform_complain_of_call(c, fault == FENCE_OVERRUN ? RULE_BOUNDS : RULE_BORROWED, "%s", what.data);
+    return fault == FENCE_HOLDS;
 }
 
 /* ---- what a call is handed -------------------------------------------------------------------- */
@@ -141,6 +151,8 @@ static enum bb_next call(struct conform *c, const struct trial *trial, const str
         [DOOR_STEP] = plugin->step, [DOOR_DECODE] = plugin->decode, [DOOR_POLL] = plugin->poll};
     say_doing(c, trial, in->response != NULL);
     *out = (struct bb_out){.size = sizeof *out};
+    fence_watch_inputs(&c->host, in);
+    fence_watch_settings(plugin, c->target->plugin_config);
     const int64_t before = trial_begin_call();
     const enum bb_next next = calls[trial->door](&c->host, c->target->self, in, out);
     trial_end_call(c, before);
@@ -297,13 +309,15 @@ static void take_down_job(struct buf *out, const struct bb_job *job)
 
 /* ---- one conversation ------------------------------------------------------------------------------------ */
 
-/* A call, and what it answered looked at before it is read for good. False: it must not be read. */
+/* A call, what it wrote, and what it answered looked at before it is read for good. False: it must not be read. */
 static bool call_carefully(struct conform *c, const struct trial *trial, const struct bb_in *in, enum bb_next *next,
                            struct bb_out *out)
 {
     const char mark = 0;
     c->stack = (uintptr_t)&mark;
     *next = call(c, trial, in, out);
+    if (!trial_check_fence(c))
+        return false;
     return !c->careful || answered_stays(c, answered_read(c, *next, out));
 }
 
@@ -312,6 +326,7 @@ void trial_play(struct conform *c, const struct trial *trial)
     struct bb_job job;
     target_init_job(c->target, &job, trial->messages, CHECK_NOW_MS);
     job.context = c;
+    fence_begin();
     for (int sends = 0;; sends++) {
         struct bb_out out;
         enum bb_next next;

@@ -217,6 +217,23 @@ static void test_cases_catch_broken_rules(void **state)
     assert_non_null(strstr(report.data, "the plugin breaks a rule: settle: there is no message 7 in a batch of 1"));
 }
 
+static void test_cases_find_what_was_written_over(void **state)
+{
+    (void)state;
+    static const char *const faults[][2] = {
+        {"faults/bounds-writes", "it wrote past the end of what host->alloc() gave it for 8 bytes"},
+        {"faults/borrowed-writes", "it wrote into a message's body"},
+        {"faults/borrowed-settings", "it wrote into the settings"},
+        {"faults/borrowed-host", "it wrote into host"},
+    };
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        assert_int_equal(run_with(faults[i][0], CREATE "expect send POST /things\n"), 0);
+        assert_int_equal(result.failed, i + 1);
+        if (!strstr(report.data, faults[i][1]))
+            fail_msg("\"%s\" does not say \"%s\"", report.data, faults[i][1]);
+    }
+}
+
 static void test_cases_say_why_a_target_does_not_open(void **state)
 {
     (void)state;
@@ -298,6 +315,7 @@ int main(void)
         TEST(test_cases_compare_delays),
         TEST(test_cases_compare_headers),
         TEST(test_cases_catch_broken_rules),
+        TEST(test_cases_find_what_was_written_over),
         TEST(test_cases_say_why_a_target_does_not_open),
         TEST(test_cases_refuse_an_unknown_operation),
         TEST(test_cases_refuse_too_large_a_batch),

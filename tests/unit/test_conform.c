@@ -88,6 +88,11 @@ static const struct fault {
     {"open", "open", "the site is closed"},
     {"crash", "crash", "thing.create with 1 message {} and the answer 200 {}: it crashed"},
     {"bounds", "bounds", "with 1 message {} and the answer 200 {}: it read past the end of what came in"},
+    {"bounds-writes", "bounds",
+     "thing.create with 1 message {}: it wrote past the end of what host->alloc() gave it for 8 bytes"},
+    {"borrowed-writes", "borrowed", "thing.create with 1 message {}: it wrote into a message's body"},
+    {"borrowed-settings", "borrowed", "it wrote into the settings"},
+    {"borrowed-host", "borrowed", "it wrote into host"},
     {"borrowed", "borrowed", "and the answer 200 {}: it read what came in with an earlier call"},
     {"lifetime", "lifetime", "out->request.path points to a variable of a call that has returned"},
     /* "was freed"; under ASan, "is not there" */
