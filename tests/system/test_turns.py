@@ -158,6 +158,7 @@ def test_triggers_wait(busbar, publisher):
     is_quiet(daemon)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["held", "operation held", "away", "black hole"])
 @pytest.mark.parametrize("lanes", [1, BACKLOG])
 def test_backlog_beyond_the_window(tmp_path, busbar, sandbox, silent, publisher, state, lanes):
