@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The house that is shaken: mosquitto, busbar, Mobility Work's stand-in, and a proxy in each of the three doors."""
+"""The house that is shaken: mosquitto, busbar, Mobility Work's stand-in, and a proxy in each of the three doors. To broker
+and target busbar speaks TLS, which ends in the proxy: what is counted and broken is what is said within."""
 
 import contextlib
 import os
@@ -13,6 +14,7 @@ import paho.mqtt.client as paho
 
 import busbar_harness as harness
 from busbar_harness import wait_until
+from certificates import REASONS, Authority, bad_certificate
 from plant import HELD, Plant, Reader
 
 TIMEOUT = 3  # seconds, of a request to the target
@@ -96,10 +98,13 @@ class House:
             say("LOUD: no memory cgroup can be made here: out of memory is a limit on the address space")
         self.broker = harness.Broker(self.make("broker"), self.logs)
         self.broker.start()
-        self.bus = self.proxy("bus", self.broker.port)
+        ours, theirs = (Authority(self.make(name), name) for name in ("ours", "theirs"))
+        self.tls, self.good = {"ca": str(ours.cert)}, ours.make("server")
+        self.bad = [bad_certificate(which, ours, theirs) for which in REASONS]
+        self.bus = self.proxy("bus", self.broker.port, self.good)
         self.mw = harness.Sandbox(self.make("mw"), self.logs, "--secret", harness.SECRET, "--life", "scheduled=0")
         self.mw.start()
-        self.door = self.proxy("door", self.mw.port)  # the target's
+        self.door = self.proxy("door", self.mw.port, self.good)  # the target's
         self.daemon = harness.Busbar(self.make("busbar"), self.logs, self.config())
         self.hooks = self.proxy("hooks", self.daemon.hook_port)
         self.mw.configure(webhook_url=f"http://127.0.0.1:{self.hooks.port}/hooks/mw", retry_delay=VENDOR_WAITS)
@@ -114,8 +119,8 @@ class House:
         path.mkdir(parents=True)
         return path
 
-    def proxy(self, name, port):
-        proxy = harness.Proxy(self.make(f"{name}-proxy"), self.logs, port)
+    def proxy(self, name, port, certificate=()):
+        proxy = harness.Proxy(self.make(f"{name}-proxy"), self.logs, port, certificate)
         proxy.start()
         return proxy
 
@@ -127,9 +132,9 @@ class House:
         hot["body"] = {**body, "description": "hot ${.n}"}
         flood = harness.command_route("flood", "flood/{asset}", body={**body, "description": "flood ${.n}"})
         target = harness.mw_target(
-            self.mw, url=f"http://127.0.0.1:{self.door.port}", concurrency=16, timeout=f"{TIMEOUT}s",
+            self.mw, url=f"https://localhost:{self.door.port}", tls=self.tls, concurrency=16, timeout=f"{TIMEOUT}s",
             connect_timeout="1s", retry={"first": "200ms", "max": "1s", "attempts": 10000, "max_age": "7d"})
-        bus = {"url": f"mqtt://127.0.0.1:{self.bus.port}", "keep_alive": "5s"}
+        bus = {"url": f"mqtts://localhost:{self.bus.port}", "tls": self.tls, "keep_alive": "5s"}
         return harness.configuration(self.folder, self.broker, {"mw": target}, [job, hot, flood], bus=bus,
                                      store={"path": str(self.folder / "busbar.db")})
 
@@ -256,6 +261,8 @@ class House:
         self.reader.release()
         for proxy in (self.bus, self.door, self.hooks):
             proxy.heal()
+        self.bus.show(self.good)
+        self.door.show(self.good)
         self.mw.forgive()
         self.mw.control("POST", "up")
         self.mw.configure(clock=0)

@@ -44,6 +44,16 @@ def perhaps_kill(house, dice, chance=0.5):
         house.kill()
 
 
+def bad_certificate(house, dice, proxy):
+    """Expired, another host's, or of an unknown authority; until it is mended."""
+    proxy.show(dice.choice(house.bad))
+    proxy.cut()
+    let_run(dice.uniform(0.5, 3))
+    perhaps_kill(house, dice)
+    let_run(dice.uniform(0, 1))
+    proxy.show(house.good)
+
+
 # ---- the process
 
 
@@ -279,6 +289,11 @@ def small_packets(house, dice):
     house.start_broker()
 
 
+@fault("the broker's certificate is bad", weight=0.7)
+def broker_certificate(house, dice):
+    bad_certificate(house, dice, house.bus)
+
+
 @fault("slow reader")
 def slow_reader(house, dice):
     house.reader.hold()
@@ -305,6 +320,11 @@ def target_refused(house, dice):
     let_run(dice.uniform(0.5, 3))
     perhaps_kill(house, dice)
     house.door.heal()
+
+
+@fault("the target's certificate is bad", weight=0.7, uncertain=True)
+def target_certificate(house, dice):
+    bad_certificate(house, dice, house.door)
 
 
 @fault("target is a black hole", uncertain=True)
