@@ -425,19 +425,19 @@ static void line_check(struct case_run *run, struct span rest)
 static void line_respond(struct case_run *run, struct span rest)
 {
     int64_t status;
-    struct span number = case_word(&rest);
+    struct span number = case_word(&rest), body;
     if (!number_parse_int(number, 100, 999, &status)) {
-        case_fail(run, "write: respond STATUS [BODY]");
+        case_fail(run, "write: respond STATUS [BODY], or: respond STATUS text \"...\"");
         return;
     }
     if (run->next != BB_SEND || run->answered) {
         case_fail(run, "respond, but no request waits for an answer");
         return;
     }
-    run->response = (struct bb_response){.size = sizeof run->response,
-                                         .status = (int)status,
-                                         .body = {case_keep(run, rest), rest.len},
-                                         .headers = run->headers};
+    if (!case_read_body(run, rest, &body))
+        return;
+    run->response = (struct bb_response){
+        .size = sizeof run->response, .status = (int)status, .body = {body.data, body.len}, .headers = run->headers};
     run->answered = true;
 }
 

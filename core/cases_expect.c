@@ -44,16 +44,6 @@ static void same_json(struct case_run *run, const char *what, struct span expect
         case_fail(run, "%s: %s", what, where.data);
 }
 
-/* Takes the words from the front of rest when they stand there. */
-static bool take(struct span *rest, const char *word)
-{
-    struct span copy = *rest;
-    if (!span_is(case_word(&copy), word))
-        return false;
-    *rest = copy;
-    return true;
-}
-
 /* ---- answers ------------------------------------------------------------------------ */
 
 static bool answers(struct case_run *run, enum bb_next expected)
@@ -133,7 +123,7 @@ static void expect_reject(struct case_run *run, struct span rest)
 
 static void expect_hold(struct case_run *run, struct span rest)
 {
-    const bool operation = take(&rest, "operation");
+    const bool operation = case_take(&rest, "operation");
     if (!answers(run, BB_HOLD))
         return;
     if (operation != run->out.hold_operation)
@@ -187,12 +177,29 @@ static void expect_body_has(struct case_run *run, struct span rest)
         same_json(run, "body", rest, run->request.body, true);
 }
 
-/* Of a body that is no JSON. */
+static void same_body(struct case_run *run, struct span expected)
+{
+    const struct span is = run->request.body;
+    struct buf left cleanup_buf = {0}, right cleanup_buf = {0};
+    if (is.len == expected.len && (is.len == 0 || memcmp(is.data, expected.data, is.len) == 0))
+        return;
+    case_put_text(expected, &left);
+    case_put_text(is, &right);
+    case_fail(run, "body: expected %s, got %s", left.data, right.data);
+}
+
 static void expect_body_text(struct case_run *run, struct span rest)
 {
-    const struct span is = has_request(run) ? run->request.body : rest;
-    if (is.len != rest.len || (is.len > 0 && memcmp(is.data, rest.data, is.len) != 0))
-        case_fail(run, "body: expected %.*s, got %.*s", (int)rest.len, rest.data, (int)is.len, is.data);
+    struct span expected;
+    if (has_request(run) && case_read_text(run, rest, &expected))
+        same_body(run, expected);
+}
+
+static void expect_body_bytes(struct case_run *run, struct span rest)
+{
+    struct span expected;
+    if (has_request(run) && case_read_bytes(run, rest, &expected))
+        same_body(run, expected);
 }
 
 static void expect_no_body(struct case_run *run, struct span rest)
@@ -446,6 +453,7 @@ const struct case_word case_expect_words[] = {
     {"expect hold", expect_hold, false},
     {"expect body has", expect_body_has, true},
     {"expect body text", expect_body_text, false},
+    {"expect body bytes", expect_body_bytes, false},
     {"expect body", expect_body, true},
     {"expect no body", expect_no_body, false},
     {"expect header has", expect_header_has, false},

@@ -37,6 +37,15 @@ struct span case_word(struct span *rest)
     return word;
 }
 
+bool case_take(struct span *rest, const char *word)
+{
+    struct span copy = *rest;
+    if (!span_is(case_word(&copy), word))
+        return false;
+    *rest = copy;
+    return true;
+}
+
 static int read_file(const char *path, struct buf *text)
 {
     FILE *file = fopen(path, "r");
@@ -86,7 +95,11 @@ struct case_reader {
     struct span left;
     int number;
     struct buf *report;
+    const struct case_word *last; /* of the line before */
 };
+
+/* What an answer that is no JSON is easily got wrong by. */
+#define ANSWER_HINT " (an answer of several lines, or with brackets: respond STATUS text \"<a>\\n...\")"
 
 static struct span next_line(struct case_reader *reader)
 {
@@ -119,13 +132,14 @@ static int read_line(struct case_reader *reader, struct case_line *line)
     if (!line->word)
         line->word = find_word(case_expect_words, text);
     if (!line->word) {
-        buf_printf(reader->report, "%s:%d: no such line: %.*s\n", reader->file, line->number, (int)text.len, text.data);
+        buf_printf(reader->report, "%s:%d: no such line: %.*s%s\n", reader->file, line->number, (int)text.len,
+                   text.data, reader->last && span_is(span_of(reader->last->words), "respond") ? ANSWER_HINT : "");
         return -1;
     }
     while (line->word->json && open_brackets(text) > 0) {
         if (reader->left.len == 0) {
-            buf_printf(reader->report, "%s:%d: the brackets that open here are never closed\n", reader->file,
-                       line->number);
+            buf_printf(reader->report, "%s:%d: the brackets that open here are never closed%s\n", reader->file,
+                       line->number, span_is(span_of(line->word->words), "respond") ? ANSWER_HINT : "");
             return -1;
         }
         struct span more = next_line(reader);
@@ -133,6 +147,7 @@ static int read_line(struct case_reader *reader, struct case_line *line)
     }
     size_t len = strlen(line->word->words);
     line->rest = case_trim((struct span){text.data + len, text.len - len});
+    reader->last = line->word;
     return 1;
 }
 

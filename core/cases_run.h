@@ -87,6 +87,19 @@ struct case_line *case_read_file(const char *file, struct buf *text, struct buf 
 struct span case_trim(struct span text);
 /* First word of *rest, cut off from it; empty when there is none. */
 struct span case_word(struct span *rest);
+/* Takes the word from the front of rest when it stands there. */
+bool case_take(struct span *rest, const char *word);
+
+/* What stands behind `text`: as it is, or a string of JSON. Behind `bytes`: a string whose characters are bytes. The
+ * body is the case's; false after case_fail. */
+bool case_read_text(struct case_run *run, struct span rest, struct span *body);
+bool case_read_bytes(struct case_run *run, struct span rest, struct span *body);
+/* Any body: as it is, JSON or not, or behind `text` or `bytes`. */
+bool case_read_body(struct case_run *run, struct span rest, struct span *body);
+/* Appends `text ...` or `bytes ...`, which are read as this again. */
+void case_put_text(struct span body, struct buf *out);
+/* Whether it is one line of UTF-8 that no blank begins or ends. */
+bool case_is_line(struct span text);
 
 /* As `expect event` compares it. gives */
 struct json_object *case_event_json(const struct bb_event *event);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A conversation that took place, as lines of a case. What no line can say (a body that is no JSON, a text over several
- * lines) is left out or made one line: who writes a case runs it before it is kept. */
+/* A conversation that took place, as lines of a case: bodies exactly, JSON by value. */
 #include "cases.h"
 
 #include "cases_run.h"
@@ -8,23 +7,14 @@
 #include "number.h"
 #include "redact.h"
 
-#include <ctype.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #define SHORT_JSON 110 /* bytes: a longer one goes over several lines */
-#define MOST_TEXT 400  /* bytes of an answer that is no JSON */
 
 /* ---- values ------------------------------------------------------------------------ */
-
-/* Whether a line can hold it as it is. */
-static bool is_line(const char *text)
-{
-    return *text && !isspace((unsigned char)*text) && !isspace((unsigned char)text[strlen(text) - 1]) &&
-           !strpbrk(text, "\r\n");
-}
 
 static void put_json(struct json_object *value, struct buf *out)
 {
@@ -38,24 +28,17 @@ static void put_json(struct json_object *value, struct buf *out)
                                                                 JSON_C_TO_STRING_NOSLASHESCAPE));
 }
 
-/* False, and nothing appended, when it is no JSON object or array. */
-static bool put_body(struct bb_str body, struct buf *out)
+static void put_body(struct bb_str body, struct buf *out)
 {
-    struct json_object *value cleanup_json = json_parse((struct span){body.data, body.len}, NULL, NULL);
-    if (!json_object_is_type(value, json_type_object) && !json_object_is_type(value, json_type_array))
-        return false;
-    put_json(value, out);
-    return true;
-}
-
-/* Text as one line, without what would be read as JSON that goes on. */
-static void put_text(struct bb_str text, struct buf *out)
-{
-    const size_t len = text.len < MOST_TEXT ? text.len : MOST_TEXT;
-    for (size_t i = 0; i < len; i++) {
-        const unsigned char c = (unsigned char)text.data[i];
-        buf_putc(out, c < 0x20 || c >= 0x7f || strchr("{}[]\"", c) ? ' ' : (char)c);
-    }
+    const struct span text = {body.data, body.len};
+    bool is_null = false;
+    struct json_object *value cleanup_json = json_parse(text, &is_null, NULL);
+    if (json_object_is_type(value, json_type_object) || json_object_is_type(value, json_type_array))
+        put_json(value, out);
+    else if ((value || is_null) && case_is_line(text)) /* null, 12, "x": as they are */
+        buf_append(out, text.data, text.len);
+    else
+        case_put_text(text, out);
 }
 
 /* ---- the target ------------------------------------------------------------------------- */
@@ -117,8 +100,7 @@ void case_write_target(const struct target *target, struct buf *out)
 void case_write_message(const struct bb_message *message, struct buf *out)
 {
     buf_puts(out, "message ");
-    if (!put_body(message->body, out))
-        buf_append(out, message->body.data, message->body.len);
+    put_body(message->body, out);
     buf_printf(out, "\nid %s\norder %s\n", message->id, message->order_id);
     if (message->source_work_order_id)
         buf_printf(out, "source %s\n", message->source_work_order_id);
@@ -138,21 +120,10 @@ void case_write_request(const struct bb_request *request, struct buf *out)
         number_format_duration(request->cache_ms, duration);
         buf_printf(out, "expect cache %s\n", duration);
     }
-    const size_t start = out->len;
-    buf_puts(out, "expect body ");
-    if (request->body.len && put_body(request->body, out)) {
-        buf_putc(out, '\n');
-        return;
-    }
-    out->len = start;
-    struct buf text cleanup_buf = {0};
-    buf_append(&text, request->body.data, request->body.len);
-    if (!request->body.len)
-        buf_puts(out, "expect no body\n");
-    else if (strlen(text.data) == request->body.len && is_line(text.data))
-        buf_printf(out, "expect body text %s\n", text.data);
-    else
-        buf_puts(out, "# its body is of several lines and no JSON: not compared\n");
+    buf_puts(out, request->body.len ? "expect body " : "expect no body");
+    if (request->body.len)
+        put_body(request->body, out);
+    buf_putc(out, '\n');
 }
 
 /* What says something of the answer, not of the way it took, and is no credential. */
@@ -184,9 +155,9 @@ static bool is_worth_keeping(const char *name)
 
 void case_write_response(const struct bb_response *response, struct buf *out)
 {
-    buf_printf(out, "respond %d ", response->status);
-    if (!put_body(response->body, out))
-        put_text(response->body, out);
+    buf_printf(out, "respond %d%s", response->status, response->body.len ? " " : "");
+    if (response->body.len)
+        put_body(response->body, out);
     buf_putc(out, '\n');
     for (size_t i = 0, kept = 0; i < response->header_count && kept < CASE_HEADERS; i++) {
         const struct bb_header *header = &response->headers[i];
@@ -254,7 +225,7 @@ static void put_notes(const struct bb_job *job, struct buf *out)
             last = last && strcmp(job->notes[later].key, note->key) != 0;
         if (last && !note->value)
             buf_printf(out, "expect no note %s\n", note->key);
-        else if (last && is_line(note->value))
+        else if (last && case_is_line(span_of(note->value)))
             buf_printf(out, "expect note %s %s\n", note->key, note->value);
     }
 }
@@ -265,9 +236,9 @@ void case_write_verdict(const struct target *target, const struct bb_job *job, i
     put_answer("", (enum bb_next)next, said, out);
     if (next == BB_DONE && said->unconfirmed)
         buf_puts(out, "expect unconfirmed\n");
-    if (next == BB_DONE && said->source_work_order_id && is_line(said->source_work_order_id))
+    if (next == BB_DONE && said->source_work_order_id && case_is_line(span_of(said->source_work_order_id)))
         buf_printf(out, "expect source %s\n", said->source_work_order_id);
-    if (next == BB_DONE && said->asset_ref && is_line(said->asset_ref))
+    if (next == BB_DONE && said->asset_ref && case_is_line(span_of(said->asset_ref)))
         buf_printf(out, "expect asset %s\n", said->asset_ref);
     for (size_t i = 0; i < job->item_count; i++) {
         char what[32];

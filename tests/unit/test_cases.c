@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "cases.h"
+#include "cases_run.h"
 #include "loader.h"
 
 #include <stdio.h>
@@ -54,6 +55,8 @@ static int run_with(const char *name, const char *text)
 static void fails(const char *lines, const char *says)
 {
     char *text cleanup_text = mem_printf(OPTIONS CREATE "%s", lines);
+    buf_clear(&report);
+    result = (struct cases_result){0};
     assert_int_equal(run_with("good", text), 0);
     assert_int_equal(result.failed, 1);
     if (!strstr(report.data, says))
@@ -107,7 +110,70 @@ static void test_cases_show_where_json_differs(void **state)
 static void test_cases_compare_bodies_that_are_no_json(void **state)
 {
     (void)state;
-    fails("expect send POST /things\nexpect body text a=1\n", ":7: t: body: expected a=1, got {");
+    fails("expect send POST /things\nexpect body text a=1\n", ":7: t: body: expected text a=1, got text \"{}\"");
+    fails("expect send POST /things\nexpect body text \"{\\n}\"\n", "expected text \"{\\n}\", got text \"{}\"");
+    fails("expect send POST /things\nexpect body bytes \"\\u00e4\"\n", "expected bytes \"\xc3\xa4\", got text");
+}
+
+static void test_cases_take_text_as_a_string(void **state)
+{
+    (void)state;
+    run_with("good", OPTIONS "case t\noperation thing.create\nmessage {\"a\":\"\xc3\xbc\"}\nexpect send POST /things\n"
+                             "expect body text \"{\\u0022a\\u0022:\\\"\\u00fc\\\"}\"\n"
+                             "expect body bytes \"{\\\"a\\\":\\\"\xc3\x83\\u00bc\\\"}\"\n");
+    if (result.failed)
+        fail_msg("%s", report.data);
+    fails("expect send POST /things\nrespond 200 text \"a\nexpect done\n", "write: text \"...\" or bytes \"...\"");
+    fails("expect send POST /things\nrespond 200 bytes a\nexpect done\n", "write: text \"...\" or bytes \"...\"");
+    fails("expect send POST /things\nexpect body bytes \"\\u0100\"\n", "none is above \\u00ff");
+}
+
+/* What a target really said is what its case says: byte for byte, on one line, and read back as the same. */
+static void test_cases_write_each_body_exactly(void **state)
+{
+    (void)state;
+    char all[256];
+    for (size_t i = 0; i < sizeof all; i++)
+        all[i] = (char)i;
+    const struct {
+        struct span body;
+        const char *line; /* NULL: any */
+    } rows[] = {
+        {SPAN(""), "respond 200\n"},
+        {SPAN("Bad request"), "respond 200 text Bad request\n"},
+        {SPAN("null"), "respond 200 null\n"},
+        {SPAN("\"x\""), "respond 200 \"x\"\n"},
+        {SPAN("<a b=\"1\">\n {\n"), "respond 200 text \"<a b=\\\"1\\\">\\n {\\n\"\n"},
+        {SPAN("Ger\xc3\xa4t"), "respond 200 text Ger\xc3\xa4t\n"},
+        {SPAN("Ger\xe4t"), "respond 200 bytes \"Ger\xc3\xa4t\"\n"},
+        {SPAN("text x"), NULL},
+        {SPAN("bytes \"x\""), NULL},
+        {SPAN(" x"), NULL},
+        {SPAN("x\r\n"), NULL},
+        {SPAN("null\n"), NULL},
+        {SPAN("\xef\xbb\xbf{}"), NULL},
+        {SPAN("{\"a\":"), NULL},
+        {SPAN("\"open"), NULL},
+        {SPAN("a\0b"), NULL},
+        {SPAN("\xc3"), NULL},
+        {{all, sizeof all}, NULL},
+        {{all, 0x80}, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct case_run run = {.arena = arena_create(), .report = &report, .file = "f", .title = "t"};
+        struct buf line cleanup_buf = {0};
+        const struct bb_response response = {.status = 200, .body = {rows[i].body.data, rows[i].body.len}};
+        case_write_response(&response, &line);
+        if (rows[i].line)
+            assert_string_equal(line.data, rows[i].line);
+        assert_ptr_equal(memchr(line.data, '\n', line.len), line.data + line.len - 1);
+        struct span rest = case_trim(buf_span(&line)), body;
+        assert_true(case_take(&rest, "respond") && case_take(&rest, "200"));
+        assert_true(case_read_body(&run, rest, &body));
+        assert_int_equal(body.len, rows[i].body.len);
+        assert_memory_equal(body.data, rows[i].body.data, body.len);
+        arena_destroy(run.arena);
+    }
 }
 
 static void test_cases_compare_json(void **state)
@@ -262,6 +328,15 @@ static void test_cases_refuse_unknown_lines(void **state)
     assert_non_null(strstr(report.data, ":6: no such line: expect miracle"));
 }
 
+static void test_cases_say_how_an_answer_of_several_lines_is_written(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with("good", OPTIONS CREATE "expect send POST /things\nrespond 200 <a>\n</a>\n"), -1);
+    assert_non_null(strstr(report.data, ":8: no such line: </a> (an answer of several lines"));
+    assert_int_equal(run_with("good", OPTIONS CREATE "expect send POST /things\nrespond 200 <a>{\nexpect done\n"), -1);
+    assert_non_null(strstr(report.data, ":7: the brackets that open here are never closed (an answer"));
+}
+
 static void test_cases_refuse_open_brackets(void **state)
 {
     (void)state;
@@ -302,6 +377,8 @@ int main(void)
         TEST(test_cases_go_on_after_a_failure),
         TEST(test_cases_show_where_json_differs),
         TEST(test_cases_compare_bodies_that_are_no_json),
+        TEST(test_cases_take_text_as_a_string),
+        TEST(test_cases_write_each_body_exactly),
         TEST(test_cases_compare_json),
         TEST(test_cases_say_what_is_wrong_with_a_map),
         TEST(test_cases_want_an_expectation),
@@ -320,6 +397,7 @@ int main(void)
         TEST(test_cases_refuse_an_unknown_operation),
         TEST(test_cases_refuse_too_large_a_batch),
         TEST(test_cases_refuse_unknown_lines),
+        TEST(test_cases_say_how_an_answer_of_several_lines_is_written),
         TEST(test_cases_refuse_open_brackets),
         TEST(test_cases_refuse_an_empty_file),
         TEST(test_cases_refuse_lines_out_of_place),
