@@ -19,7 +19,7 @@
 static void put_json(struct json_object *value, struct buf *out)
 {
     struct buf text cleanup_buf = {0};
-    redact_members(value);
+    redact_members(value, NULL);
     json_print(value, &text);
     if (text.len <= SHORT_JSON)
         buf_append(out, text.data, text.len);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `busbar plugins record`: one real delivery to a target, by the real client, written down as a case. The daemon is not
  * asked and the store not touched. What is written holds no secret: the whole text passes the redactor, and what is
- * then still found in it ends the recording. It is run before it is kept, so a case that was recorded passes. */
+ * then still found in it ends the recording. It is run before it is kept, so a case that was recorded passes; one that
+ * does not is kept under another name: what was sent for good cannot be recorded twice. */
 #include "cmd.h"
 
 #include "app.h"
@@ -27,6 +28,7 @@
 #define MOST_REQUESTS 64 /* of an attempt, as in the daemon */
 #define MOST_MESSAGES 32 /* of a case */
 #define TURN_MS 200
+#define FAILED ".failed" /* behind the name of a case that does not pass */
 #define TEMPORARY "/tmp" /* where a case that goes to standard output is tried */
 
 struct recording {
@@ -35,7 +37,7 @@ struct recording {
     struct app app;
     struct target *target;
     struct http *http;
-    struct redact *redact;
+    struct redact *redact, *named; /* secrets that are known; that a member or a header is named after */
     struct arena *arena;
     int64_t now_ms;
     struct bb_message messages[MOST_MESSAGES];
@@ -44,6 +46,8 @@ struct recording {
     size_t note_count, note_cap;
     struct buf text;  /* the case as it happened */
     struct buf ended; /* how, in a word: done, unknown_asset */
+    bool sent;        /* something of it reached the target, or may have */
+    struct buf fault; /* why the conversation came to no verdict */
 };
 
 __attribute__((format(printf, 1, 2))) static int refuse(const char *format, ...)
@@ -55,6 +59,17 @@ __attribute__((format(printf, 1, 2))) static int refuse(const char *format, ...)
     va_end(args);
     fputc('\n', stderr);
     return CMD_NO;
+}
+
+/* The same of what ends a conversation. */
+__attribute__((format(printf, 2, 3))) static bool break_off(struct recording *r, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    buf_clear(&r->fault);
+    buf_vprintf(&r->fault, format, args);
+    va_end(args);
+    return false;
 }
 
 /* ---- one request ------------------------------------------------------------------------- */
@@ -88,19 +103,17 @@ static void on_reply(void *context, const struct http_result *result)
                              .header_count = result->header_count};
 }
 
-/* Sends and waits. False after saying why no answer came. */
+/* Sends and waits. False: no answer came. */
 static bool exchange(struct recording *r, const struct http_request *request, struct reply *reply)
 {
     *reply = (struct reply){.arena = r->arena};
     (void)http_send(r->http, request, on_reply, reply);
     while (!reply->came)
         http_turn(r->http, TURN_MS);
-    if (reply->failure != HTTP_OK)
-        (void)refuse("no answer came of %s: %s%s; nothing was recorded", r->target->url, reply->error,
-                     reply->failure == HTTP_NOT_SENT || reply->failure == HTTP_BAD_TLS
-                         ? ""
-                         : " (the request was sent: the target may have done it)");
-    return reply->failure == HTTP_OK;
+    const bool unsent = reply->failure == HTTP_NOT_SENT || reply->failure == HTTP_BAD_TLS;
+    r->sent = r->sent || !unsent;
+    return reply->failure == HTTP_OK || break_off(r, "no answer came of %s: %s%s", r->target->url, reply->error,
+                                                  unsent ? "" : " (the request was sent: the target may have done it)");
 }
 
 static bool fetch_token(struct recording *r)
@@ -116,8 +129,7 @@ static bool fetch_token(struct recording *r)
     const struct span body = {reply.response.body.data, reply.response.body.len};
     if (target_take_token(r->target, reply.response.status, body, clock_wall_ms(), &why))
         return true;
-    (void)refuse("%s", why);
-    return false;
+    return break_off(r, "%s", why);
 }
 
 /* ---- one attempt ----------------------------------------------------------------------------- */
@@ -142,7 +154,27 @@ static void keep_notes(struct recording *r, const struct bb_job *job)
     }
 }
 
-/* Steps the plugin to its verdict; what is said goes to *into. False after saying what went wrong. */
+static void learn_body(struct recording *r, struct bb_str body)
+{
+    struct json_object *value cleanup_json = json_parse((struct span){body.data, body.len}, NULL, NULL);
+    (void)redact_members(value, r->named);
+}
+
+/* A cookie also by what stands between its = and its ;. */
+static void learn_headers(struct recording *r, const struct bb_header *headers, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!redact_is_secret_name(headers[i].name))
+            continue;
+        char *value cleanup_text = span_dup((struct span){headers[i].value.data, headers[i].value.len});
+        redact_add(r->named, value);
+        value[strcspn(value, ";")] = '\0';
+        redact_add(r->named, value);
+        redact_add(r->named, value + strcspn(value, "=") + (strchr(value, '=') != NULL));
+    }
+}
+
+/* Steps the plugin to its verdict; what is said goes to *into. False: it came to none. */
 static bool converse(struct recording *r, struct bb_job *job, struct bb_in *in, struct buf *into, struct bb_out *out,
                      enum bb_next *next)
 {
@@ -155,22 +187,23 @@ static bool converse(struct recording *r, struct bb_job *job, struct bb_in *in, 
         struct http_request request;
         if (!fault && *next == BB_SEND)
             (void)target_request(r->target, job, &out->request, &request, &fault);
-        if (fault) {
-            (void)refuse("the plugin breaks a rule: %s", fault);
-            return false;
-        }
+        if (fault)
+            return break_off(r, "the plugin breaks a rule: %s", fault);
         target_heed_retry_after(*next, in->response, r->now_ms, out);
         if (*next != BB_SEND)
             return true;
+        case_write_request(&out->request, into);
+        learn_body(r, out->request.body);
+        learn_headers(r, out->request.headers, out->request.header_count);
         if (!exchange(r, &request, &reply))
             return false;
         r->requests++;
         in->response = &reply.response;
-        case_write_request(&out->request, into);
+        learn_body(r, reply.response.body);
+        learn_headers(r, reply.response.headers, reply.response.header_count);
         case_write_response(&reply.response, into);
     }
-    (void)refuse("the plugin sent %d requests and came to no end", MOST_REQUESTS);
-    return false;
+    return break_off(r, "the plugin sent %d requests and came to no end", MOST_REQUESTS);
 }
 
 static bool attempt(struct recording *r, const char *operation, size_t message_count, struct buf *into, bool for_good)
@@ -183,8 +216,10 @@ static bool attempt(struct recording *r, const char *operation, size_t message_c
     job.context = r;
     for (size_t i = 0; i < message_count; i++)
         rehearse_name_order(&job, r->target, operation, &r->messages[i]);
-    for (size_t i = 0; i < message_count; i++)
+    for (size_t i = 0; i < message_count; i++) {
         case_write_message(&r->messages[i], into);
+        learn_body(r, r->messages[i].body);
+    }
     struct bb_in in = {.size = sizeof in,
                        .job = &job,
                        .operation = operation,
@@ -201,8 +236,8 @@ static bool attempt(struct recording *r, const char *operation, size_t message_c
     } else if (good && next == BB_DONE) {
         keep_notes(r, &job);
     } else if (good) {
-        (void)refuse("%s, which is asked at a target's start, ended with %s: %s", operation, out.error.code,
-                     out.error.message);
+        (void)break_off(r, "%s, which is asked at a target's start, ended with %s: %s", operation, out.error.code,
+                        out.error.message);
     }
     job_finish(&job);
     return good && (for_good || next == BB_DONE);
@@ -220,6 +255,7 @@ static bool attempt_start(struct recording *r)
             return false;
     }
     r->requests = requests;
+    r->sent = false;
     return true;
 }
 
@@ -279,8 +315,9 @@ static int examine_place(const char *path)
     const char *ending = path ? strrchr(path, '.') : NULL;
     if (!path || is_folder(path))
         return examine_folder(path ? path : TEMPORARY);
-    if (lstat(path, &info) == 0)
-        return refuse("%s: it exists already; nothing was sent", path);
+    char *failed cleanup_text = mem_printf("%s" FAILED, path);
+    if (lstat(path, &info) == 0 || lstat(failed, &info) == 0)
+        return refuse("%s: it exists already; nothing was sent", lstat(path, &info) == 0 ? path : failed);
     if (!ending || strcmp(ending, ".case") != 0)
         return refuse("%s: it is no folder, and a file of cases ends in .case; nothing was sent", path);
     const char *slash = strrchr(path, '/');
@@ -375,41 +412,85 @@ static char *place(const struct recording *r)
     if (!is_folder(r->out_path))
         return mem_strdup(r->out_path);
     const char *what = r->poll ? "poll" : r->operation;
-    char *path = mem_printf("%s/%s-%s.case", r->out_path, what, r->ended.data);
-    for (int n = 2; access(path, F_OK) == 0; n++) {
-        free(path);
-        path = mem_printf("%s/%s-%s-%d.case", r->out_path, what, r->ended.data, n);
+    for (int n = 1;; n++) {
+        struct buf path cleanup_buf = {0};
+        buf_printf(&path, "%s/%s-%s", r->out_path, what, r->ended.len ? r->ended.data : "broken-off");
+        buf_printf(&path, n > 1 ? "-%d.case" : ".case", n);
+        char *failed cleanup_text = mem_printf("%s" FAILED, path.data);
+        if (access(path.data, F_OK) != 0 && access(failed, F_OK) != 0)
+            return buf_steal(&path);
     }
-    return path;
 }
 
 /* A new file that its owner alone can read: what is personal in an answer is nobody else's. */
-static int create(const char *path, char *temporary)
+static int open_new(const char *path)
 {
-    return path ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : mkstemp(temporary);
+    return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 }
 
-static int keep(const struct recording *r, const struct buf *clean, size_t secrets)
+static bool write_new(int fd, const struct buf *text)
 {
-    char temporary[] = TEMPORARY "/busbar-record-XXXXXX";
-    char *path cleanup_text = place(r);
-    const int fd = create(path, temporary);
-    const char *name = path ? path : temporary;
-    if (fd < 0)
-        return refuse("%s: %s", name, strerror(errno));
-    FILE *file = fdopen(fd, "w");
-    const bool written = fwrite(clean->data, 1, clean->len, file) == clean->len;
-    struct buf report cleanup_buf = {0};
+    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
+    const bool written = file && fwrite(text->data, 1, text->len, file) == text->len;
+    return file && fclose(file) == 0 && written;
+}
+
+/* Runs the case in that file. False: it does not pass, *report says why. */
+static bool passes(const struct recording *r, const char *file, struct buf *report)
+{
     struct cases_result result = {0};
     char *error cleanup_text = NULL;
-    const bool closed = fclose(file) == 0 && written;
     const struct loaded_plugin *plugin = loader_load(r->target->config->plugin, &error);
-    const bool passed = closed && plugin && cases_run(plugin, name, false, &report, &result) == 0 && result.failed == 0;
+    if (!plugin)
+        buf_puts(report, error);
+    return plugin && cases_run(plugin, file, false, report, &result) == 0 && result.failed == 0;
+}
+
+static void put_comment(struct span text, struct buf *out)
+{
+    bool begins = true;
+    for (size_t i = 0; i < text.len; i++) {
+        buf_puts(out, begins ? "# " : "");
+        buf_putc(out, text.data[i]);
+        begins = text.data[i] == '\n';
+    }
+    buf_puts(out, begins ? "" : "\n");
+}
+
+/* Under a name of its own, and without what stands as "***" where it is named, wherever else it went: a case that
+ * passes has that nowhere else. Shown where it cannot be written: what was sent cannot be sent again only to be
+ * recorded. */
+static int keep_failed(const struct recording *r, const char *path, const struct buf *clean)
+{
+    struct buf text cleanup_buf = {0};
+    (void)redact_text(r->named, buf_span(clean), &text);
+    char *failed cleanup_text = path ? mem_printf("%s" FAILED, path) : NULL;
+    if (path && write_new(open_new(failed), &text))
+        return refuse("it is kept as %s, which ends with the reason", failed);
+    if (path)
+        (void)refuse("%s: %s; here it is", failed, strerror(errno));
+    fwrite(text.data, 1, text.len, stdout);
+    return CMD_NO;
+}
+
+static int keep(const struct recording *r, const char *path, struct buf *clean, size_t secrets)
+{
+    char temporary[] = TEMPORARY "/busbar-record-XXXXXX";
+    struct buf report cleanup_buf = {0};
+    const char *name = path ? path : temporary;
+    const bool written = write_new(path ? open_new(path) : mkstemp(temporary), clean);
+    if (!written)
+        buf_printf(&report, "%s: %s", name, strerror(errno));
+    const bool passed = written && passes(r, name, &report);
     if (!passed || !path)
         unlink(name);
-    if (!passed)
-        return refuse("what was recorded does not pass as a case, so it was not kept: %.*s", (int)report.len,
-                      report.len ? report.data : "");
+    if (!passed) {
+        const struct span why = buf_span(&report);
+        buf_puts(clean, "\n# It does not pass as a case:\n");
+        put_comment(why, clean);
+        (void)refuse("what was recorded does not pass as a case");
+        return keep_failed(r, path, clean);
+    }
     if (!path)
         fwrite(clean->data, 1, clean->len, stdout);
     fprintf(stderr, "%s: %zu requests, %zu times a secret replaced%s%s\n", r->ended.data, r->requests, secrets,
@@ -427,15 +508,24 @@ static int record(struct recording *r, char **files, size_t count)
     const int status = examine(r, files, count);
     if (status != CMD_DONE)
         return status;
-    if (!gather_secrets(r) || !fetch_token(r) || !attempt_start(r))
+    if (!gather_secrets(r))
         return CMD_NO;
+    if (!fetch_token(r) || !attempt_start(r))
+        return refuse("%s; nothing was recorded", r->fault.data);
     write_head(r);
-    if (!attempt(r, r->operation, r->message_count, &said, true) || !gather_secrets(r)) /* once more: the token's */
-        return CMD_NO;
+    const bool ended = attempt(r, r->operation, r->message_count, &said, true);
+    if (!ended && !r->sent)
+        return refuse("%s; nothing was recorded", r->fault.data);
     buf_append(&r->text, said.data, said.len);
-    if (!take_out_secrets(r, &clean, &secrets))
+    if (!ended) {
+        (void)refuse("%s", r->fault.data);
+        buf_puts(&r->text, "\n# It came to no verdict:\n");
+        put_comment(buf_span(&r->fault), &r->text);
+    }
+    if (!gather_secrets(r) || !take_out_secrets(r, &clean, &secrets)) /* once more: the token's */
         return refuse("a secret could not be taken out of what was recorded, so nothing was written");
-    return keep(r, &clean, secrets);
+    char *path cleanup_text = place(r);
+    return ended ? keep(r, path, &clean, secrets) : keep_failed(r, path, &clean);
 }
 
 static const struct command cmd_plugins_record = {
@@ -454,7 +544,8 @@ static const struct command cmd_plugins_record = {
             "      --poll             asks for news instead\n"
             "      --out PATH         the new file, X.case, or the folder for it; without: standard output. Only its "
             "owner can\n"
-            "                         read it, and what exists is never written over\n"
+            "                         read it, and what exists is never written over. What does not pass is kept as\n"
+            "                         X.case.failed, with the reason\n"
             "      --title TEXT       of the case\n"
             "      --topic TOPIC      that the message came from\n"
             "  -c, --config FILE      the configuration\n"
@@ -483,14 +574,17 @@ int plugins_record(int argc, char **argv)
     }
     r.http = http_create();
     r.redact = redact_create();
+    r.named = redact_create();
     r.arena = arena_create();
     status = record(&r, argv + 1, (size_t)argc - 1);
     http_destroy(r.http);
     redact_destroy(r.redact);
+    redact_destroy(r.named);
     arena_destroy(r.arena);
     free(r.notes);
     buf_finish(&r.text);
     buf_finish(&r.ended);
+    buf_finish(&r.fault);
     app_finish(&r.app);
     return status;
 }

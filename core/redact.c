@@ -290,28 +290,30 @@ bool redact_is_secret_name(const char *name)
     return false;
 }
 
-static size_t redact_items(struct json_object *array)
+static size_t redact_items(struct json_object *array, struct redact *learn)
 {
     size_t count = 0;
     for (size_t i = 0; i < json_object_array_length(array); i++)
-        count += redact_members(json_object_array_get_idx(array, i));
+        count += redact_members(json_object_array_get_idx(array, i), learn);
     return count;
 }
 
-size_t redact_members(struct json_object *value)
+size_t redact_members(struct json_object *value, struct redact *learn)
 {
     size_t count = 0;
     if (json_object_is_type(value, json_type_array))
-        return redact_items(value);
+        return redact_items(value, learn);
     if (!json_object_is_type(value, json_type_object))
         return 0;
     json_object_object_foreach(value, name, member)
     {
         if (json_object_is_type(member, json_type_string) && redact_is_secret_name(name)) {
+            if (learn)
+                redact_add(learn, json_object_get_string(member));
             json_object_set_string(member, "***");
             count++;
         } else {
-            count += redact_members(member);
+            count += redact_members(member, learn);
         }
     }
     return count;

@@ -23,8 +23,8 @@ size_t redact_spelled(const char *secret, struct span text);
 /* Marks each byte that its spellings may begin with. */
 void redact_begins(const char *secret, bool begins[256]);
 /* Members whose name says that they hold a secret (token, password, cookie ...), when they are text: "***". Changes the
- * value. Answers how many. */
-size_t redact_members(struct json_object *value);
+ * value, tells `learn` (may be NULL) what stood there. Answers how many. */
+size_t redact_members(struct json_object *value, struct redact *learn);
 bool redact_is_secret_name(const char *name);
 
 #endif

@@ -248,14 +248,90 @@ def test_a_body_that_is_a_form(tmp_path, echo):
     recorder.bites("text by=busbar&", "text by=another&")
 
 
-def test_what_would_not_pass_is_not_kept(tmp_path, echo):
-    """The plugin lives by a member that no case may tell: the id stands in access_token."""
+def test_what_does_not_pass_is_kept_under_another_name(tmp_path, echo):
+    """The plugin lives by a member that no case may tell: the id stands in access_token. It was sent for good, once."""
     echo.status = 201
     recorder = Recorder(tmp_path, plugin="http", url=echo.url, auth={"bearer": TOKEN},
                         operations={"thing.make": {"path": "/things", "id": "/access_token", "creates": True}})
     said = recorder.record("thing.make", {}, expect=1)
-    assert "does not pass as a case, so it was not kept" in said and echo.asked == 1
-    assert list(recorder.cases.iterdir()) == []
+    (file,) = recorder.cases.iterdir()
+    assert "does not pass as a case" in said and f"it is kept as {file}" in said and echo.asked == 1
+    assert file.name == "thing.make-done.case.failed" and stat.S_IMODE(file.stat().st_mode) == 0o600
+    case, why = file.read_text().split("\n# It does not pass as a case:\n")
+    assert "\nrespond 201 {" in case and re.fullmatch(r"# \S+thing\.make-done\.case:\d+: thing\.make: expected .*\n", why)
+    assert TOKEN not in case + why and "another-one" not in case + why
+    assert "\nexpect source aaaaaaa-aaa\n" in case and '"access_token": "***"' in case
+    recorder.record("thing.make", {}, expect=1)
+    assert (recorder.cases / "thing.make-done-2.case.failed").exists()
+    recorder.record("thing.make", {}, expect=1, arguments=("--out", recorder.cases / "x.case"))
+    assert echo.asked == 3 and (recorder.cases / "x.case.failed").exists() and not (recorder.cases / "x.case").exists()
+    again = recorder.record("thing.make", {}, expect=1, arguments=("--out", recorder.cases / "x.case"))
+    assert "x.case.failed: it exists already; nothing was sent" in again and echo.asked == 3
+
+
+class Mute(Handler):
+    def do_POST(self):
+        self.read()
+        self.server.asked += 1
+        self.connection.close()
+
+
+def test_what_was_sent_and_not_answered_is_kept_too(tmp_path):
+    with Server(Mute, asked=0) as mute:
+        recorder = Recorder(tmp_path, plugin="http", url=mute.url, auth={"bearer": TOKEN},
+                            operations={"thing.make": {"path": "/things"}})
+        said = recorder.record("thing.make", {"n": 1}, expect=1)
+        assert mute.asked == 1
+    file = recorder.cases / "thing.make-broken-off.case.failed"
+    assert "the target may have done it" in said and f"it is kept as {file}" in said
+    assert '\nexpect send POST /things\n' in file.read_text() and "\n# It came to no verdict:\n# no answer came of " in file.read_text()
+
+
+XML = '<?xml version="1.0"?>\n<message code="7">{{kein}} Gerät: "P-101"\t[x]</message>\n'
+
+
+class Xml(Handler):
+    def do_POST(self):
+        self.read()
+        token = self.headers["Authorization"].removeprefix("Bearer ")
+        self.answer(self.server.status, self.server.body.replace(b"TOKEN", token.encode()), Content_Type="text/xml")
+
+
+@pytest.mark.parametrize("body, line", [
+    (XML.encode(), "respond 422 text " + json.dumps(XML, ensure_ascii=False)),
+    (XML.encode("latin-1"), "respond 422 bytes " + json.dumps(XML, ensure_ascii=False)),
+    (b"<a>TOKEN</a>\n", 'respond 422 text "<a>a0a0a/Aa+Aaa=Aaaaa</a>\\n"'),
+    (b"<a>TOKEN\xe4\xff</a>", 'respond 422 bytes "<a>a0a0a/Aa+Aaa=Aaaaaäÿ</a>"'),
+    (("long " * 1000 + "end").encode(), "respond 422 text " + "long " * 1000 + "end"),
+    (b"\xef\xbb\xbf{}", 'respond 422 text "\ufeff{}"'), (b"", "respond 422")])
+def test_an_answer_that_is_no_json_is_written_as_it_was(tmp_path, body, line):
+    """To the byte, or what the case shows the plugin is not what the target said; no secret in it all the same."""
+    with Server(Xml, status=422, body=body) as server:
+        recorder = Recorder(tmp_path, plugin="http", url=server.url, auth={"bearer": TOKEN},
+                            operations={"thing.make": {"path": "/things"}})
+        recorder.record("thing.make", {"n": 1})
+    assert f"\n{line}\n" in recorder.case() and TOKEN not in recorder.case()
+    recorder.replay()
+    recorder.bites("respond 422", "respond 500")
+
+
+def test_a_secret_that_is_no_ascii_is_found_in_an_answer_in_latin_1(tmp_path):
+    with Server(Xml, status=422, body="<a>Schlüssel: pässwört</a>".encode("latin-1")) as server:
+        recorder = Recorder(tmp_path, plugin="http", url=server.url, operations={"thing.make": {"path": "/things"}},
+                            auth={"basic": {"user": "u", "password": secret(tmp_path, "p", "pässwört")}})
+        recorder.record("thing.make", {"n": 1})
+    assert 'respond 422 bytes "<a>Schlüssel: aäaaaöaa</a>"' in recorder.case()
+
+
+def test_a_body_of_several_lines_that_is_no_json(tmp_path, echo):
+    echo.status = 200
+    recorder = Recorder(tmp_path, plugin="http", url=echo.url, auth={"bearer": TOKEN},
+                        operations={"note.make": {"path": "/notes", "content_type": "text/xml", "body": "<a>\n{/text}</a>\n"}})
+    recorder.record("note.make", {"text": "x & \"y\""})
+    case = recorder.case()
+    assert '\nexpect body text "<a>\\nx &amp; &quot;y&quot;</a>\\n"\n' in case, case
+    recorder.replay()
+    recorder.bites("<a>\\nx", "<a>\\ny")
 
 
 def shut(folder):

@@ -63,21 +63,32 @@ static void test_redact_members_by_their_names(void **state)
         SPAN("{\"access_token\":\"x\",\"a\":[{\"Password\":\"y\",\"b\":\"z\"}],\"token_count\":3,\"tokens\":[\"k\"]}"),
         NULL, NULL);
     struct buf out cleanup_buf = {0};
-    assert_int_equal(redact_members(value), 2);
+    assert_int_equal(redact_members(value, NULL), 2);
     json_print(value, &out);
     assert_string_equal(
         out.data,
         "{\"access_token\":\"***\",\"a\":[{\"Password\":\"***\",\"b\":\"z\"}],\"token_count\":3,\"tokens\":[\"k\"]}");
-    assert_int_equal(redact_members(NULL), 0);
+    assert_int_equal(redact_members(NULL, NULL), 0);
+}
+
+static void test_redact_learns_what_members_hold(void **state)
+{
+    (void)state;
+    struct json_object *value cleanup_json = json_parse(SPAN("[{\"session\":\"abcd\"}]"), NULL, NULL);
+    struct redact *learn = redact_create();
+    struct buf out cleanup_buf = {0};
+    assert_int_equal(redact_members(value, learn), 1);
+    assert_int_equal(redact_text(learn, SPAN("x=abcd"), &out), 1);
+    assert_string_equal(out.data, "x=aaaa");
+    redact_destroy(learn);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_redact_keeps_the_shape),
-        cmocka_unit_test(test_redact_finds_every_spelling),
-        cmocka_unit_test(test_redact_takes_the_longest),
-        cmocka_unit_test(test_redact_members_by_their_names),
+        cmocka_unit_test(test_redact_keeps_the_shape),          cmocka_unit_test(test_redact_finds_every_spelling),
+        cmocka_unit_test(test_redact_takes_the_longest),        cmocka_unit_test(test_redact_members_by_their_names),
+        cmocka_unit_test(test_redact_learns_what_members_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
