@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The child says what it is about to do in shared memory, so that after a crash the parent knows where it was; what it
- * found wrong comes through a pipe, a line each. Time is CPU time: a busy machine does not make a plugin slow.
+/* The child (aside.h) says what it is about to do in shared memory, so that after a crash the parent knows where it
+ * was; what it found wrong comes through its pipe, a line each: the rule's number, ' ' or for a warning '?', and the
+ * text. Time is CPU time: a busy machine does not make a plugin slow.
  *
  * The steps go from the file to its behaviour, and end where the next would only echo the last: what cannot be loaded
  * is not called, and what answers with memory that is gone is not asked for more. */
 #include "conform_private.h"
 
+#include "aside.h"
 #include "log.h"
-#include "object.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HANG_S 120 /* of a call that waits where no system call shows; one that computes is ended by its time */
+#define HANG_S 10    /* of a call that waits where no system call shows; one that computes is ended by its time */
+#define PROGRESS_S 5 /* a plugin that takes longer is told of, while it does */
+#define MEMORY ((rlim_t)2 << 30)
 
 /* ---- telling the parent ------------------------------------------------------------------- */
 
@@ -28,12 +31,7 @@ static void send_line(struct conform *c, struct buf *line)
         if (line->data[i] == '\n')
             line->data[i] = ' ';
     buf_putc(line, '\n');
-    for (size_t sent = 0; sent < line->len;) {
-        ssize_t n = write(c->pipe, line->data + sent, line->len - sent);
-        if (n <= 0)
-            return;
-        sent += (size_t)n;
-    }
+    aside_tell(c->pipe, line->data, line->len);
 }
 
 /* The same fault is said once, where it was seen first. */
@@ -70,6 +68,17 @@ void conform_complain_of_call(struct conform *c, enum rule rule, const char *for
     buf_vprintf(&fault, format, args);
     va_end(args);
     complain(c, rule, c->shared->doing, fault.data);
+}
+
+void conform_warn(struct conform *c, enum rule rule, const char *format, ...)
+{
+    struct buf line cleanup_buf = {0};
+    va_list args;
+    buf_printf(&line, "%d?", (int)rule);
+    va_start(args, format);
+    buf_vprintf(&line, format, args);
+    va_end(args);
+    send_line(c, &line);
 }
 
 /* ---- settings ------------------------------------------------------------------------------- */
@@ -145,13 +154,26 @@ static const struct config_target *make_config(const struct settings *settings, 
     return config;
 }
 
+/* What is left of a text on a stack: nothing, or no text. */
+static bool is_gone(const char *text)
+{
+    const size_t len = strlen(text);
+    bool gone = !span_is_utf8(span_of(text)) || (len > 2 && strcmp(text + len - 2, ": ") == 0);
+    for (; *text; text++)
+        gone = gone || ((unsigned char)*text < ' ' && *text != '\n' && *text != '\t');
+    return gone;
+}
+
 static struct target *open_target(struct conform *c, const struct config_target *config)
 {
     struct problems problems = {0};
     snprintf(c->shared->doing, sizeof c->shared->doing, "open");
+    trial_begin_call();
     struct target *target = target_create(config, c->plugin, &problems);
     for (size_t i = 0; i < problems.count; i++)
-        if (!problems.items[i].warning)
+        if (!problems.items[i].warning && is_gone(problems.items[i].text))
+            conform_complain(c, RULE_LIFETIME, "open: *error points to memory that is gone when it returns");
+        else if (!problems.items[i].warning)
             conform_complain(c, RULE_OPEN, "%s", problems.items[i].text);
     problems_finish(&problems);
     return target;
@@ -208,6 +230,7 @@ static bool check_file(struct conform *c, const char *path)
     for (size_t i = 0; is_plugin && i < object->variable_count; i++)
         conform_complain(c, RULE_GLOBALS, "%s is a variable that all instances share (%llu bytes, not const)",
                          object->variables[i].name, (unsigned long long)object->variables[i].size);
+    imports_check(c, object);
     object_destroy(object);
     return !libraries.len && !versions.len;
 }
@@ -232,20 +255,28 @@ static void check_behaviour(struct conform *c, struct configs *configs)
     memory_check_leaks(c, open_one, configs);
 }
 
-static void limit_child(void)
+/* Memory without end is refused, as it is by a machine. (A sanitizer takes as much for itself.) */
+static void limit_memory(void)
 {
-    const struct rlimit no_core = {0, 0};
-    setrlimit(RLIMIT_CORE, &no_core);
-    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM, SIGPROF};
-    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
-        signal(fatal[i], SIG_DFL); /* the parent reads the signal from the status */
-    alarm(HANG_S);
+#ifndef __SANITIZE_ADDRESS__
+    const struct rlimit memory = {MEMORY, MEMORY};
+    setrlimit(RLIMIT_AS, &memory);
+#endif
+}
+
+static void check_name(struct conform *c, const char *path)
+{
+    const char *file = strrchr(path, '/') ? strrchr(path, '/') + 1 : path, *name = c->plugin->descriptor.name;
+    const size_t len = strlen(name);
+    if (strncmp(file, name, len) != 0 || strcmp(file + len, ".so") != 0)
+        conform_warn(c, RULE_DESCRIPTOR, "it calls itself %s: as %s it is found by its path only, not by its name",
+                     name, file);
 }
 
 static void run_child(struct conform *c, const char *name, const struct conform_option *options, size_t count)
 {
-    limit_child();
-    log_open(false, LOG_ERROR); /* it is asked nonsense thousands of times */
+    limit_memory();
+    log_open(false, LOG_NONE); /* it is asked nonsense thousands of times */
     char *error cleanup_text = NULL;
     snprintf(c->shared->doing, sizeof c->shared->doing, "loading");
     char *path cleanup_text = loader_find(name, &error);
@@ -253,11 +284,13 @@ static void run_child(struct conform *c, const char *name, const struct conform_
         conform_complain(c, RULE_FILE, "%s", error);
     if (!path || !check_file(c, path) || !inputs_init(&c->inputs))
         return;
+    trial_begin_call();
     c->plugin = loader_load(name, &error);
     if (!c->plugin) { /* what the dynamic loader says is of functions that no library has */
         conform_complain(c, strstr(error, " cannot be loaded: ") ? RULE_LIBRARY : RULE_DESCRIPTOR, "%s", error);
         return;
     }
+    check_name(c, path);
     struct problems problems = {0};
     const struct settings settings = {c, options, count};
     struct configs configs = {c, make_config(&settings, false, &problems), make_config(&settings, true, &problems)};
@@ -267,6 +300,7 @@ static void run_child(struct conform *c, const char *name, const struct conform_
     c->target = open_target(c, configs.one);
     if (!c->target)
         return;
+    c->shared->selfless = !c->target->self && c->plugin->descriptor.config_size > 0;
     check_behaviour(c, &configs);
     snprintf(c->shared->doing, sizeof c->shared->doing, "close");
     target_destroy(c->target);
@@ -274,88 +308,135 @@ static void run_child(struct conform *c, const char *name, const struct conform_
 
 /* ---- the parent ----------------------------------------------------------------------------- */
 
-static void add_complaint(struct conform_result *result, enum rule rule, char *seen /* takes */)
+struct run {
+    const char *plugin;
+    const struct conform_option *options;
+    size_t count;
+    struct shared *shared;
+    char doing[256]; /* and how much of it was done, a second ago */
+    size_t calls;
+    int still; /* seconds that it has been so */
+};
+
+static void run_aside(int out, void *context)
 {
-    result->complaints = mem_grow(result->complaints, &result->cap, result->count + 1, sizeof *result->complaints);
-    result->complaints[result->count++] = (struct conform_complaint){&conform_rules()[rule], seen};
+    struct run *run = context;
+    struct conform c = {.shared = run->shared, .pipe = out};
+    run_child(&c, run->plugin, run->options, run->count);
+    run->shared->finished = true;
 }
 
-static void read_complaints(int fd, struct conform_result *result)
+static bool tick(int seconds, void *context)
 {
-    char part[4096];
-    struct buf all cleanup_buf = {0};
-    for (ssize_t n; (n = read(fd, part, sizeof part)) > 0;)
-        buf_append(&all, part, (size_t)n);
-    for (char *save = NULL, *line = all.len ? strtok_r(all.data, "\n", &save) : NULL; line;
-         line = strtok_r(NULL, "\n", &save)) {
+    struct run *run = context;
+    const bool moved = run->calls != run->shared->calls || strcmp(run->doing, run->shared->doing) != 0;
+    run->still = moved ? 0 : run->still + 1;
+    run->calls = run->shared->calls;
+    snprintf(run->doing, sizeof run->doing, "%s", run->shared->doing);
+    if (seconds % PROGRESS_S == 0)
+        fprintf(stderr, "busbar plugins check: %zu calls in %d s, now %s\n", run->calls, seconds, run->doing);
+    return run->still < HANG_S;
+}
+
+static void add_complaint(struct conform_complaints *to, enum rule rule, char *seen /* takes */)
+{
+    to->items = mem_grow(to->items, &to->cap, to->count + 1, sizeof *to->items);
+    to->items[to->count++] = (struct conform_complaint){&conform_rules()[rule], seen};
+}
+
+static void read_complaints(char *text, struct conform_result *result)
+{
+    for (char *save = NULL, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         const unsigned long rule = strtoul(line, &line, 10);
-        if (rule < RULES && *line == ' ')
-            add_complaint(result, (enum rule)rule, mem_strdup(line + 1));
+        if (rule < RULES && (*line == ' ' || *line == '?'))
+            add_complaint(*line == '?' ? &result->warnings : &result->faults, (enum rule)rule, mem_strdup(line + 1));
     }
 }
 
-static void judge_end(struct conform_result *result, const struct shared *shared, int status)
+static void say_caught(const struct shared *shared, struct buf *seen)
 {
-    const char *doing = shared->doing, *name = guard_call_name(shared->system_call);
-    if (shared->apart && (shared->caught || WIFSIGNALED(status)))
-        add_complaint(result, RULE_STRIDE, mem_printf("%s: it reads what is no message", doing));
-    else if (shared->caught && shared->caught_rule == RULE_IO)
-        add_complaint(result, RULE_IO,
-                      name ? mem_printf("%s: it made the system call %s", doing, name)
-                           : mem_printf("%s: it made the system call %ld", doing, shared->system_call));
-    else if (shared->caught && shared->caught_rule == RULE_BOUNDS)
-        add_complaint(result, RULE_BOUNDS, mem_printf("%s: it read past the end of what came in", doing));
-    else if (shared->caught && shared->caught_rule == RULE_BORROWED)
-        add_complaint(result, RULE_BORROWED, mem_printf("%s: it read what came in with an earlier call", doing));
-    else if (shared->caught && shared->caught_rule == RULE_CRASH)
-        add_complaint(result, RULE_CRASH, mem_printf("%s: it crashed (a sanitizer's report)", doing));
-    else if (shared->caught)
-        add_complaint(result, RULE_LIFETIME,
-                      mem_printf("%s: what it answered points to memory that is not there", doing));
-    else if (WIFSIGNALED(status) && (WTERMSIG(status) == SIGALRM || WTERMSIG(status) == SIGPROF))
-        add_complaint(result, RULE_TIME, mem_printf("%s: it does not come back", doing));
-    else if (WIFSIGNALED(status))
-        add_complaint(result, RULE_CRASH, mem_printf("%s: it crashed (%s)", doing, strsignal(WTERMSIG(status))));
-    else if (!shared->finished)
-        add_complaint(result, RULE_CRASH, mem_printf("%s: it ended the process", doing));
+    const char *name = guard_call_name(shared->system_call);
+    if (shared->caught_rule == RULE_IO && name)
+        buf_printf(seen, "made the system call %s", name);
+    else if (shared->caught_rule == RULE_IO)
+        buf_printf(seen, "made the system call %ld", shared->system_call);
+    else if (shared->caught_rule == RULE_BOUNDS)
+        buf_puts(seen, "read past the end of what came in");
+    else if (shared->caught_rule == RULE_BORROWED)
+        buf_puts(seen, "read what came in with an earlier call");
+    else if (shared->caught_rule == RULE_CRASH)
+        buf_puts(seen, "crashed (a sanitizer's report)");
+    else
+        buf_puts(seen, "answered what points to memory that is not there");
+}
+
+/* The words are those of libc or a runtime when it died of them; else its own. */
+static void judge_end(struct conform_result *result, const struct shared *shared, const struct aside *aside)
+{
+    struct buf seen cleanup_buf = {0};
+    const int number = WIFSIGNALED(aside->status) ? WTERMSIG(aside->status) : 0;
+    enum rule rule = RULE_CRASH;
+    buf_printf(&seen, "%s: it ", shared->doing);
+    if (shared->finished && aside_ended_well(aside)) {
+        if (!aside->words.len)
+            return;
+        rule = RULE_IO;
+        buf_clear(&seen);
+        buf_printf(&seen, "it wrote to stdout or stderr: %.*s", (int)strcspn(aside->words.data, "\n"),
+                   aside->words.data);
+    } else if (shared->apart && (shared->caught || number)) {
+        rule = RULE_STRIDE;
+        buf_puts(&seen, "reads what is no message");
+    } else if (shared->caught) {
+        rule = shared->caught_rule;
+        say_caught(shared, &seen);
+    } else if (aside->stuck || number == SIGPROF) {
+        rule = RULE_TIME;
+        buf_puts(&seen, "does not come back");
+    } else if (number == SIGSYS) {
+        rule = RULE_IO;
+        buf_puts(&seen, "made a system call while signals were blocked, as pthread_create() and system() do");
+    } else {
+        aside_say_end(aside, &seen);
+        if (shared->selfless)
+            buf_puts(&seen, " (open returned 0 and left *self NULL)");
+    }
+    add_complaint(&result->faults, rule, buf_steal(&seen));
 }
 
 void conform_run(const char *plugin, const struct conform_option *options, size_t count, struct conform_result *result)
 {
     *result = (struct conform_result){0};
-    int ends[2];
     struct shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED || pipe(ends) != 0) {
-        add_complaint(result, RULE_FILE, mem_strdup("no memory or no pipe for a child process"));
+    if (shared == MAP_FAILED) {
+        add_complaint(&result->faults, RULE_FILE, mem_strdup("there is no memory for a child process"));
         return;
     }
-    fflush(NULL);
-    const pid_t child = fork();
-    if (child == 0) {
-        struct conform c = {.shared = shared, .pipe = ends[1]};
-        close(ends[0]);
-        run_child(&c, plugin, options, count);
-        shared->finished = true;
-        _exit(0);
-    }
-    close(ends[1]);
-    if (child > 0)
-        read_complaints(ends[0], result);
-    close(ends[0]);
-    int status = 0;
-    if (child < 0 || waitpid(child, &status, 0) != child)
-        add_complaint(result, RULE_FILE, mem_strdup("no child process could be started"));
+    struct run run = {.plugin = plugin, .options = options, .count = count, .shared = shared};
+    struct aside aside;
+    aside_run(&aside, run_aside, tick, &run);
+    if (aside.out.len)
+        read_complaints(aside.out.data, result);
+    if (aside.failed)
+        add_complaint(&result->faults, RULE_FILE, mem_strdup("no child process could be started"));
     else
-        judge_end(result, shared, status);
+        judge_end(result, shared, &aside);
+    aside_finish(&aside);
     result->calls = shared->calls;
     result->slowest_us = shared->slowest_us;
     result->unwatched = shared->unwatched;
     munmap(shared, sizeof *shared);
 }
 
+static void finish_complaints(struct conform_complaints *complaints)
+{
+    for (size_t i = 0; i < complaints->count; i++)
+        free(complaints->items[i].seen);
+    free(complaints->items);
+}
+
 void conform_result_finish(struct conform_result *result)
 {
-    for (size_t i = 0; i < result->count; i++)
-        free(result->complaints[i].seen);
-    free(result->complaints);
+    finish_complaints(&result->faults);
+    finish_complaints(&result->warnings);
 }

@@ -19,9 +19,13 @@ struct conform_option { /* for options that nonsense would not satisfy */
     const char *name, *value;
 };
 
-struct conform_result {
-    struct conform_complaint *complaints; /* none: it conforms */
+struct conform_complaints {
+    struct conform_complaint *items;
     size_t count, cap;
+};
+
+struct conform_result {
+    struct conform_complaints faults, warnings; /* no faults: it conforms. A warning proves nothing */
     size_t calls;
     int64_t slowest_us; /* CPU time */
     bool unwatched;     /* this kernel does not let us watch system calls: rule io is not proven */

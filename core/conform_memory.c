@@ -21,13 +21,20 @@ struct answered {
         const char *name, *at;
         char *copy;
         size_t len;
+        bool freed; /* what was asked for to hold the copy lies there itself */
     } texts[MOST_TEXTS];
     size_t count;
+    const char *endless; /* which of them has more bytes than there are */
+    size_t endless_len;
 };
 
 static void add(struct answered *answered, const char *name, const void *at, size_t len)
 {
-    if (!at || answered->count == MOST_TEXTS)
+    if (len > PTRDIFF_MAX) {
+        answered->endless = name;
+        answered->endless_len = len;
+    }
+    if (!at || len > PTRDIFF_MAX || answered->count == MOST_TEXTS)
         return;
     answered->texts[answered->count].name = name;
     answered->texts[answered->count].at = at;
@@ -45,6 +52,12 @@ static bool is_dead_stack(const struct conform *c, const void *at)
 static void add_text(const struct conform *c, struct answered *answered, const char *name, const char *text)
 {
     add(answered, name, text, text && !is_dead_stack(c, text) ? strnlen(text, MOST_TEXT_BYTES) : 0);
+}
+
+static bool overlap(const char *a, const char *b, size_t len)
+{
+    const uintptr_t p = (uintptr_t)a, q = (uintptr_t)b;
+    return p < q + len && q < p + len;
 }
 
 struct answered *answered_read(struct conform *c, enum bb_next next, const struct bb_out *out)
@@ -74,47 +87,60 @@ struct answered *answered_read(struct conform *c, enum bb_next next, const struc
     for (size_t i = 0; i < answered->count; i++)
         if (!is_dead_stack(c, answered->texts[i].at)) {
             answered->texts[i].copy = mem_alloc(answered->texts[i].len + 1);
-            memcpy(answered->texts[i].copy, answered->texts[i].at, answered->texts[i].len);
+            answered->texts[i].freed = overlap(answered->texts[i].copy, answered->texts[i].at, answered->texts[i].len);
+            memmove(answered->texts[i].copy, answered->texts[i].at, answered->texts[i].len);
         }
     c->shared->reading = false;
     return answered;
 }
 
-/* Takes what was freed and writes over it. */
-static void scribble(void *chunks[CHUNKS * SIZES])
+static void write_over(void **chunk, size_t size)
 {
+    *chunk = malloc(size);
+    if (*chunk)
+        memset(*chunk, 0xDB, size);
+}
+
+/* Takes what was freed and writes over it. A large one is taken for a text as large. */
+static void scribble(const struct answered *answered, void *chunks[CHUNKS * SIZES], void *large[MOST_TEXTS])
+{
+    for (size_t i = 0; i < answered->count; i++)
+        write_over(&large[i], answered->texts[i].len);
     for (size_t i = 0; i < (size_t)CHUNKS * SIZES; i++) {
-        const size_t size = 24 + i / CHUNKS * 16;
-        chunks[i] = malloc(size);
-        if (chunks[i])
-            memset(chunks[i], 0xDB, size);
+        write_over(&chunks[i], 24 + i / CHUNKS * 16);
     }
 }
 
 bool answered_stays(struct conform *c, struct answered *answered)
 {
-    void *chunks[CHUNKS * SIZES];
+    void *chunks[CHUNKS * SIZES], *large[MOST_TEXTS] = {0};
     const char *dead = NULL, *changed = NULL;
-    scribble(chunks);
+    scribble(answered, chunks, large);
     c->shared->reading = true;
     for (size_t i = 0; i < answered->count && !dead && !changed; i++) {
         const char *at = answered->texts[i].at;
         if (!answered->texts[i].copy)
             dead = answered->texts[i].name;
-        else if (memcmp(at, answered->texts[i].copy, answered->texts[i].len) != 0)
+        else if (answered->texts[i].freed || memcmp(at, answered->texts[i].copy, answered->texts[i].len) != 0)
             changed = answered->texts[i].name;
     }
     c->shared->reading = false;
     for (size_t i = 0; i < (size_t)CHUNKS * SIZES; i++)
         free(chunks[i]);
     for (size_t i = 0; i < answered->count; i++)
+        free(large[i]);
+    for (size_t i = 0; i < answered->count; i++)
         free(answered->texts[i].copy);
+    if (answered->endless)
+        conform_complain_of_call(c, RULE_LIFETIME, "out->%s points to %zu bytes", answered->endless,
+                                 answered->endless_len);
+    const bool ends = !answered->endless;
     free(answered);
     if (dead)
         conform_complain_of_call(c, RULE_LIFETIME, "out->%s points to a variable of a call that has returned", dead);
     if (changed)
         conform_complain_of_call(c, RULE_LIFETIME, "out->%s points to memory that was freed", changed);
-    return !dead && !changed;
+    return ends && !dead && !changed;
 }
 
 /* ---- what came in, and how far its messages are apart ------------------------------------------ */

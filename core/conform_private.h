@@ -6,6 +6,7 @@
 
 #include "conform.h"
 #include "loader.h"
+#include "object.h"
 #include "target.h"
 
 #define SLOW_US 10000
@@ -48,7 +49,8 @@ struct shared { /* with the parent, which reads it when the child is dead */
     int64_t slowest_us;
     int slow_calls;
     bool finished, unwatched;
-    bool caught; /* by a signal that tells which rule */
+    bool selfless; /* open returned 0 and left *self NULL */
+    bool caught;   /* by a signal that tells which rule */
     enum rule caught_rule;
     long system_call; /* RULE_IO */
     bool reading;     /* what the plugin answered */
@@ -97,6 +99,11 @@ struct trial {
 void conform_complain(struct conform *c, enum rule rule, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void conform_complain_of_call(struct conform *c, enum rule rule, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* What may be none of its doing. */
+void conform_warn(struct conform *c, enum rule rule, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- conform_imports.c */
+void imports_check(struct conform *c, const struct object *object);
 
 /* ---- conform_guard.c */
 bool inputs_init(struct inputs *inputs);
@@ -112,7 +119,7 @@ const char *guard_call_name(long number); /* of a system call, or NULL */
 void trial_watch_host(struct conform *c);
 /* Plays one trial to its verdict. */
 void trial_play(struct conform *c, const struct trial *trial);
-/* Around each call of the plugin's: its time counts, and one that does not come back ends the process. */
+/* Around each call of the plugin's: its time counts, and one that computes without end ends the process. */
 int64_t trial_begin_call(void);
 void trial_end_call(struct conform *c, int64_t before_us);
 /* What it wrote where it may not is told; false when it did. */

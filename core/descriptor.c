@@ -9,6 +9,7 @@
 
 /* A descriptor made against an older header ends earlier. These ends have been there from the start. */
 #define LEAST_PLUGIN offsetof(struct bb_plugin, decode)
+#define MOST_PLUGIN ((size_t)1 << 16) /* no version will ever be as large */
 #define LEAST_OPTION offsetof(struct bb_option, default_value)
 #define LEAST_OPERATION offsetof(struct bb_operation, max_batch)
 
@@ -457,8 +458,10 @@ bool descriptor_read(const struct bb_plugin *theirs, struct bb_plugin *copy, str
         complain(why, "needs ABI %u, this busbar speaks %u", (unsigned)theirs->abi, BB_ABI);
         return false;
     }
-    if (theirs->size < LEAST_PLUGIN || theirs->size > ((size_t)1 << 16)) {
-        complain(why, "its descriptor's size is %zu, at least %zu was expected", theirs->size, LEAST_PLUGIN);
+    if (theirs->size < LEAST_PLUGIN || theirs->size > MOST_PLUGIN) {
+        complain(why, "its descriptor's size is %zu, %s %zu was expected", theirs->size,
+                 theirs->size < LEAST_PLUGIN ? "at least" : "at most",
+                 theirs->size < LEAST_PLUGIN ? LEAST_PLUGIN : MOST_PLUGIN);
         return false;
     }
     copy_smaller(copy, sizeof *copy, theirs, theirs->size);

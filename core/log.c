@@ -28,6 +28,8 @@ static const char *level_name(enum log_level level)
         return "warn";
     case LOG_ERROR:
         return "error";
+    case LOG_NONE:
+        break;
     }
     return "?";
 }

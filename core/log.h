@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-enum log_level { LOG_DEBUG = 1, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_level { LOG_DEBUG = 1, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_NONE };
 
 void log_open(bool json, enum log_level least);
 void log_write(enum log_level level, const char *message, ...) __attribute__((sentinel));

@@ -61,7 +61,7 @@ def test_show_of_what_is_not_there_names_every_place():
 def test_check_says_rule_and_fault_and_what_would_be_right(name, rule, seen):
     file = TEST_PLUGINS / f"{name}.so"
     done = plugins("check", file)
-    said = done.stdout.splitlines()
+    said = done.stdout.partition("warning: ")[0].splitlines()
     assert done.returncode == 1 and len(said) == 2, done.stdout
     assert said[0].startswith(f"{rule}: ") and seen in said[0]
     assert said[1].startswith("    right: ") and said[1].endswith(f" (ABI.md#{rule})")
@@ -74,6 +74,19 @@ def test_check_says_rule_and_fault_and_what_would_be_right(name, rule, seen):
 def test_check_passes_good_ones():
     for name in ("good", "old_plugin", "mobility_work"):
         assert plugins("check", name).returncode == 0, name
+
+
+def test_check_warns_of_what_has_no_place_in_a_plugin():
+    file = TEST_PLUGINS / "faults" / "io-signal.so"
+    said = plugins("check", file).stdout
+    assert "warning: io: it calls signal(): " in said and "warning: descriptor: it calls itself fault: " in said
+    warnings = json.loads(plugins("check", file, "--json").stdout)["warnings"]
+    assert [each["rule"] for each in warnings] == ["io", "descriptor"]
+
+
+def test_check_shows_no_log_of_the_plugin():
+    done = plugins("check", TEST_PLUGINS / "faults" / "io-prints.so")
+    assert done.stdout.startswith("io: it wrote to stdout or stderr: sending 2 bytes\n") and done.stderr == ""
 
 
 def test_check_takes_options():

@@ -34,19 +34,20 @@ static int teardown(void **state)
 /* One complaint, of this rule, that says this. */
 static void complains(const char *rule, const char *what)
 {
-    if (result.count == 0)
+    if (result.faults.count == 0)
         fail_msg("it keeps the rules");
-    for (size_t i = 0; i < result.count; i++)
-        if (strcmp(result.complaints[i].rule->name, rule) != 0 || !strstr(result.complaints[i].seen, what))
-            fail_msg("\"%s: %s\" is not \"%s\" or does not say \"%s\"", result.complaints[i].rule->name,
-                     result.complaints[i].seen, rule, what);
-    assert_int_equal(result.count, 1);
+    for (size_t i = 0; i < result.faults.count; i++)
+        if (strcmp(result.faults.items[i].rule->name, rule) != 0 || !strstr(result.faults.items[i].seen, what))
+            fail_msg("\"%s: %s\" is not \"%s\" or does not say \"%s\"", result.faults.items[i].rule->name,
+                     result.faults.items[i].seen, rule, what);
+    assert_int_equal(result.faults.count, 1);
 }
 
 static void conforms(void)
 {
-    if (result.count)
-        fail_msg("%s: %s", result.complaints[0].rule->name, result.complaints[0].seen);
+    if (result.faults.count)
+        fail_msg("%s: %s", result.faults.items[0].rule->name, result.faults.items[0].seen);
+    assert_int_equal(result.warnings.count, 0);
     assert_true(result.calls > 1000);
     assert_false(result.unwatched);
 }
@@ -87,6 +88,8 @@ static const struct fault {
     {"descriptor", "descriptor", "option floor lies outside config_size 8"},
     {"open", "open", "the site is closed"},
     {"crash", "crash", "thing.create with 1 message {} and the answer 200 {}: it crashed"},
+    {"crash-frees", "crash", "(): invalid pointer"},
+    {"crash-selfless", "crash", "(Segmentation fault) (open returned 0 and left *self NULL)"},
     {"bounds", "bounds", "with 1 message {} and the answer 200 {}: it read past the end of what came in"},
     {"bounds-writes", "bounds",
      "thing.create with 1 message {}: it wrote past the end of what host->alloc() gave it for 8 bytes"},
@@ -97,9 +100,15 @@ static const struct fault {
     {"lifetime", "lifetime", "out->request.path points to a variable of a call that has returned"},
     /* "was freed"; under ASan, "is not there" */
     {"lifetime-freed", "lifetime", "points to memory that"},
+    {"lifetime-large", "lifetime", "out->request.body points to memory that"},
+    {"lifetime-endless", "lifetime", "out->request.body points to 18446744073709551615 bytes"},
+    {"lifetime-open", "lifetime", "open: *error points to memory that is gone when it returns"},
+    {"io-prints", "io", "it wrote to stdout or stderr: sending 2 bytes"},
+    {"io-signal", "io", "it made the system call rt_sigaction"},
     {"io", "io", "thing.create with 1 message {}: it made the system call openat"},
     {"io-sleeps", "io", "it made the system call clock_nanosleep"},
     {"time", "time", "ms of CPU time"},
+    {"time-opens", "time", "open: it does not come back"},
     {"time-hangs", "time", "and the answer 503 {}: it does not come back"},
     {"verdict", "verdict", "the answer 302 {}: it answered 0, which is no verdict"},
     {"verdict-batch", "verdict", "with 3 messages {} and the answer 200 <html>: it answered 0, which is no verdict"},
@@ -130,6 +139,18 @@ static void test_conform_finds_a_fault(void **state)
     char *name cleanup_text = mem_printf("faults/%s", fault->file);
     check(name);
     complains(fault->rule, fault->seen);
+}
+
+/* What a library that is linked into it may take and never call proves nothing. */
+static void test_conform_warns_of_what_it_takes(void **state)
+{
+    (void)state;
+    check("faults/io-signal");
+    assert_int_equal(result.warnings.count, 2);
+    assert_string_equal(result.warnings.items[0].rule->name, "io");
+    assert_non_null(strstr(result.warnings.items[0].seen, "it calls signal(): "));
+    assert_string_equal(result.warnings.items[1].rule->name, "descriptor");
+    assert_non_null(strstr(result.warnings.items[1].seen, "it calls itself fault: as io-signal.so it is found by"));
 }
 
 static void test_conform_names_what_is_no_plugin(void **state)
@@ -189,6 +210,7 @@ int main(void)
         cmocka_unit_test_teardown(test_conform_passes_the_good, teardown),
         cmocka_unit_test_teardown(test_conform_passes_an_older_one, teardown),
         cmocka_unit_test_teardown(test_conform_passes_one_that_parses_a_batch, teardown),
+        cmocka_unit_test_teardown(test_conform_warns_of_what_it_takes, teardown),
         cmocka_unit_test_teardown(test_conform_names_what_is_no_plugin, teardown),
         cmocka_unit_test(test_conform_has_a_fault_for_each_rule),
         cmocka_unit_test_teardown(test_conform_names_broken_rules_once, teardown),
