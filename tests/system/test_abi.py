@@ -156,7 +156,7 @@ def test_the_parser_leaves_out_nothing():
 
 
 def test_the_page_has_each_rule_of_the_check():
-    rules = re.findall(r'^\s+\[RULE_\w+\] = \{"(\w+)",', (ROOT / "core" / "conform_rules.c").read_text(), re.MULTILINE)
+    rules = re.findall(r'^\s+\[RULE_\w+\] =\s+\{"(\w+)",', (ROOT / "core" / "conform_rules.c").read_text(), re.MULTILINE)
     headings = re.findall(r"^### (\w+)$", PAGE.read_text(), re.MULTILINE)
     assert len(rules) > 20 and rules == headings[: len(rules)] and len(headings) == len(set(headings))
 
