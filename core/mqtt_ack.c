@@ -3,7 +3,7 @@
  *
  * Paho acknowledges a QoS 1 message as soon as the callback returns, so a durable commit would have to
  * happen in every callback: one fsync a message. Here the PUBACKs of many messages wait for one commit.
- * Paho has no interface for that. It is linked statically, and the linker redirects four of its
+ * Paho has no interface for that. It is linked statically, and the linker redirects five of its
  * functions to this file (-Wl,--wrap, see CMakeLists.txt). Their prototypes are those of Paho 1.3.9 to
  * 1.3.13:
  *
@@ -36,7 +36,9 @@
  * A connection is cut with shutdown(2): Paho reads end-of-file and reports the loss. What the kernel had
  * already received is still read, and ignored (mqtt_acks_wants), so the broker sends it again.
  *
- * TLS: data that OpenSSL has buffered is read before Paho comes to wait, so nothing hangs behind it. */
+ * TLS: what OpenSSL has read and Paho not yet, no poll of the socket tells of. Paho looks for it after each packet that
+ * has a body; the answer to a ping has none, and what shares its record would lie there until more comes. So after a
+ * packet without a body it is told to look again (SSLSocket_getdata). */
 #include "mqtt_ack.h"
 
 #include "buf.h"
@@ -62,6 +64,7 @@ enum { PAHO_COMPLETE = 0, PAHO_INTERRUPTED = -22 }; /* interrupted: the rest is 
 extern pthread_mutex_t *mqttasync_mutex, *mqttcommand_mutex;
 void MQTTAsync_freeCommands(void *client);
 int Socket_noPendingWrites(int socket);
+void SSLSocket_addPendingRead(int socket);
 /* NOLINTBEGIN(bugprone-reserved-identifier): the names that the linker gives what it wraps */
 int __real_MQTTPacket_send_puback(int version, int packet_id, struct net *net, const char *client_id);
 int __wrap_MQTTPacket_send_puback(int version, int packet_id, struct net *net, const char *client_id);
@@ -71,6 +74,8 @@ void *__real_MQTTPacket_Factory(int version, struct net *net, int *error);
 void *__wrap_MQTTPacket_Factory(int version, struct net *net, int *error);
 void *__real_MQTTPacket_connack(int version, unsigned char header, char *data, size_t len);
 void *__wrap_MQTTPacket_connack(int version, unsigned char header, char *data, size_t len);
+char *__real_SSLSocket_getdata(void *ssl, int socket, size_t bytes, size_t *actual, int *rc);
+char *__wrap_SSLSocket_getdata(void *ssl, int socket, size_t bytes, size_t *actual, int *rc);
 /* NOLINTEND(bugprone-reserved-identifier) */
 
 enum link {
@@ -318,4 +323,11 @@ void *__wrap_MQTTPacket_connack(int version, unsigned char header, char *data, s
     if (session_present)
         data[0] = (char)(data[0] & ~1);
     return __real_MQTTPacket_connack(version, header, data, len);
+}
+
+char *__wrap_SSLSocket_getdata(void *ssl, int socket, size_t bytes, size_t *actual, int *rc)
+{
+    if (bytes == 0)
+        SSLSocket_addPendingRead(socket);
+    return __real_SSLSocket_getdata(ssl, socket, bytes, actual, rc);
 }

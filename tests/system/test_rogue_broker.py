@@ -1,23 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A broker that sends what MQTT forbids: a topic with a NUL, with a wildcard, with what is no UTF-8."""
+"""A broker that sends what MQTT forbids: a topic with a NUL, with a wildcard, with what is no UTF-8; or that sends what it
+may, but otherwise than others: several packets in one record of TLS."""
 
 import contextlib
+import shutil
 import socket
+import ssl
 import struct
 import threading
+import time
 
 import pytest
 
 from busbar_harness import command_route, configuration, mw_target, wait_until
+from certificates import Authority
 
 
 class RogueBroker:
-    """MQTT 5 as far as a session begins; then it sends its publications, one packet id each, and keeps their PUBACKs."""
+    """MQTT 5 as far as a session begins; then it sends its publications, one packet id each, and keeps their PUBACKs. With a
+    certificate it speaks TLS, and sends them in one piece with the answer to the first ping."""
 
-    def __init__(self, *publications):
+    def __init__(self, *publications, certificate=None):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"mqtt://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.publications, self.acked, self.connections = publications, set(), 0
+        self.publications, self.acked, self.connections, self.pings = publications, set(), 0, []
+        self.context = None
+        if certificate:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(*certificate)
+            self.url = self.url.replace("mqtt://127.0.0.1", "mqtts://localhost")
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -38,7 +49,16 @@ class RogueBroker:
             if byte < 128:
                 return first, stream.read(length)
 
+    def published(self):
+        packets = b""
+        for number, (topic, payload) in enumerate(self.publications, 1):
+            sent = struct.pack(">H", len(topic)) + topic + struct.pack(">H", number) + b"\x00" + payload
+            packets += bytes([0x32, len(sent)]) + sent
+        return packets
+
     def serve(self, link):
+        if self.context:
+            link = self.context.wrap_socket(link, server_side=True)
         with contextlib.suppress(OSError, IndexError), link, link.makefile("rb") as stream:
             while True:
                 first, body = self.read(stream)
@@ -55,11 +75,11 @@ class RogueBroker:
                     while at < len(body):
                         at, filters = at + 3 + struct.unpack(">H", body[at:at + 2])[0], filters + 1
                     link.sendall(bytes([0x90, 3 + filters]) + body[:2] + b"\x00" + b"\x01" * filters)
-                    for number, (topic, payload) in enumerate(self.publications, 1):
-                        sent = struct.pack(">H", len(topic)) + topic + struct.pack(">H", number) + b"\x00" + payload
-                        link.sendall(bytes([0x32, len(sent)]) + sent)
+                    if not self.context:
+                        link.sendall(self.published())
                 elif kind == 12:
-                    link.sendall(b"\xd0\x00")
+                    self.pings.append(time.monotonic())
+                    link.sendall(b"\xd0\x00" + (self.published() if self.context and len(self.pings) == 1 else b""))
 
     def close(self):
         self.listener.close()
@@ -69,8 +89,8 @@ class RogueBroker:
 def rogue():
     made = []
 
-    def make(*publications):
-        made.append(RogueBroker(*publications))
+    def make(*publications, **options):
+        made.append(RogueBroker(*publications, **options))
         return made[-1]
 
     yield make
@@ -95,3 +115,16 @@ def test_a_topic_that_nobody_may_publish_on_is_a_dead_letter(tmp_path, sandbox, 
     said = daemon.json("queue", "show", dead[0]["id"])
     assert "nobody may publish on" in said["error"]["message"]
     assert len(sandbox.requests("/partners/v1/tasks")) == 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="LOUD: no openssl to make certificates with")
+def test_what_comes_in_one_record_of_tls_with_a_ping_is_read_at_once(tmp_path, sandbox, make_busbar, rogue):
+    """OpenSSL has read it all by then: no poll of the socket tells of the rest."""
+    ours = Authority(tmp_path, "ours")
+    broker = rogue(*((b"plant/l/m%d/job" % n, b'{"celsius": 1}') for n in range(5)), certificate=ours.make("server"))
+    bus = {"url": broker.url, "keep_alive": "5s", "tls": {"ca": str(ours.cert)}}
+    make_busbar(configuration(tmp_path, broker, {"mw": mw_target(sandbox)}, [command_route()], bus=bus))
+    wait_until(lambda: broker.pings, 20, "a ping")
+    wait_until(lambda: len(broker.acked) == 5, 20, "all PUBACKs")
+    assert time.monotonic() - broker.pings[0] < 2.5 and len(broker.pings) == 1, "read with the ping's answer, not after the next"
+    wait_until(lambda: len(sandbox.tasks()) == 5, 10, "the tasks")
