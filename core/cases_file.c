@@ -59,16 +59,25 @@ static int read_file(const char *path, struct buf *text)
     return failed ? -1 : 0;
 }
 
-/* Whether the line starts with the words, each parted by one space, ended by space or end. */
-static const struct case_word *find_word(const struct case_word *table, struct span line)
+/* Whether the line starts with the words, parted by blanks, and what is behind them. */
+static bool starts_with(struct span line, const char *words, struct span *rest)
 {
-    for (; table->words; table++) {
-        size_t len = strlen(table->words);
-        if (line.len >= len && memcmp(line.data, table->words, len) == 0 &&
-            (line.len == len || is_space(line.data[len])))
-            return table;
+    while (*words) {
+        const size_t len = strcspn(words, " ");
+        struct span word = case_word(&line);
+        if (word.len != len || memcmp(word.data, words, len) != 0)
+            return false;
+        words += len + (words[len] == ' ');
     }
-    return NULL;
+    *rest = line;
+    return true;
+}
+
+static const struct case_word *find_word(const struct case_word *table, struct span line, struct span *rest)
+{
+    while (table->words && !starts_with(line, table->words, rest))
+        table++;
+    return table->words ? table : NULL;
 }
 
 /* Brackets that are open at the end of the text, not counting those in strings. */
@@ -128,9 +137,9 @@ static int read_line(struct case_reader *reader, struct case_line *line)
         line->rest = case_trim((struct span){text.data + 4, text.len - 4});
         return 1;
     }
-    line->word = find_word(case_set_words, text);
+    line->word = find_word(case_set_words, text, &line->rest);
     if (!line->word)
-        line->word = find_word(case_expect_words, text);
+        line->word = find_word(case_expect_words, text, &line->rest);
     if (!line->word) {
         buf_printf(reader->report, "%s:%d: no such line: %.*s%s\n", reader->file, line->number, (int)text.len,
                    text.data, reader->last && span_is(span_of(reader->last->words), "respond") ? ANSWER_HINT : "");
@@ -145,8 +154,7 @@ static int read_line(struct case_reader *reader, struct case_line *line)
         struct span more = next_line(reader);
         text = case_trim((struct span){text.data, (size_t)(more.data + more.len - text.data)});
     }
-    size_t len = strlen(line->word->words);
-    line->rest = case_trim((struct span){text.data + len, text.len - len});
+    line->rest.len = (size_t)(text.data + text.len - line->rest.data);
     reader->last = line->word;
     return 1;
 }
@@ -159,6 +167,8 @@ struct case_line *case_read_file(const char *file, struct buf *text, struct buf 
         return NULL;
     }
     struct case_reader reader = {.file = file, .left = buf_span(text), .report = report};
+    if (text->len >= 3 && memcmp(text->data, "\xef\xbb\xbf", 3) == 0) /* some editors begin with it */
+        reader.left = (struct span){text->data + 3, text->len - 3};
     struct case_line *lines = NULL, line;
     size_t cap = 0;
     int more;

@@ -321,6 +321,19 @@ static void test_cases_refuse_too_large_a_batch(void **state)
     fails("message {}\nexpect send POST /things\n", "2 messages, but thing.create takes 1 a call");
 }
 
+/* Words are parted by any blanks, and an editor's byte order mark is not part of the first. */
+static void test_cases_take_tabs_and_a_byte_order_mark(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with("good",
+                              "\xef\xbb\xbf" OPTIONS "case\tt\r\noperation\tthing.create\nmessage \t{\n\t}\n"
+                              "expect\tsend  POST\t/things\nexpect \t body\ttext {}\nrespond\t201\nexpect  done\n"),
+                     0);
+    if (result.failed)
+        fail_msg("%s", report.data);
+    assert_int_equal(result.cases, 1);
+}
+
 static void test_cases_refuse_unknown_lines(void **state)
 {
     (void)state;
@@ -396,6 +409,7 @@ int main(void)
         TEST(test_cases_say_why_a_target_does_not_open),
         TEST(test_cases_refuse_an_unknown_operation),
         TEST(test_cases_refuse_too_large_a_batch),
+        TEST(test_cases_take_tabs_and_a_byte_order_mark),
         TEST(test_cases_refuse_unknown_lines),
         TEST(test_cases_say_how_an_answer_of_several_lines_is_written),
         TEST(test_cases_refuse_open_brackets),
