@@ -7,6 +7,7 @@
 #include "json.h"
 #include "loader.h"
 #include "number.h"
+#include "problems.h"
 
 #include <glob.h>
 #include <json-c/json.h>
@@ -338,77 +339,148 @@ static int run_check_and_cases(const char *name, char **pairs, size_t count, boo
     return tested;
 }
 
-/* ---- the command ----------------------------------------------------------------------------- */
+/* ---- the verbs ------------------------------------------------------------------------------- */
 
-static const char usage[] =
-    "busbar plugins list\n"
-    "busbar plugins show NAME\n"
-    "busbar plugins check FILE.so [--cases DIR] [OPTION=VALUE...]\n"
-    "busbar plugins test FILE.so CASE...\n"
-    "busbar plugins new NAME [--lang c|c++|rust]\n"
-    "busbar plugins record --target NAME --operation NAME [--out PATH] [-c FILE] MESSAGE.json...";
+#define WHERE                                                                                                      \
+    "A name with a slash is a path; one without is looked for in $BUSBAR_PLUGIN_PATH, beside the program and in\n" \
+    "the installed folder. "
+#define STATUS "Exit status: 0 done, 1 the answer is no, 2 usage.\n"
+#define JSON_OPTION "      --json             as JSON\n"
 
-static const char help[] =
-    "Lists, shows, checks and tests plugins; begins a new one.\n"
-    "\n"
-    "list    the plugins that can be found, with what is wrong with the others\n"
-    "show    what a plugin speaks to, its options and operations\n"
-    "check   reads a plugin's file, loads it in a process of its own and calls it with nonsense: it must not\n"
-    "        crash, break a rule of the ABI or take over 10 ms. Each fault is told with its rule, what was\n"
-    "        seen, what would be right and the section of ABI.md (a page of busbar-dev's) that tells more.\n"
-    "        OPTION=VALUE where stand-ins for options do not do\n"
-    "test    runs conversations written down in .case files, without a network\n"
-    "new     writes ./NAME, a project with a plugin to start from; it needs cmake and the package busbar-dev\n"
-    "record  writes a conversation with a real target as a case, secrets removed; `busbar plugins record --help`\n"
-    "\n"
-    "  --json        list, show, check and test as JSON\n"
-    "  --cases DIR   check: then runs each .case file there, as test does (as JSON, on a line of its own)\n"
-    "  --lang LANG   new: what the plugin is written in: c (default), c++, rust\n"
-    "\n"
-    "A NAME or FILE.so with a slash is a path; a name without is looked for in $BUSBAR_PLUGIN_PATH, beside\n"
-    "the program and in the installed folder. Exit status: 0 done, 1 the answer is no, 2 usage.\n";
-
-static int run(int argc, char **argv);
-const struct command cmd_plugins = {"plugins", usage, help, run};
-
-struct choices {
-    bool json;
-    const char *language, *cases;
-};
-
-static int run_verb(size_t count, char **words, const struct choices *choices)
+static int run_verb_list(int argc, char **argv)
 {
-    const bool json = choices->json;
-    const char *verb = words[0];
-    if (strcmp(verb, "list") == 0)
-        return count == 1 ? run_list(json) : cmd_usage(&cmd_plugins, "list takes nothing");
-    if (strcmp(verb, "show") == 0)
-        return count == 2 ? run_show(words[1], json) : cmd_usage(&cmd_plugins, "show takes a NAME");
-    if (strcmp(verb, "new") == 0)
-        return count == 2 ? plugins_new(words[1], choices->language) : cmd_usage(&cmd_plugins, "new takes a NAME");
-    if (strcmp(verb, "check") == 0)
-        return count < 2        ? cmd_usage(&cmd_plugins, "check takes a FILE.so")
-               : choices->cases ? run_check_and_cases(words[1], words + 2, count - 2, json, choices->cases)
-                                : plugins_check(words[1], words + 2, count - 2, json);
-    if (strcmp(verb, "test") == 0)
-        return count >= 3 ? run_test(words[1], words + 2, count - 2, json)
-                          : cmd_usage(&cmd_plugins, "test takes a FILE.so and CASE files");
-    return cmd_usage(&cmd_plugins, "there is no such verb");
+    bool json = false;
+    const struct cmd_option options[] = {{NULL, "--json", NULL, &json}, {0}};
+    const int status = cmd_options(&cmd_plugins_list, &argc, argv, options);
+    return status >= 0 ? status : argc == 1 ? run_list(json) : cmd_usage(&cmd_plugins_list, "it takes nothing");
 }
 
-static int run(int argc, char **argv)
+const struct command cmd_plugins_list = {
+    .name = "plugins list",
+    .usage = "busbar plugins list [--json]",
+    .help = "Lists the plugins that can be found, with what is wrong with the others.\n\n" JSON_OPTION "\n" STATUS,
+    .run = run_verb_list,
+};
+
+static int run_verb_show(int argc, char **argv)
 {
-    if (argc >= 2 && strcmp(argv[1], "record") == 0)
-        return plugins_record(argc - 1, argv + 1);
-    struct choices choices = {0};
-    const struct cmd_option options[] = {{NULL, "--json", NULL, &choices.json},
-                                         {NULL, "--lang", &choices.language, NULL},
-                                         {NULL, "--cases", &choices.cases, NULL},
-                                         {0}};
-    int status = cmd_options(&cmd_plugins, &argc, argv, options);
+    bool json = false;
+    const struct cmd_option options[] = {{NULL, "--json", NULL, &json}, {0}};
+    const int status = cmd_options(&cmd_plugins_show, &argc, argv, options);
+    return status >= 0 ? status : argc == 2 ? run_show(argv[1], json) : cmd_usage(&cmd_plugins_show, "it takes a NAME");
+}
+
+const struct command cmd_plugins_show = {
+    .name = "plugins show",
+    .usage = "busbar plugins show NAME [--json]",
+    .help = "Shows what a plugin speaks to, its options and operations.\n\n" JSON_OPTION "\n" WHERE STATUS,
+    .run = run_verb_show,
+};
+
+static int run_verb_check(int argc, char **argv)
+{
+    bool json = false;
+    const char *cases = NULL;
+    const struct cmd_option options[] = {{NULL, "--json", NULL, &json}, {NULL, "--cases", &cases, NULL}, {0}};
+    const int status = cmd_options(&cmd_plugins_check, &argc, argv, options);
     if (status >= 0)
         return status;
     if (argc < 2)
-        return cmd_usage(&cmd_plugins, "a verb is missing");
-    return run_verb((size_t)argc - 1, argv + 1, &choices);
+        return cmd_usage(&cmd_plugins_check, "it takes a FILE.so");
+    return cases ? run_check_and_cases(argv[1], argv + 2, (size_t)argc - 2, json, cases)
+                 : plugins_check(argv[1], argv + 2, (size_t)argc - 2, json);
 }
+
+const struct command cmd_plugins_check = {
+    .name = "plugins check",
+    .usage = "busbar plugins check FILE.so [--cases DIR] [--json] [OPTION=VALUE...]",
+    .help =
+        "Reads a plugin's file, loads it in a process of its own and calls it with nonsense: it must not crash,\n"
+        "break a rule of the ABI or take over 10 ms. Each fault is told with its rule, what was seen, what would be\n"
+        "right and the section of ABI.md (a page of busbar-dev's) that tells more.\n"
+        "\n"
+        "      --cases DIR        then runs each .case file there, as `busbar plugins test` does (as JSON, on a line\n"
+        "                         of its own)\n" JSON_OPTION "      OPTION=VALUE       where stand-ins for the "
+        "plugin's options do not do\n\n" WHERE STATUS,
+    .run = run_verb_check,
+};
+
+static int run_verb_test(int argc, char **argv)
+{
+    bool json = false;
+    const struct cmd_option options[] = {{NULL, "--json", NULL, &json}, {0}};
+    const int status = cmd_options(&cmd_plugins_test, &argc, argv, options);
+    return status >= 0 ? status
+           : argc >= 3 ? run_test(argv[1], argv + 2, (size_t)argc - 2, json)
+                       : cmd_usage(&cmd_plugins_test, "it takes a FILE.so and CASE files");
+}
+
+const struct command cmd_plugins_test = {
+    .name = "plugins test",
+    .usage = "busbar plugins test FILE.so CASE... [--json]",
+    .help = "Runs conversations written down in .case files, without a network. CASES.md (a page of busbar-dev's) has\n"
+            "their language.\n\n" JSON_OPTION "\n" WHERE STATUS,
+    .run = run_verb_test,
+};
+
+static int run_verb_new(int argc, char **argv)
+{
+    const char *language = NULL;
+    const struct cmd_option options[] = {{NULL, "--lang", &language, NULL}, {0}};
+    const int status = cmd_options(&cmd_plugins_new, &argc, argv, options);
+    return status >= 0 ? status
+           : argc == 2 ? plugins_new(argv[1], language)
+                       : cmd_usage(&cmd_plugins_new, "it takes a NAME");
+}
+
+const struct command cmd_plugins_new = {
+    .name = "plugins new",
+    .usage = "busbar plugins new NAME [--lang c|c++|rust]",
+    .help = "Writes ./NAME, a project with a plugin to start from; it needs cmake and the package busbar-dev.\n"
+            "\n"
+            "      --lang LANG        what the plugin is written in: c (default), c++, rust\n\n" STATUS,
+    .run = run_verb_new,
+};
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static const struct command *const verbs[] = {&cmd_plugins_list, &cmd_plugins_show, &cmd_plugins_check,
+                                              &cmd_plugins_test, &cmd_plugins_new,  &cmd_plugins_record};
+#define VERBS (sizeof verbs / sizeof *verbs)
+#define VERB_NAME(command) ((command)->name + sizeof "plugins")
+
+static int run(int argc, char **argv)
+{
+    const char *names[VERBS];
+    for (size_t i = 0; i < VERBS; i++) {
+        names[i] = VERB_NAME(verbs[i]);
+        if (argc >= 2 && strcmp(argv[1], names[i]) == 0)
+            return verbs[i]->run(argc - 1, argv + 1);
+    }
+    const struct cmd_option options[] = {{0}};
+    const int status = cmd_options(&cmd_plugins, &argc, argv, options);
+    if (status >= 0)
+        return status;
+    const char *nearest = argc >= 2 ? problems_nearest(span_of(argv[1]), names, VERBS) : NULL;
+    char *wrong cleanup_text =
+        argc < 2 ? mem_strdup("a verb is missing")
+                 : mem_printf("there is no verb '%s'%s%s%s", argv[1], nearest ? ", did you mean '" : "",
+                              nearest ? nearest : "", nearest ? "'?" : "");
+    return cmd_usage(&cmd_plugins, wrong);
+}
+
+const struct command cmd_plugins = {
+    .name = "plugins",
+    .usage = "busbar plugins list|show|check|test|new|record ...",
+    .help = "Lists, shows, checks and tests plugins; begins a new one.\n"
+            "\n"
+            "  list     the plugins that can be found, with what is wrong with the others\n"
+            "  show     what a plugin speaks to, its options and operations\n"
+            "  check    whether a plugin keeps the rules of the ABI, called with nonsense\n"
+            "  test     runs conversations written down in .case files, without a network\n"
+            "  new      begins a project with a plugin to start from\n"
+            "  record   writes a conversation with a real target as a case, secrets removed\n"
+            "\n"
+            "`busbar plugins check --help` explains check, and so on.\n" WHERE STATUS,
+    .run = run,
+};

@@ -12,10 +12,12 @@ struct plugin_template_file {
 };
 extern const struct plugin_template_file plugin_template[];
 
+struct command;
+extern const struct command cmd_plugins_list, cmd_plugins_show, cmd_plugins_check, cmd_plugins_test, cmd_plugins_new,
+    cmd_plugins_record;
+
 /* Writes the folder of a new plugin in a language (NULL: C). Answers a cmd_status. */
 int plugins_new(const char *name, const char *language);
-/* `record`, with options of its own; argv[0] is that word. Answers a cmd_status. */
-int plugins_record(int argc, char **argv);
 /* What a plugin is found to do against the ABI's rules. `pairs` are NAME=VALUE, and are cut at the =. */
 int plugins_check(const char *name, char **pairs, size_t count, bool json);
 

@@ -74,7 +74,7 @@ int plugins_check(const char *name, char **pairs, size_t count, bool json)
     }
     if (usage) {
         free(options);
-        return cmd_usage(&cmd_plugins, "options are given as NAME=VALUE");
+        return cmd_usage(&cmd_plugins_check, "options are given as NAME=VALUE");
     }
     struct conform_result result;
     conform_run(name, options, count, &result);

@@ -127,10 +127,10 @@ int plugins_new(const char *name, const char *language)
         l++;
     if (fault) {
         char *wrong cleanup_text = mem_printf("'%s' is no name for a plugin, which %s", name, fault);
-        return cmd_usage(&cmd_plugins, wrong);
+        return cmd_usage(&cmd_plugins_new, wrong);
     }
     if (l == LANGUAGES)
-        return cmd_usage(&cmd_plugins, "--lang is c, c++ or rust");
+        return cmd_usage(&cmd_plugins_new, "--lang is c, c++ or rust");
     char *cases cleanup_text = mem_printf("%s/cases", name);
     if (mkdir(name, 0777) != 0) {
         fprintf(stderr, "busbar: %s: %s\n", name,

@@ -528,33 +528,7 @@ static int record(struct recording *r, char **files, size_t count)
     return ended ? keep(r, path, &clean, secrets) : keep_failed(r, path, &clean);
 }
 
-static const struct command cmd_plugins_record = {
-    .name = "plugins record",
-    .usage = "busbar plugins record --target NAME --operation NAME [--out PATH] [-c FILE] MESSAGE.json...\n"
-             "busbar plugins record --target NAME --poll [--out PATH] [-c FILE]",
-    .help = "Sends one message (or a batch, a file each) to a target, for good, and writes the conversation as a case "
-            "that\n"
-            "passes as it stands. It needs no daemon, and neither tells it nor uses its store. Secrets are replaced:\n"
-            "credentials, whatever ${file:} and ${env:} gave, cookies, and members whose name says so. A name or an "
-            "address\n"
-            "in an answer is not: read the case before you share it.\n"
-            "\n"
-            "      --target NAME      of the configuration; its mode must allow the operation\n"
-            "      --operation NAME   one of its plugin's\n"
-            "      --poll             asks for news instead\n"
-            "      --out PATH         the new file, X.case, or the folder for it; without: standard output. Only its "
-            "owner can\n"
-            "                         read it, and what exists is never written over. What does not pass is kept as\n"
-            "                         X.case.failed, with the reason\n"
-            "      --title TEXT       of the case\n"
-            "      --topic TOPIC      that the message came from\n"
-            "  -c, --config FILE      the configuration\n"
-            "\n"
-            "MESSAGE.json is the body as the route would make it; - is standard input.\n"
-            "Exit status: 0 recorded, whatever the verdict; 1 not; 2 usage.\n",
-};
-
-int plugins_record(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     struct recording r = {.now_ms = clock_wall_ms() / 1000 * 1000};
     const struct cmd_option options[] = {
@@ -588,3 +562,30 @@ int plugins_record(int argc, char **argv)
     app_finish(&r.app);
     return status;
 }
+
+const struct command cmd_plugins_record = {
+    .name = "plugins record",
+    .usage = "busbar plugins record --target NAME --operation NAME [--out PATH] [-c FILE] MESSAGE.json...\n"
+             "busbar plugins record --target NAME --poll [--out PATH] [-c FILE]",
+    .help = "Sends one message (or a batch, a file each) to a target, for good, and writes the conversation as a case "
+            "that\n"
+            "passes as it stands. It needs no daemon, and neither tells it nor uses its store. Secrets are replaced:\n"
+            "credentials, whatever ${file:} and ${env:} gave, cookies, and members whose name says so. A name or an "
+            "address\n"
+            "in an answer is not: read the case before you share it.\n"
+            "\n"
+            "      --target NAME      of the configuration; its mode must allow the operation\n"
+            "      --operation NAME   one of its plugin's\n"
+            "      --poll             asks for news instead\n"
+            "      --out PATH         the new file, X.case, or the folder for it; without: standard output. Only its "
+            "owner can\n"
+            "                         read it, and what exists is never written over. What does not pass is kept as\n"
+            "                         X.case.failed, with the reason\n"
+            "      --title TEXT       of the case\n"
+            "      --topic TOPIC      that the message came from\n"
+            "  -c, --config FILE      the configuration\n"
+            "\n"
+            "MESSAGE.json is the body as the route would make it; - is standard input.\n"
+            "Exit status: 0 recorded, whatever the verdict; 1 not; 2 usage.\n",
+    .run = run,
+};

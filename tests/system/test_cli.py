@@ -33,6 +33,25 @@ def test_help_of(verb):
     assert done.returncode == 0 and verb in done.stdout and done.stderr == ""
 
 
+PLUGIN_VERBS = ["list", "show", "check", "test", "new", "record"]
+
+
+@pytest.mark.parametrize("verb", PLUGIN_VERBS)
+def test_help_of_each_verb_of_plugins(verb):
+    """It shows that verb, not all of them; and so does what is said of a slip."""
+    done, slip = call("plugins", verb, "--help"), call("plugins", verb, "--paint")
+    assert done.returncode == 0 and done.stdout.startswith(f"usage: busbar plugins {verb}"), done.stdout
+    assert slip.returncode == 2 and slip.stderr.startswith(f"busbar plugins {verb}: unknown option --paint\nusage: "), slip.stderr
+    assert len(slip.stderr.splitlines()) <= 4 and f"`busbar plugins {verb} --help` says more" in slip.stderr
+    for other in set(PLUGIN_VERBS) - {verb}:
+        assert f"usage: busbar plugins {other}" not in done.stdout and f"\nbusbar plugins {other}" not in done.stdout + slip.stderr
+
+
+def test_plugins_names_its_verbs():
+    assert all(f"\n  {verb} " in call("plugins", "--help").stdout for verb in PLUGIN_VERBS)
+    assert "did you mean 'check'?" in call("plugins", "chekc").stderr and len(call("plugins").stderr.splitlines()) == 3
+
+
 @pytest.mark.parametrize("arguments", [
     [], ["paint"], ["queue"], ["queue", "paint"], ["queue", "show"], ["targets", "hold"], ["plugins", "check"],
     ["check", "--paint"], ["try"], ["run", "extra"]], ids=" ".join)
