@@ -154,7 +154,7 @@ static void closed(struct mqtt *mqtt, const char *why, int64_t now_ms)
 {
     const struct mqtt_options *options = mqtt->options;
     const char *url = options->urls[mqtt->url];
-    if (!mqtt->open && strncmp(url, "mqtts:", 6) == 0 && strstr(why, "TLS") != NULL)
+    if (!mqtt->open && strncmp(url, "mqtts:", 6) == 0 && strstr(why, "TLS: ") != NULL)
         log_warn(
             "bus cannot be connected", "url", url, "reason", why, "action",
             "the broker must speak TLS 1.2 or later, with a certificate that is valid now, holds the host of the url, "

@@ -171,6 +171,14 @@ def test_a_broker_that_speaks_only_tls_1_1_gets_no_session(tmp_path, broker, mak
     desk.shutdown()
 
 
+def test_nobody_there_is_no_matter_of_certificates(tmp_path, broker, make_busbar, ours):
+    bus = {"url": f"mqtts://localhost:{free_port()}", "tls": {"ca": str(ours.cert)}}
+    daemon = make_busbar(configuration(tmp_path, broker, {}, [], bus=bus), start=False)
+    daemon.start(ready=False)
+    wait_until(lambda: lines(daemon, "bus cannot be connected"), 20, "a line that says so")
+    assert "action" not in lines(daemon, "bus cannot be connected")[0]
+
+
 def test_a_broker_is_shown_our_certificate(to_broker, ours):
     cert, key = ours.make("client", "DNS:client")
     daemon = to_broker(ours.make("server"), {"ca": ours.cert, "cert": cert, "key": key}, cafile=ours.cert,
