@@ -154,11 +154,12 @@ static void closed(struct mqtt *mqtt, const char *why, int64_t now_ms)
 {
     const struct mqtt_options *options = mqtt->options;
     const char *url = options->urls[mqtt->url];
-    if (!mqtt->open && strncmp(url, "mqtts:", 6) == 0 && strstr(why, "TLS: ") != NULL)
+    if (!mqtt->open && strncmp(url, "mqtts:", 6) == 0 && strstr(why, "TLS") != NULL)
         log_warn(
             "bus cannot be connected", "url", url, "reason", why, "action",
-            "the broker must speak TLS 1.2 or later, with a certificate that is valid now, holds the host of the url, "
-            "and was issued by `bus.tls.ca` (or one the system trusts): openssl s_client -connect HOST:PORT shows it",
+            "the broker must listen there and speak TLS 1.2 or later, with a certificate that is valid now, holds the "
+            "host of the url, and was issued by `bus.tls.ca` (or one the system trusts): openssl s_client -connect "
+            "HOST:PORT shows it",
             NULL);
     else
         log_warn(mqtt->open ? "bus lost" : "bus cannot be connected", "url", url, "reason", why, NULL);

@@ -171,12 +171,12 @@ def test_a_broker_that_speaks_only_tls_1_1_gets_no_session(tmp_path, broker, mak
     desk.shutdown()
 
 
-def test_nobody_there_is_no_matter_of_certificates(tmp_path, broker, make_busbar, ours):
+def test_a_broker_that_does_not_listen_is_asked_to(tmp_path, broker, make_busbar, ours):
     bus = {"url": f"mqtts://localhost:{free_port()}", "tls": {"ca": str(ours.cert)}}
     daemon = make_busbar(configuration(tmp_path, broker, {}, [], bus=bus), start=False)
     daemon.start(ready=False)
     wait_until(lambda: lines(daemon, "bus cannot be connected"), 20, "a line that says so")
-    assert "action" not in lines(daemon, "bus cannot be connected")[0]
+    assert "must listen there" in lines(daemon, "bus cannot be connected")[0]["action"], "Paho does not tell the one from the other"
 
 
 def test_a_broker_is_shown_our_certificate(to_broker, ours):
