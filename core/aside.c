@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -38,8 +39,9 @@ static _Noreturn void be_child(int out, int words, void (*run)(int out, void *co
     }
     setvbuf(stdout, NULL, _IONBF, 0); /* what is printed is there, whatever becomes of the process */
     limit_words();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     run(out, context);
-    _exit(0);
+    exit(0);
 }
 
 void aside_tell(int out, const void *bytes, size_t len)

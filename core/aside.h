@@ -13,8 +13,8 @@ struct aside {
     bool stuck;       /* it was ended because tick() said so */
 };
 
-/* run() in a child: it writes what it finds to `out`, and ends by returning. tick() is called about once a second here,
- * with the seconds so far; false ends the child. */
+/* run() in a child: it writes what it finds to `out`, and ends by returning, which ends the child as any program.
+ * tick() is called about once a second here, with the seconds so far; false ends the child. */
 void aside_run(struct aside *aside, void (*run)(int out, void *context), bool (*tick)(int seconds, void *context),
                void *context);
 void aside_finish(struct aside *aside);

@@ -520,7 +520,7 @@ static void finish_case(struct case_run *run)
     arena_destroy(run->arena);
 }
 
-static bool run_case(const struct loaded_plugin *plugin, const char *file, struct buf *report,
+static bool run_case(const struct loaded_plugin *plugin, const char *file, struct buf *report, char doing[256],
                      const struct case_line *common, size_t common_count, const struct case_line *lines, size_t count)
 {
     struct case_run *run = mem_alloc(sizeof *run);
@@ -533,6 +533,7 @@ static bool run_case(const struct loaded_plugin *plugin, const char *file, struc
                              .attempt = 1,
                              .now_ms = DEFAULT_NOW_MS};
     run->title = lines[0].rest.len ? case_keep(run, lines[0].rest) : "a case without a title";
+    snprintf(doing, 256, "%s:%d: %s", file, run->line, run->title);
     run_lines(run, common, common_count);
     run_lines(run, lines + 1, count - 1);
     if (!run->checked)
@@ -558,7 +559,7 @@ int cases_run(const struct loaded_plugin *plugin, const char *file, bool verbose
     for (size_t start = common, end; start < count; start = end) {
         for (end = start + 1; end < count && lines[end].word;)
             end++;
-        bool passed = run_case(plugin, file, report, lines, common, lines + start, end - start);
+        bool passed = run_case(plugin, file, report, result->doing, lines, common, lines + start, end - start);
         result->cases++;
         result->failed += !passed;
         if (passed && verbose)

@@ -15,6 +15,7 @@ struct target;
 
 struct cases_result {
     size_t cases, failed;
+    char doing[256]; /* "file:line: title" of the case that runs: for who finds the process dead */
 };
 
 /* Runs all cases of a file. Appends "file:line: title: expected ..., got ..." lines for what fails, and

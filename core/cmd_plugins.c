@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd.h"
 
+#include "aside.h"
 #include "cases.h"
 #include "cmd_plugins.h"
 #include "host.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define BLURB 26 /* width of a name's column */
 
@@ -42,6 +44,40 @@ static struct json_object *list_item(const char *name, const struct loaded_plugi
     return item;
 }
 
+/* What it says of itself, asked in a process of its own. */
+static void tell_item(int out, void *context)
+{
+    const char *name = context;
+    char *error cleanup_text = NULL;
+    struct buf text cleanup_buf = {0};
+    const struct loaded_plugin *plugin = loader_load(name, &error);
+    struct json_object *item cleanup_json = list_item(name, plugin, error);
+    json_print(item, &text);
+    aside_tell(out, text.data, text.len);
+}
+
+static struct json_object *ask_item(char *name)
+{
+    struct aside aside;
+    const char *fault = NULL;
+    bool is_null = false;
+    aside_run(&aside, tell_item, aside_ten_seconds, name);
+    struct json_object *item = aside_ended_well(&aside) ? json_parse(buf_span(&aside.out), &is_null, &fault) : NULL;
+    if (!item) {
+        struct buf error cleanup_buf = {0};
+        buf_puts(&error, "when it is loaded, it ");
+        aside_say_end(&aside, &error);
+        item = list_item(name, NULL, error.data);
+    }
+    aside_finish(&aside);
+    return item;
+}
+
+static const char *word_of(struct json_object *item, const char *key)
+{
+    return or_empty(json_object_get_string(json_object_object_get(item, key)));
+}
+
 static int run_list(bool json)
 {
     struct json_object *items = json_object_new_array();
@@ -49,13 +85,12 @@ static int run_list(bool json)
     if (!json)
         printf("%-*s %-10s %s\n", BLURB, "NAME", "VERSION", "TITLE");
     for (size_t i = 0; names[i]; i++) {
-        char *error cleanup_text = NULL;
-        const struct loaded_plugin *plugin = loader_load(names[i], &error);
-        json_object_array_add(items, list_item(names[i], plugin, error));
-        if (!json && plugin)
-            printf("%-*s %-10s %s\n", BLURB, names[i], plugin->descriptor.version, plugin->descriptor.title);
-        else if (!json)
-            printf("%-*s %-10s %s\n", BLURB, names[i], "-", error);
+        struct json_object *item = ask_item(names[i]);
+        const bool good = !*word_of(item, "error");
+        if (!json)
+            printf("%-*s %-10s %s\n", BLURB, names[i], good ? word_of(item, "version") : "-",
+                   word_of(item, good ? "title" : "error"));
+        json_object_array_add(items, item);
         free(names[i]);
     }
     free(names);
@@ -296,31 +331,87 @@ static int run_show(const char *name, bool json)
 
 /* ---- test --------------------------------------------------------------------------------- */
 
+struct test {
+    const char *name;
+    char **files;
+    size_t count;
+    bool json;
+    /* Shared with the process that runs them. */
+    struct {
+        struct cases_result result;
+        bool refused, broken, finished;
+    } * shared;
+};
+
+/* The report, a file's part as soon as it is run. */
+static void run_cases(int out, void *context)
+{
+    const struct test *test = context;
+    char *error cleanup_text = NULL;
+    const struct loaded_plugin *plugin = loader_load(test->name, &error);
+    if (!plugin)
+        fprintf(stderr, "%s\n", error);
+    test->shared->refused = !plugin;
+    for (size_t i = 0; plugin && i < test->count; i++) {
+        struct buf report cleanup_buf = {0};
+        if (cases_run(plugin, test->files[i], !test->json, &report, &test->shared->result) != 0)
+            test->shared->broken = true;
+        aside_tell(out, report.data, report.len);
+    }
+    test->shared->finished = true;
+}
+
+/* Whoever is at it with a debugger has time. */
+static bool say_slow(int seconds, void *context)
+{
+    const struct test *test = context;
+    if (seconds % 10 == 0)
+        fprintf(stderr, "busbar plugins test: after %d s in %s\n", seconds, test->shared->result.doing);
+    return true;
+}
+
+static void judge_test(const struct test *test, struct aside *aside)
+{
+    struct cases_result *result = &test->shared->result;
+    if (test->shared->finished && aside_ended_well(aside))
+        return;
+    result->cases += !test->shared->finished && *result->doing;
+    result->failed++;
+    buf_printf(&aside->out, "%s: the plugin ",
+               test->shared->finished ? "after the last case"
+               : *result->doing       ? result->doing
+                                      : test->name);
+    aside_say_end(aside, &aside->out);
+    buf_putc(&aside->out, '\n');
+}
+
 static int run_test(const char *name, char **files, size_t count, bool json)
 {
-    char *error cleanup_text = NULL;
-    const struct loaded_plugin *plugin = loader_load(name, &error);
-    if (!plugin) {
-        fprintf(stderr, "%s\n", error);
+    struct test test = {.name = name, .files = files, .count = count, .json = json};
+    test.shared = mmap(NULL, sizeof *test.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (test.shared == MAP_FAILED) {
+        fputs("busbar plugins: no memory\n", stderr);
         return CMD_NO;
     }
-    struct cases_result result = {0};
-    struct buf report cleanup_buf = {0};
-    bool broken = false;
-    for (size_t i = 0; i < count; i++)
-        broken = cases_run(plugin, files[i], !json, &report, &result) != 0 || broken;
-    const bool good = !broken && result.failed == 0;
-    if (json) {
+    struct aside aside;
+    aside_run(&aside, run_cases, say_slow, &test);
+    judge_test(&test, &aside);
+    const struct cases_result *result = &test.shared->result;
+    const bool refused = test.shared->refused, good = !refused && !test.shared->broken && result->failed == 0;
+    fwrite(aside.words.data ? aside.words.data : "", 1, aside.words.len, stderr);
+    if (json && !refused) {
         struct json_object *item cleanup_json = json_object_new_object();
         json_object_object_add(item, "ok", json_object_new_boolean(good));
-        json_put_int(item, "cases", (int64_t)result.cases);
-        json_put_int(item, "failed", (int64_t)result.failed);
-        json_put_text(item, "report", report.data ? report.data : "");
+        json_put_int(item, "cases", (int64_t)result->cases);
+        json_put_int(item, "failed", (int64_t)result->failed);
+        json_put_text(item, "report", aside.out.data ? aside.out.data : "");
         print_json(item);
-    } else {
-        fwrite(report.data ? report.data : "", 1, report.len, stdout);
-        printf("%zu cases, %zu failed\n", result.cases, result.failed);
+    } else if (!refused) {
+        fwrite(aside.out.data ? aside.out.data : "", 1, aside.out.len, stdout);
+        printf("%zu cases, %zu failed\n", result->cases, result->failed);
     }
+    aside_finish(&aside);
+    munmap(test.shared, sizeof *test.shared);
     return good ? CMD_DONE : CMD_NO;
 }
 

@@ -5,6 +5,7 @@
 
 #include "buf.h"
 #include "cmd_plugins.h"
+#include "loader.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -128,6 +129,12 @@ int plugins_new(const char *name, const char *language)
     if (fault) {
         char *wrong cleanup_text = mem_printf("'%s' is no name for a plugin, which %s", name, fault);
         return cmd_usage(&cmd_plugins_new, wrong);
+    }
+    char *why cleanup_text = NULL, *there cleanup_text = loader_find(name, &why);
+    if (there) {
+        char *wrong cleanup_text =
+            mem_printf("there is a plugin %s already, %s: by that name one of the two is found", name, there);
+        return cmd_usage(&cmd_plugins, wrong);
     }
     if (l == LANGUAGES)
         return cmd_usage(&cmd_plugins_new, "--lang is c, c++ or rust");

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,7 +122,10 @@ static char *not_found(const char *name, const struct folders *folders)
     while (known[count])
         count++;
     const char *nearest = problems_nearest(span_of(name), (const char *const *)known, count);
-    if (nearest)
+    const size_t len = strlen(name);
+    if (len > 3 && strcmp(name + len - 3, ".so") == 0)
+        buf_printf(&text, "; did you mean ./%s? a path has a slash", name);
+    else if (nearest)
         buf_printf(&text, "; did you mean %s?", nearest);
     for (size_t i = 0; i < count; i++)
         free(known[i]);
@@ -135,7 +139,8 @@ static char *find_file(const char *name, char **error)
     if (strchr(name, '/')) {
         if (access(name, F_OK) == 0)
             return mem_strdup(name);
-        *error = mem_printf("no such file: %s", name);
+        *error = errno == ENOENT ? mem_printf("no such file: %s", name)
+                                 : mem_printf("%s cannot be opened: %s", name, strerror(errno));
         return NULL;
     }
     struct folders folders __attribute__((cleanup(folders_finish))) = {0};

@@ -294,7 +294,9 @@ struct object *object_read(const char *path, char **why)
     bool has_dynamic = false;
     ElfW(Phdr) each;
     for (size_t i = 0; !fault && segment(o, &head, i, &each); i++)
-        if (each.p_type == PT_DYNAMIC && !has_dynamic) {
+        if (each.p_type == PT_LOAD && (each.p_filesz > o->len || each.p_offset > o->len - each.p_filesz)) {
+            fault = "it is cut off: what is to be loaded goes on behind the end of the file";
+        } else if (each.p_type == PT_DYNAMIC && !has_dynamic) {
             has_dynamic = true;
             read_dynamic(o, &head, &each);
         }

@@ -30,6 +30,80 @@ def test_list_shows_good_and_broken():
     assert "needs ABI 2" in plugins("list").stdout
 
 
+def compiled(folder, name, begins, options="", count=0):
+    """A plugin whose constructor does this."""
+    (folder / f"{name}.c").write_text(f"""
+#include <busbar/plugin.h>
+#include <stdlib.h>
+#include <string.h>
+static const struct bb_operation operations[] = {{{{.name = "a.b", .help = "x", .max_batch = 1}}}};
+static const struct bb_option options[] = {{{{"site", BB_STRING, 0, "main", 0, "the site"}}}};
+static enum bb_next step(const struct bb_host *h, void *s, const struct bb_in *in, struct bb_out *out)
+{{
+    if (in->message_count && memchr(in->messages[0].body.data, 'B', in->messages[0].body.len))
+        abort();
+    return in->response ? h->judge(in->job, in->response, out)
+                        : (out->request = (struct bb_request){{.method = "GET", .path = "/x"}}, BB_SEND);
+}}
+__attribute__((constructor)) static void begin(void)
+{{
+    {begins}
+}}
+BB_EXPORT extern const struct bb_plugin busbar_plugin;
+const struct bb_plugin busbar_plugin = {{.magic = BB_MAGIC, .abi = BB_ABI, .size = sizeof(struct bb_plugin),
+    .name = "{name}", .title = "T", .version = "1", .help = "h", .default_url = "https://t.example",
+    .config_size = sizeof(char *), .options = options, .option_size = sizeof options[0], .option_count = {count or 1},
+    .operations = operations, .operation_size = sizeof operations[0], .operation_count = 1, .step = step}};
+""")
+    subprocess.run(["cc", "-std=gnu17", "-shared", "-fPIC", "-fvisibility=hidden", f"-I{ROOT / 'include'}", "-o",
+                    str(folder / f"{name}.so"), str(folder / f"{name}.c")], check=True, timeout=60)
+    return folder / f"{name}.so"
+
+
+def test_list_outlives_what_it_loads(tmp_path):
+    compiled(tmp_path, "ends", "exit(7);")
+    compiled(tmp_path, "ends_well", "exit(0);")
+    compiled(tmp_path, "crashes", "*(volatile int *)8 = 1;")
+    compiled(tmp_path, "counts", "", count=200)
+    compiled(tmp_path, "zzz", "")
+    environment = dict(os.environ, BUSBAR_PLUGIN_PATH=str(tmp_path))
+    done = subprocess.run([str(BINARY), "plugins", "list", "--json"], capture_output=True, text=True, timeout=60,
+                          check=False, env=environment)
+    items = {item["name"]: item["error"] for item in json.loads(done.stdout)["items"]}
+    assert done.returncode == 0 and items["zzz"] is None and items["mobility_work"] is None
+    assert items["ends"] == "when it is loaded, it ended the process (exit status 7)"
+    assert items["ends_well"] == "when it is loaded, it ended the process (exit status 0)"
+    assert items["crashes"] == "when it is loaded, it crashed (Segmentation fault)"
+    assert items["counts"]
+
+
+def test_test_names_the_case_of_which_the_plugin_died(tmp_path):
+    file, case = compiled(tmp_path, "dies", ""), tmp_path / "a.case"
+    case.write_text('case good\noperation a.b\nmessage {}\nexpect send GET /x\n'
+                    'case bad\noperation a.b\nmessage "B"\nexpect send GET /x\n')
+    done = plugins("test", file, case)
+    assert done.returncode == 1, done
+    assert f"{case}:5: bad: the plugin aborted, or an exception left it\n" in done.stdout
+    assert "2 cases, 1 failed" in done.stdout
+    as_json = json.loads(plugins("test", file, case, "--json").stdout)
+    assert as_json["ok"] is False and as_json["cases"] == 2 and as_json["failed"] == 1
+
+
+def test_check_says_what_is_wrong_with_a_file(tmp_path):
+    whole = (TEST_PLUGINS / "good.so").read_bytes()
+    (tmp_path / "cut.so").write_bytes(whole[:3000])
+    (tmp_path / "loop.so").symlink_to("loop.so")
+    assert "file: " in plugins("check", "./cut.so", cwd=tmp_path).stdout
+    assert "it is cut off: " in plugins("check", "./cut.so", cwd=tmp_path).stdout
+    assert "Too many levels of symbolic links" in plugins("check", "./loop.so", cwd=tmp_path).stdout
+    assert "did you mean ./cut.so? a path has a slash" in plugins("check", "cut.so", cwd=tmp_path).stdout
+
+
+def test_new_refuses_the_name_of_a_plugin_that_is_there(tmp_path):
+    done = plugins("new", "http", cwd=tmp_path)
+    assert done.returncode == 2 and "there is a plugin http already, " in done.stderr and not list(tmp_path.iterdir())
+
+
 def test_show_names_options_and_operations():
     shown = json.loads(plugins("show", "good", "--json").stdout)
     assert {option["name"]: option["type"] for option in shown["options"]}["api_key"] == "secret"
