@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a target answered, as it is kept and as the plugin gets it. A target may answer with the credential that it was
- * sent: what is kept, shown or handed on has none. */
+/* What a plugin answered, and what a target did, as it is kept and as the plugin gets it. A target may answer with the
+ * credential that it was sent: what is kept, shown or handed on has none. */
 #include "dispatch_private.h"
 
 #include <stdint.h>
@@ -33,6 +33,16 @@ void attempt_scrub_errors(struct attempt *a)
     scrub_error(a, &a->out.error);
     for (size_t i = 0; i < a->job.item_count; i++)
         scrub_error(a, &a->job.items[i].error);
+}
+
+/* The verdict as it counts; a->out and the job's items are ours from here on. */
+enum bb_next attempt_take_answer(struct attempt *a, enum bb_next next)
+{
+    const char *misuse = job_review(&a->job, next, &a->out);
+    if (misuse == NULL)
+        return next;
+    a->out.error = (struct bb_error){.error_class = BB_VALIDATION, .code = "plugin_misuse", .message = misuse};
+    return BB_REJECT;
 }
 
 void attempt_keep_response(struct attempt *a, const struct http_result *result)

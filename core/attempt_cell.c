@@ -33,7 +33,7 @@ static void on_answer(void *context, enum bb_next next, int64_t took_us, const c
     if (failure != NULL)
         conclude_crash(asked->d, asked->a, failure);
     else
-        attempt_go_on(asked->d, asked->a, next, took_us);
+        attempt_go_on(asked->d, asked->a, attempt_take_answer(asked->a, next), took_us);
 }
 
 void attempt_ask_cell(struct dispatch *d, struct attempt *a)

@@ -147,6 +147,8 @@ static void call_plugin(struct case_run *run)
         return;
     }
     const char *fault = job_review(&run->job, run->next, &run->out);
+    if (!fault)
+        fault = run->job.flaw; /* the daemon would mend it */
     if (!fault && run->kind == CASE_DECODE && run->next != BB_DONE && run->next != BB_REJECT)
         fault = "decode answers done or reject";
     if (!fault && run->next == BB_SEND)

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #define EFFECTS_MAX \
-    50000             /* 10,000 events, 1,000 notes, a verdict for each of a batch, and what is logged and counted */
-#define TALK_MAX 1000 /* of them, what is logged and counted */
-#define LOG_TEXT_MAX 4096
+    50000               /* 10,000 events, 1,000 notes, a verdict for each of a batch, and what is logged and counted */
+#define TALK_MAX 1000   /* of them, what is logged and counted */
+#define REASON_MAX 1024 /* of what is wrong */
 #define HEADERS_MAX 1000
 #define OPERATIONS_MAX 1000
 #define POINTERS_MAX 64
@@ -150,7 +150,7 @@ static void take_log(struct wire *wire, struct bb_job *job)
 {
     enum bb_log_level level = (enum bb_log_level)wire_number_in(wire, INT32_MIN, INT32_MAX);
     const char *message = wire_text(wire, job->arena);
-    if (!wire->bad && (message == NULL || strlen(message) <= LOG_TEXT_MAX))
+    if (!wire->bad)
         host_table()->log(job, level, message);
 }
 
@@ -233,6 +233,8 @@ void wire_put_answer(struct buf *to, const struct wire_answer *answer, const str
     wire_put_number(to, answer->number);
     wire_put_number(to, answer->took_us);
     wire_put_number(to, answer->next);
+    wire_put_text(to, answer->misuse);
+    wire_put_text(to, answer->flaw);
     if (answer->next == BB_SEND)
         put_request(to, &out->request);
     put_error(to, &out->error);
@@ -255,6 +257,8 @@ bool wire_take_answer(struct wire *wire, struct bb_job *job, struct wire_answer 
     *out = (struct bb_out){.size = sizeof(*out)};
     answer->took_us = wire_number_in(wire, 0, INT64_MAX);
     answer->next = (enum bb_next)wire_number_in(wire, INT32_MIN, INT32_MAX);
+    answer->misuse = job_keep_sentence(job, "misuse", wire_text(wire, job->arena), REASON_MAX);
+    answer->flaw = job_keep_sentence(job, "flaw", wire_text(wire, job->arena), REASON_MAX);
     if (answer->next == BB_SEND)
         out->request = take_request(wire, job->arena);
     out->error = take_error(wire, job->arena);
@@ -265,6 +269,10 @@ bool wire_take_answer(struct wire *wire, struct bb_job *job, struct wire_answer 
     out->asset_ref = wire_text(wire, job->arena);
     if (!wire->bad)
         take_effects(wire, job);
+    if (answer->misuse != NULL)
+        job_misuse(job, "%s", answer->misuse);
+    if (job->flaw == NULL)
+        job->flaw = answer->flaw;
     return wire_is_done(wire);
 }
 

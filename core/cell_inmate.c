@@ -139,25 +139,34 @@ static struct buf *effects_of(struct bb_job *job)
     return &((struct inmate_job *)(void *)job)->inmate->effects;
 }
 
+/* What the host would not take is not sent either: on_call tells why. */
 static void note_emit(struct bb_job *job, const struct bb_event *event)
 {
-    wire_put_emit(effects_of(job), event);
+    struct job_event taken;
+    if (!job_take_event(job, event, &taken))
+        return;
+    job->event_count++; /* they are kept by the daemon */
+    wire_put_emit(effects_of(job), &taken.event);
 }
 
 static void note_settle(struct bb_job *job, size_t i, enum bb_next verdict, const struct bb_error *error)
 {
-    wire_put_settle(effects_of(job), i, verdict, error);
+    struct bb_error kept = {0};
+    if (error != NULL)
+        kept = job_keep_error(job, error);
+    wire_put_settle(effects_of(job), i, verdict, error != NULL ? &kept : NULL);
 }
 
 static void note_note(struct bb_job *job, const char *key, const char *value)
 {
-    wire_put_note(effects_of(job), key, value);
     host_table()->note_put(job, key, value); /* note_get sees it */
+    if (job->misuse == NULL)
+        wire_put_note(effects_of(job), key, value);
 }
 
 static void note_log(struct bb_job *job, enum bb_log_level level, const char *message)
 {
-    wire_put_log(effects_of(job), level, message);
+    wire_put_log(effects_of(job), level, job_keep_sentence(job, "log: a message", message, JOB_LOG_MAX));
 }
 
 static void note_count(struct bb_job *job, const char *name, uint64_t n)
@@ -224,8 +233,10 @@ static void job_drop(struct inmate *inmate, int64_t number)
 static void check_body(struct inmate *inmate, struct inmate_job *job, struct bb_out *out)
 {
     const struct bb_str body = job->in.message_count > 0 ? job->in.messages[0].body : (struct bb_str){0};
+    const char *said = NULL;
     if (inmate->plugin->check != NULL)
-        out->error.message = inmate->plugin->check(&inmate->host, &job->job, inmate->self, job->in.operation, body);
+        said = inmate->plugin->check(&inmate->host, &job->job, inmate->self, job->in.operation, body);
+    out->error.message = job_keep_sentence(&job->job, "what check says", said, JOB_SENTENCE_MAX);
 }
 
 static enum bb_next enter(struct inmate *inmate, struct inmate_job *job, enum cell_door door, struct bb_out *out)
@@ -245,6 +256,18 @@ static enum bb_next enter(struct inmate *inmate, struct inmate_job *job, enum ce
         return BB_DONE;
     }
     return 0;
+}
+
+static void put_answer(struct inmate *inmate, struct bb_job *job, struct wire_answer *answer, struct bb_out *out)
+{
+    answer->flaw = job->flaw;
+    job->flaw = NULL; /* told */
+    wire_put_answer(&inmate->said, answer, out, buf_span(&inmate->effects));
+    if (inmate->said.len <= WIRE_HEAD + WIRE_ANSWER_MAX)
+        return;
+    buf_clear(&inmate->said);
+    answer->misuse = "what it answers and says is over 32 MiB, which no process of its own may send";
+    wire_put_answer(&inmate->said, answer, &(struct bb_out){.size = sizeof(*out)}, (struct span){NULL, 0});
 }
 
 /* A call, or all calls of a job so far: of those before the last the daemon has the answers. The frame is read to its
@@ -275,7 +298,9 @@ static void on_call(struct inmate *inmate, struct wire *wire)
         answer.next = enter(inmate, job, door, &out);
     }
     answer.took_us = clock_monotonic_us() - began_us;
-    wire_put_answer(&inmate->said, &answer, &out, buf_span(&inmate->effects));
+    if (door != CELL_CHECK) /* it reads what the plugin points to: what dies of that is this process */
+        answer.misuse = job_review(&job->job, answer.next, &out);
+    put_answer(inmate, &job->job, &answer, &out);
     say(inmate);
     if (answer.next != BB_SEND)
         job_drop(inmate, answer.number);

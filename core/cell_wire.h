@@ -81,6 +81,7 @@ void wire_put_count(struct buf *to, const char *name, uint64_t n);
 struct wire_answer {
     int64_t number, took_us;
     enum bb_next next;
+    const char *misuse, *flaw; /* the job's, or NULL */
 };
 void wire_put_answer(struct buf *to, const struct wire_answer *answer, const struct bb_out *out, struct span effects);
 int64_t wire_take_number(struct wire *wire); /* of the job that an answer is about: the first member */

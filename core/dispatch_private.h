@@ -203,6 +203,7 @@ void attempt_ask_cell(struct dispatch *d, struct attempt *attempt); /* attempt_g
 void attempt_keep_response(struct attempt *attempt,
                            const struct http_result *result); /* attempt_answer.c: for people, */
 void attempt_hand_response(struct attempt *attempt, const struct http_result *result); /* for the plugin, */
+enum bb_next attempt_take_answer(struct attempt *attempt, enum bb_next next);          /* the plugin's */
 void attempt_scrub_errors(struct attempt *attempt);                                    /* and what it said of it */
 const char *attempt_held_operation(const struct attempt *attempt);                     /* "": the whole target */
 const char *attempt_owner_action(const struct bb_error *error); /* what its error asks a person to do */
@@ -226,6 +227,7 @@ void batch_started(struct attempt *attempt);                  /* it is committed
 /* recover.c: at start */
 int recover_deliveries(struct dispatch *d);
 uint64_t recover_crumb(int64_t seq, bool sent); /* sent: something was, in this attempt */
+uint64_t recover_crumb_errand(const char *target);
 
 /* writes.c: max_writes. Wall time; writes NULL: no limit */
 struct writes *writes_create(const struct config_target *config);

@@ -6,12 +6,7 @@
 
 #include <string.h>
 
-/* What a plugin gets wrong is noted in the job, the first thing only: the plugin goes on with a call
- * that had no effect, and the core files the attempt with the note. */
-#define MOST_EVENTS 10000
 #define MOST_NOTES 1000
-#define MOST_NOTE_KEY 200
-#define MOST_NOTE_BYTES ((size_t)64 << 10)
 
 void job_init(struct bb_job *job, const char *target, const char *plugin, size_t item_count, int64_t now_ms)
 {
@@ -24,16 +19,6 @@ void job_finish(struct bb_job *job)
 {
     arena_destroy(job->arena);
     *job = (struct bb_job){0};
-}
-
-__attribute__((format(printf, 2, 3))) static void note_misuse(struct bb_job *job, const char *format, ...)
-{
-    if (job->misuse)
-        return;
-    va_list args;
-    va_start(args, format);
-    job->misuse = arena_vprintf(job->arena, format, args);
-    va_end(args);
 }
 
 /* Room for one more in an array of the arena. The old one stays behind until the job ends. */
@@ -114,25 +99,6 @@ const char *mapping_source_word(const struct mapping_table *table, const char *c
 
 /* ---- events ------------------------------------------------------------------------ */
 
-/* What a plugin may emit; sync.failed is the core's own. */
-static bool event_type_known(const char *type)
-{
-    return lifecycle_word(WORDS_EVENT, type) && strcmp(type, "sync.failed") != 0;
-}
-
-static struct bb_work_order keep_work_order(struct bb_job *job, const struct bb_work_order *order)
-{
-    return (struct bb_work_order){.order_id = keep(job, order->order_id),
-                                  .delivery_id = keep(job, order->delivery_id),
-                                  .source_work_order_id = keep(job, order->source_work_order_id),
-                                  .asset_ref = keep(job, order->asset_ref),
-                                  .source_status = keep(job, order->source_status),
-                                  .common_status = keep(job, order->common_status),
-                                  .priority = keep(job, order->priority),
-                                  .source_priority = keep(job, order->source_priority),
-                                  .sla_due_at = keep(job, order->sla_due_at)};
-}
-
 static const struct mapping_table *table_of(const struct bb_job *job, enum word_list list)
 {
     static const struct mapping_table none;
@@ -169,44 +135,21 @@ static void map_event(const struct bb_job *job, struct job_event *kept)
     order->priority = to_common(job, kept, WORDS_PRIORITY, order->source_priority, order->priority);
 }
 
-static void keep_event(struct bb_job *job, const struct bb_event *event)
+static void host_emit(struct bb_job *job, const struct bb_event *theirs)
 {
+    struct job_event taken;
+    if (!job_take_event(job, theirs, &taken))
+        return;
     const struct job_event *before = job->events;
     job->events = more(job, job->events, job->event_count, &job->event_cap, sizeof *job->events);
     for (size_t i = 0; job->events != before && i < job->event_count; i++) /* moved: point at the moved orders */
         if (job->events[i].event.work_order)
             job->events[i].event.work_order = &job->events[i].work_order;
     struct job_event *kept = &job->events[job->event_count++];
-    kept->event = (struct bb_event){.size = sizeof kept->event,
-                                    .type = keep(job, event->type),
-                                    .name = keep(job, event->name),
-                                    .dedup_id = keep(job, event->dedup_id),
-                                    .occurred_ms = event->occurred_ms};
-    if (event->raw.len)
-        kept->event.raw = (struct bb_str){arena_dup(job->arena, event->raw.data, event->raw.len), event->raw.len};
-    if (event->work_order) {
-        kept->work_order = keep_work_order(job, event->work_order);
+    *kept = taken;
+    if (kept->event.work_order)
         kept->event.work_order = &kept->work_order;
-    }
     map_event(job, kept);
-}
-
-static void host_emit(struct bb_job *job, const struct bb_event *theirs)
-{
-    if (!theirs || theirs->size < offsetof(struct bb_event, raw) + sizeof theirs->raw) {
-        note_misuse(job, "emit: an event without its size");
-        return;
-    }
-    struct bb_event event = {0};
-    memcpy(&event, theirs, theirs->size < sizeof event ? theirs->size : sizeof event);
-    if (event.type && !event_type_known(event.type))
-        note_misuse(job, "emit: there is no event type %s", event.type);
-    else if (!event.type && (!event.name || !*event.name))
-        note_misuse(job, "emit: an event needs a type or a name");
-    else if (job->event_count == MOST_EVENTS)
-        note_misuse(job, "emit: more than %d events in one job", MOST_EVENTS);
-    else
-        keep_event(job, &event);
 }
 
 /* ---- verdicts of a batch's items --------------------------------------------------- */
@@ -219,54 +162,22 @@ static bool class_known(enum bb_class error_class)
 static void host_settle(struct bb_job *job, size_t i, enum bb_next verdict, const struct bb_error *error)
 {
     if (i >= job->item_count) {
-        note_misuse(job, "settle: there is no message %zu in a batch of %zu", i, job->item_count);
+        job_misuse(job, "settle: there is no message %zu in a batch of %zu", i, job->item_count);
         return;
     }
     if (verdict != BB_DONE && verdict != BB_RETRY && verdict != BB_REJECT) {
-        note_misuse(job, "settle: %d is no verdict for one message", (int)verdict);
+        job_misuse(job, "settle: %d is no verdict for one message", (int)verdict);
         return;
     }
     if (verdict == BB_DONE)
         error = NULL;
     else if (!error || !class_known(error->error_class) || !error->code || !error->message) {
-        note_misuse(job, "settle: message %zu needs an error with class, code and message", i);
+        job_misuse(job, "settle: message %zu needs an error with class, code and message", i);
         return;
     }
-    struct job_item *item = &job->items[i];
-    *item = (struct job_item){.verdict = verdict};
+    job->items[i] = (struct job_item){.verdict = verdict};
     if (error)
-        item->error = (struct bb_error){.error_class = error->error_class,
-                                        .code = keep(job, error->code),
-                                        .message = keep(job, error->message),
-                                        .rejected_fields = keep(job, error->rejected_fields),
-                                        .owner_action = keep(job, error->owner_action)};
-}
-
-static const char *review_error(const struct bb_error *error)
-{
-    if (!class_known(error->error_class))
-        return "the verdict has no error class";
-    if (!error->code || !*error->code || !error->message || !*error->message)
-        return "the verdict's error has no code or no message";
-    return NULL;
-}
-
-const char *job_review(const struct bb_job *job, enum bb_next next, const struct bb_out *out)
-{
-    if (job->misuse)
-        return job->misuse;
-    switch (next) {
-    case BB_SEND:
-        return out->request.method && out->request.path ? NULL : "BB_SEND without a method or path";
-    case BB_DONE:
-        return NULL;
-    case BB_RETRY:
-        return out->retry_after_ms < 0 ? "retry_after_ms is negative" : review_error(&out->error);
-    case BB_REJECT:
-    case BB_HOLD:
-        return review_error(&out->error);
-    }
-    return "it answered no verdict";
+        job->items[i].error = job_keep_error(job, error);
 }
 
 /* ---- the classifier ------------------------------------------------------------------ */
@@ -376,25 +287,20 @@ static const char *host_note_get(struct bb_job *job, const char *key)
 
 static void host_note_put(struct bb_job *job, const char *key, const char *value)
 {
-    if (!key || !*key || strlen(key) > MOST_NOTE_KEY) {
-        note_misuse(job, "note_put: a key has 1 to %d bytes", MOST_NOTE_KEY);
+    struct job_note taken;
+    if (!job_take_note(job, key, value, &taken))
         return;
-    }
-    if (value && strlen(value) > MOST_NOTE_BYTES) {
-        note_misuse(job, "note_put: the note %s is over 64 KiB", key);
-        return;
-    }
     for (size_t i = 0; i < job->note_count; i++)
-        if (strcmp(job->notes[i].key, key) == 0) {
-            job->notes[i].value = keep(job, value);
+        if (strcmp(job->notes[i].key, taken.key) == 0) {
+            job->notes[i].value = taken.value;
             return;
         }
     if (job->note_count == MOST_NOTES) {
-        note_misuse(job, "note_put: more than %d notes in one job", MOST_NOTES);
+        job_misuse(job, "note_put: more than %d notes in one job", MOST_NOTES);
         return;
     }
     job->notes = more(job, job->notes, job->note_count, &job->note_cap, sizeof *job->notes);
-    job->notes[job->note_count++] = (struct job_note){keep(job, key), keep(job, value)};
+    job->notes[job->note_count++] = taken;
 }
 
 static int64_t host_now_ms(struct bb_job *job)
@@ -419,13 +325,15 @@ static void host_log(struct bb_job *job, enum bb_log_level level, const char *me
         ours = LOG_ERROR;
         break;
     }
-    log_write(ours, message ? message : "", "target", job->target, "plugin", job->plugin, NULL);
+    const char *text = job_keep_sentence(job, "log: a message", message, JOB_LOG_MAX);
+    log_write(ours, text ? text : "", "target", job->target, "plugin", job->plugin, NULL);
 }
 
 static void host_count(struct bb_job *job, const char *name, uint64_t n)
 {
-    if (!name || !*name || strlen(name) > 64 || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(name)) {
-        note_misuse(job, "count: a name is made of lower-case letters, digits and _");
+    if (!name || !*name || strnlen(name, 65) > 64 ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(name)) {
+        job_misuse(job, "count: a name is made of lower-case letters, digits and _");
         return;
     }
     struct metric_family *family =

@@ -32,6 +32,10 @@ struct mapping_table { /* the first line that fits counts */
     size_t count;
 };
 
+/* Bytes of what a person reads: the rest is cut off. */
+#define JOB_SENTENCE_MAX ((size_t)8 << 10)
+#define JOB_LOG_MAX ((size_t)4 << 10)
+
 struct bb_job {
     struct arena *arena;
     const char *target, *plugin; /* borrowed: for logs and metrics */
@@ -48,15 +52,29 @@ struct bb_job {
     void *context;
     const struct mapping_table *tables; /* by enum word_list (enum bb_table less one); NULL: none */
     const char *misuse;                 /* the plugin broke a rule of the ABI: the attempt is rejected with this */
+    const char *flaw;                   /* what was mended in what it said, the first of it */
+    size_t raw_bytes;                   /* of its events */
 };
 
 void job_init(struct bb_job *job, const char *target, const char *plugin, size_t item_count, int64_t now_ms);
 void job_finish(struct bb_job *job);
 const struct bb_host *host_table(void);
 
-/* Whether what a plugin answered keeps to the ABI: NULL, or what is wrong (job->misuse, or about next and
- * *out). In the job's arena or static. Call it after each step, decode and poll. */
-const char *job_review(const struct bb_job *job, enum bb_next next, const struct bb_out *out);
+/* Whether what a plugin answered keeps to the ABI: NULL, or what is wrong (job->misuse, or about next and *out); in the
+ * job's arena or static. *out then is a copy in the job's arena, or empty. Call it right after each step, decode and
+ * poll, while what it may die of still counts as the plugin's. */
+const char *job_review(struct bb_job *job, enum bb_next next, struct bb_out *out);
+
+/* The same for what a plugin says to the host's functions. false: job->misuse says what is wrong, nothing is taken.
+ * Copies in the job's arena. */
+bool job_take_event(struct bb_job *job, const struct bb_event *theirs, struct job_event *taken);
+bool job_take_note(struct bb_job *job, const char *key, const char *value, struct job_note *taken);
+struct bb_error job_keep_error(struct bb_job *job, const struct bb_error *error);
+const char *job_keep_key(struct bb_job *job, const char *what, const char *text); /* NULL stays NULL */
+const char *job_keep_sentence(struct bb_job *job, const char *what, const char *text, size_t most); /* cut, mended */
+/* Notes what the plugin gets wrong, the first thing only: it goes on with a call that had no effect, and the core files
+ * the attempt with the note. */
+void job_misuse(struct bb_job *job, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Lines with this source word, or this common one; NULL when none has it. */
 const char *mapping_common_word(const struct mapping_table *table, const char *source);

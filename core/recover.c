@@ -5,9 +5,12 @@
  * sent something before. Where it had not, it was called in the turn that counted the attempt, and nothing that began
  * in that turn was sent yet: the network is looked at between turns. So none of it is uncertain.
  *
+ * Where a target was polled, or asked at start, it names the target.
+ *
  * Two deaths in a row with the same breadcrumb are no accident: a delivery becomes a dead letter; a batch goes on in
- * pieces, each delivery alone, and the guilty one, alone, is found by two more. */
+ * pieces, each delivery alone, and the guilty one, alone, is found by two more; a target is held. */
 #include "clock.h"
+#include "digest.h"
 #include "dispatch_private.h"
 #include "loader.h"
 #include "log.h"
@@ -19,9 +22,34 @@ uint64_t recover_crumb(int64_t seq, bool sent)
     return (uint64_t)seq * 2 + (sent ? 1 : 0);
 }
 
+static const char died_unasked[] =
+    "the process died twice inside the plugin, in a poll or what it asks at start; report it "
+    "to the plugin's author";
+
 static void note_open(void *context, const struct delivery *delivery)
 {
     *(bool *)context = delivery_state_is_open(delivery->state);
+}
+
+/* A poll, or what is asked at start: no delivery is to blame, and the target's seq is not in use. */
+#define CRUMB_ERRAND (UINT64_C(1) << 63)
+
+uint64_t recover_crumb_errand(const char *target)
+{
+    return CRUMB_ERRAND | digest_fast(span_of(target), 0);
+}
+
+/* Nothing is owed that could become a dead letter: the target waits for a person. */
+static int hold_target(struct dispatch *d, uint64_t crumb)
+{
+    for (size_t i = 0; i + 1 < d->slot_count; i++) {
+        const char *name = d->slots[i].target->name;
+        if (recover_crumb_errand(name) != crumb)
+            continue;
+        log_error("target held", "target", name, "reason", died_unasked, NULL);
+        return store_put_hold(d->options.session, name, "", died_unasked, clock_wall_ms());
+    }
+    return 0;
 }
 
 /* The breadcrumb lies beside the store: it may speak of what is over, or of another store's delivery. */
@@ -77,12 +105,12 @@ int recover_deliveries(struct dispatch *d)
     struct store_session *session = d->options.session;
     int deaths = 0;
     uint64_t crumb = store_crumb_found(d->options.store, CRUMB_PLUGIN, &deaths);
-    int64_t seq = (int64_t)(crumb / 2), unsent_seq = crumb % 2 == 0 ? seq : 0;
-    bool poison = seq > 0 && deaths >= POISON_DEATHS;
+    bool errand = (crumb & CRUMB_ERRAND) != 0, poison = crumb > 0 && deaths >= POISON_DEATHS;
+    int64_t seq = errand ? 0 : (int64_t)(crumb / 2), unsent_seq = crumb % 2 == 0 ? seq : 0;
     if (store_begin(session) != 0)
         return -1;
     if (postpone_lookups(d, unsent_seq) != 0 || store_recover(session, unsent_seq, clock_wall_ms()) < 0 ||
-        (poison && isolate(d, seq) != 0)) {
+        (poison && (errand ? hold_target(d, crumb) : isolate(d, seq)) != 0)) {
         store_rollback(session);
         return -1;
     }
@@ -90,6 +118,8 @@ int recover_deliveries(struct dispatch *d)
         return -1;
     if (seq > 0)
         log_warn("the last process died inside a plugin", "delivery", poison ? "taken aside" : "tried again", NULL);
+    else if (errand && !poison)
+        log_warn("the last process died inside a plugin, unasked by any delivery", NULL);
     if (poison) { /* dealt with: forget it */
         store_crumb_set(d->options.store, CRUMB_PLUGIN, crumb);
         store_crumb_clear(d->options.store, CRUMB_PLUGIN);

@@ -104,7 +104,9 @@ const char *target_check(const struct target *target, struct bb_job *job, const 
     if (!target->plugin->check)
         return NULL;
     if (!target->cell)
-        return target->plugin->check(host_table(), job, target->self, operation, body);
+        return job_keep_sentence(job, "what check says",
+                                 target->plugin->check(host_table(), job, target->self, operation, body),
+                                 JOB_SENTENCE_MAX);
     const struct bb_message message = {.body = body};
     struct bb_in in = {.size = sizeof in,
                        .job = job,

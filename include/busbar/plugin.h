@@ -17,7 +17,12 @@
  *  - Calls come from one thread, are never re-entered and must not block; the
  *    core warns past 10 ms and 5 us for each message.
  *  - No writable globals: one process may hold several targets of one plugin.
- *  - Text is UTF-8. A slice carries its length and is not NUL-terminated unless
+ *  - Text is UTF-8. What something is found by (an id, code, name, word, key,
+ *    path, header) is taken as it is, or the message becomes a dead letter
+ *    (plugin_misuse). What a person reads (a message, an action, rejected
+ *    fields, a line of the log) is mended, and cut where it is too long.
+ *    plugins/ABI.md has the limits.
+ *  - A slice carries its length and is not NUL-terminated unless
  *    a member says so. Times are milliseconds since 1970-01-01T00:00:00Z.
  *  - Structs grow at their end only. Where one carries its size, read no member
  *    past it; arrays of options, operations and messages are walked with the
@@ -163,14 +168,15 @@ struct bb_hook {
 /* An HTTP header. */
 struct bb_header {
     const char *name;    /* NUL-terminated */
-    struct bb_str value; /* one line */
+    struct bb_str value; /* one line; at most 64 KiB of what you send */
 };
 
 /* What the core is to send. */
 struct bb_request {
-    const char *method;              /* "GET" "POST" "PUT" "PATCH" "DELETE" */
-    const char *path;                /* NUL-terminated, relative to the target's url, starts with '/', query included */
-    struct bb_str body;              /* empty: none */
+    const char *method; /* "GET" "POST" "PUT" "PATCH" "DELETE" */
+    const char
+        *path; /* NUL-terminated, relative to the target's url, starts with '/', query included; at most 64 KiB */
+    struct bb_str body;              /* empty: none; at most 256 MiB */
     const char *content_type;        /* NULL: application/json when there is a body */
     const struct bb_header *headers; /* beside the auth header, which the core adds */
     size_t header_count;             /* at most 64 */
@@ -219,7 +225,7 @@ struct bb_in {
 struct bb_error {
     enum bb_class error_class;   /* never BB_CLASS_NONE */
     const char *code;            /* short and stable, e.g. "unknown_equipment" */
-    const char *message;         /* one sentence: what is wrong and what would be right */
+    const char *message;         /* one sentence: what is wrong and what would be right; cut at 8 KiB */
     const char *rejected_fields; /* JSON array of {"pointer","key","parameters"}, or NULL */
     const char *owner_action;    /* what a person should do, or NULL for the class's own text */
 };
@@ -261,7 +267,7 @@ struct bb_event {
     const char *dedup_id; /* stable over redeliveries; NULL: made from the raw bytes */
     int64_t occurred_ms;  /* 0: unknown */
     const struct bb_work_order *work_order; /* NULL: not about a work order */
-    struct bb_str raw;                      /* JSON passed on as it is; what is none becomes a string */
+    struct bb_str raw;                      /* JSON passed on as it is, what is none becomes a string; at most 16 MiB */
 };
 
 /* ---- mapping tables: a target's words for statuses and priorities ------------ */

@@ -48,7 +48,7 @@ static void hear(enum wire_kind wanted)
 
 static void answer(int64_t number, struct span effects)
 {
-    const struct wire_answer done = {number, 0, BB_DONE};
+    const struct wire_answer done = {.number = number, .next = BB_DONE};
     struct buf text = {0};
     const struct bb_out out = {.size = sizeof(out)};
     wire_put_answer(&text, &done, &out, effects);
@@ -420,7 +420,7 @@ static void test_cell_wire_never_reads_past_its_end(void **state)
     const struct bb_event event = {.size = sizeof(event), .name = "e", .work_order = &order, .raw = {"{}", 2}};
     const struct bb_error error = {BB_VALIDATION, "code", "message", "[]", NULL};
     const struct bb_header header = {"X", {"1", 1}};
-    const struct wire_answer sent = {1, 2, BB_SEND};
+    const struct wire_answer sent = {.number = 1, .took_us = 2, .next = BB_SEND};
     const struct bb_out out = {.size = sizeof(out),
                                .request = {.method = "GET", .path = "/", .headers = &header, .header_count = 1},
                                .error = error,
@@ -481,7 +481,7 @@ static void test_cell_wire_judges_effects_as_a_plugin_s(void **state)
 {
     (void)state;
     struct buf frame = {0}, effects = {0};
-    const struct wire_answer sent = {1, 0, BB_DONE};
+    const struct wire_answer sent = {.number = 1, .next = BB_DONE};
     struct wire_answer taken;
     struct bb_out out = {.size = sizeof(out)};
     struct bb_job job;

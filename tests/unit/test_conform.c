@@ -125,7 +125,7 @@ static const struct fault {
     {"stride-crash", "stride", "of 120 bytes each: it reads what is no message"},
     {"event", "event", "an event needs a type or a name"},
     {"note", "note", "note_put: a key has 1 to 200 bytes"},
-    {"text", "text", "out->error.message is not UTF-8"},
+    {"text", "text", "error.message is not UTF-8"},
     {"globals", "globals", "the_config is a variable that all instances share (8 bytes, not const)"},
     {"globals-stripped", "globals",
      "alone it answers \"POST /floors/0\", beside an instance with other settings \"POST /floors/2\""},

@@ -420,6 +420,140 @@ static void test_host_review_names_broken_answers(void **state)
     assert_ptr_equal(job_review(&job, BB_DONE, &out), job.misuse);
 }
 
+/* What a plugin points to may be gone, or change, when its call has returned. */
+static void test_host_review_copies_the_answer(void **state)
+{
+    (void)state;
+    char path[] = "/a", body[] = "{}", name[] = "X-A", value[] = "b", message[] = "m", id[] = "7";
+    const struct bb_header header = {name, {value, 1}};
+    struct bb_out out = {.size = sizeof out};
+    out.request = (struct bb_request){
+        .method = "POST", .path = path, .body = {body, 2}, .headers = &header, .header_count = 1, .cache_ms = 5};
+    assert_null(job_review(&job, BB_SEND, &out));
+    path[1] = body[0] = name[0] = value[0] = '?';
+    assert_string_equal(out.request.path, "/a");
+    assert_string_equal(out.request.body.data, "{}");
+    assert_string_equal(out.request.headers[0].name, "X-A");
+    assert_memory_equal(out.request.headers[0].value.data, "b", 1);
+    assert_int_equal(out.request.cache_ms, 5);
+    out = (struct bb_out){.size = sizeof out,
+                          .error = {BB_CONFLICT, "c", message, NULL, NULL},
+                          .retry_after_ms = 7,
+                          .hold_operation = true,
+                          .source_work_order_id = id};
+    assert_null(job_review(&job, BB_HOLD, &out));
+    message[0] = id[0] = '?';
+    assert_string_equal(out.error.message, "m");
+    assert_string_equal(out.source_work_order_id, "7");
+    assert_true(out.hold_operation && out.retry_after_ms == 7);
+}
+
+static void refused(enum bb_next next, struct bb_out out, const char *why)
+{
+    struct bb_job other;
+    job_init(&other, "mw", "mobility_work", 0, 1000);
+    out.size = sizeof out;
+    const char *fault = job_review(&other, next, &out);
+    assert_non_null(fault);
+    assert_string_equal(fault, why);
+    assert_null(out.request.path); /* nothing of it is there to be read */
+    assert_null(out.error.message);
+    job_finish(&other);
+}
+
+static void test_host_review_refuses_what_cannot_be_kept(void **state)
+{
+    (void)state;
+    const size_t much = 70000;
+    char *path = test_malloc(much + 1);
+    memset(path, 'a', much);
+    path[0] = '/';
+    path[much] = '\0';
+    const struct bb_header bare = {"X-A", {NULL, 3}}, latin = {"X-A", {"\xe4", 1}}, longer = {"X-A", {path, much}};
+#define REQUEST(...) ((struct bb_out){.request = {.method = "POST", .path = "/", __VA_ARGS__}})
+    refused(BB_SEND, REQUEST(.body = {NULL, 100}), "the body has a length, and no bytes");
+    refused(BB_SEND, REQUEST(.body = {"abc", (size_t)-1}), "the body is over 268435456 bytes");
+    refused(BB_SEND, REQUEST(.header_count = 2), "the plugin sets 2 headers, and there are none");
+    refused(BB_SEND, REQUEST(.headers = &bare, .header_count = 2000000000), "the plugin sets more than 64 headers");
+    refused(BB_SEND, REQUEST(.headers = &bare, .header_count = 1), "a header's value has a length, and no bytes");
+    refused(BB_SEND, REQUEST(.headers = &latin, .header_count = 1), "a header's value is not UTF-8");
+    refused(BB_SEND, REQUEST(.headers = &longer, .header_count = 1), "a header's value is over 65536 bytes");
+    refused(BB_SEND, REQUEST(.content_type = "\xe4"), "content_type is not UTF-8");
+    refused(BB_SEND, (struct bb_out){.request = {.method = "GET", .path = path}}, "the path is over 65536 bytes");
+    refused(BB_DONE, (struct bb_out){.source_work_order_id = "Ger\xe4t"}, "source_work_order_id is not UTF-8");
+    refused(BB_DONE, (struct bb_out){.asset_ref = "Ger\xe4t"}, "asset_ref is not UTF-8");
+    refused(BB_DONE, (struct bb_out){.asset_ref = path}, "asset_ref is over 1024 bytes");
+    refused(BB_REJECT, (struct bb_out){.error = {BB_CONFLICT, "\xe4", "m", NULL, NULL}}, "error.code is not UTF-8");
+    test_free(path);
+}
+
+/* A verdict is worth more than its sentence. */
+static void test_host_review_mends_what_a_person_reads(void **state)
+{
+    (void)state;
+    const size_t much = 70000;
+    char *longer = test_malloc(much + 1);
+    memset(longer, 'a', much);
+    longer[JOB_SENTENCE_MAX - 1] = '\xc3'; /* the cut goes through it */
+    longer[JOB_SENTENCE_MAX] = '\xa9';
+    longer[much] = '\0';
+    struct bb_out out = {.size = sizeof out, .error = {BB_CONFLICT, "c", "Ger\xe4t", "[\"\xe4\"]", longer}};
+    assert_null(job_review(&job, BB_REJECT, &out));
+    assert_string_equal(out.error.message, "Ger\xef\xbf\xbdt");
+    assert_string_equal(out.error.rejected_fields, "[\"\xef\xbf\xbd\"]");
+    assert_int_equal(strlen(out.error.owner_action), JOB_SENTENCE_MAX - 1 + 3);
+    assert_string_equal(out.error.owner_action + JOB_SENTENCE_MAX - 3, "aa...");
+    assert_string_equal(job.flaw, "error.message is not UTF-8");
+    out.error = (struct bb_error){BB_CONFLICT, "c", "m", longer, NULL}; /* cut it would be no JSON */
+    assert_null(job_review(&job, BB_REJECT, &out));
+    assert_null(out.error.rejected_fields);
+    test_free(longer);
+}
+
+static void emitted(struct bb_event event, const char *why)
+{
+    struct bb_job other;
+    job_init(&other, "mw", "mobility_work", 0, 1000);
+    event.size = sizeof event;
+    host->emit(&other, &event);
+    assert_string_equal(other.misuse, why);
+    assert_int_equal(other.event_count, 0);
+    job_finish(&other);
+}
+
+static void test_host_emit_refuses_what_cannot_be_kept(void **state)
+{
+    (void)state;
+    const struct bb_work_order order = {.source_status = "ge\xe4ndert"};
+    emitted((struct bb_event){.name = "n\xe4me"}, "emit: name is not UTF-8");
+    emitted((struct bb_event){.name = "n", .dedup_id = "\xe4"}, "emit: dedup_id is not UTF-8");
+    emitted((struct bb_event){.name = "n", .work_order = &order}, "emit: a text of the work order is not UTF-8");
+    emitted((struct bb_event){.name = "n", .raw = {NULL, 3}}, "emit: raw has a length, and no bytes");
+    emitted((struct bb_event){.name = "n", .raw = {"{}", (size_t)-1}}, "emit: raw is over 16777216 bytes");
+    const size_t most = (size_t)16 << 20;
+    char *raw = test_malloc(most);
+    memset(raw, '1', most);
+    const struct bb_event large = {.size = sizeof large, .name = "n", .raw = {raw, most}};
+    for (int i = 0; i < 4; i++)
+        host->emit(&job, &large);
+    assert_null(job.misuse);
+    host->emit(&job, &large);
+    assert_string_equal(job.misuse, "emit: raw is over 67108864 bytes in one job");
+    assert_int_equal(job.event_count, 4);
+    test_free(raw);
+}
+
+static void test_host_settle_and_notes_hold_texts(void **state)
+{
+    (void)state;
+    host->settle(&job, 0, BB_REJECT, &(struct bb_error){BB_VALIDATION, "c", "Ger\xe4t", NULL, NULL});
+    assert_null(job.misuse);
+    assert_string_equal(job.items[0].error.message, "Ger\xef\xbf\xbdt");
+    host->note_put(&job, "k", "v\xe4");
+    assert_string_equal(job.misuse, "note_put: the note is not UTF-8");
+    assert_int_equal(job.note_count, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -454,6 +588,11 @@ int main(void)
         TEST(test_host_judges_no_answer),
         TEST(test_host_has_a_text_for_each_class),
         TEST(test_host_review_names_broken_answers),
+        TEST(test_host_review_copies_the_answer),
+        TEST(test_host_review_refuses_what_cannot_be_kept),
+        TEST(test_host_review_mends_what_a_person_reads),
+        TEST(test_host_emit_refuses_what_cannot_be_kept),
+        TEST(test_host_settle_and_notes_hold_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
