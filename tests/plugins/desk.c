@@ -34,6 +34,10 @@ static const struct bb_operation operations[] = {
      .help = "POST /orders",
      .flags = BB_WRITES | BB_CREATES | BB_WORK_ORDER | BB_IDEMPOTENT,
      .max_batch = 1},
+    {.name = "work_order.create_all",
+     .help = "POST /orders/all, [{mark, body}]; answers [{id} or {why}]",
+     .flags = BB_WRITES | BB_CREATES | BB_WORK_ORDER | BB_IDEMPOTENT,
+     .max_batch = 10},
     {.name = "work_order.update",
      .help = "PATCH /orders/{id}",
      .flags = BB_WRITES | BB_WORK_ORDER,
@@ -53,9 +57,61 @@ static const struct bb_operation operations[] = {
      .moves_to = "completed"},
 };
 
+static const struct bb_message *message_at(const struct bb_in *in, size_t i)
+{
+    return (const void *)((const char *)in->messages + i * in->message_size);
+}
+
+static enum bb_next send_all(const struct bb_host *host, const struct bb_in *in, struct bb_out *out)
+{
+    const char *list = "[";
+    for (size_t i = 0; i < in->message_count; i++) {
+        const struct bb_message *message = message_at(in, i);
+        list = host->format(in->job, "%s%s{\"mark\":\"%s\",\"body\":%.*s}", list, i ? "," : "", message->id,
+                            (int)message->body.len, message->body.data);
+    }
+    list = host->format(in->job, "%s]", list);
+    out->request = (struct bb_request){.method = "POST", .path = "/orders/all", .body = {list, strlen(list)}};
+    return BB_SEND;
+}
+
+/* As GUIDE.md's section on batches has it: an id is told by an event, a refusal by settle. */
+static void take_all(const struct bb_host *host, const struct bb_in *in)
+{
+    SCOPED *answer = parse(in->response->body);
+    for (size_t i = 0; i < in->message_count; i++) {
+        const struct bb_message *message = message_at(in, i);
+        const char *id = text_of(host, in->job, json_object_array_get_idx(answer, i), "id");
+        const struct bb_error error = {BB_VALIDATION, "refused", "Desk refused it", NULL, NULL};
+        const struct bb_work_order order = {
+            .order_id = message->order_id, .delivery_id = message->id, .source_work_order_id = id};
+        const struct bb_event event = {.size = sizeof event,
+                                       .type = "work_order.created",
+                                       .name = "order.created",
+                                       .dedup_id = host->format(in->job, "created/%s", message->id),
+                                       .work_order = &order};
+        if (id)
+            host->emit(in->job, &event);
+        else
+            host->settle(in->job, i, BB_REJECT, &error);
+    }
+}
+
+static enum bb_next step_all(const struct bb_host *host, const struct bb_in *in, struct bb_out *out)
+{
+    if (in->response == NULL)
+        return send_all(host, in, out);
+    const enum bb_next next = host->judge(in->job, in->response, out);
+    if (next == BB_DONE)
+        take_all(host, in);
+    return next;
+}
+
 static enum bb_next step(const struct bb_host *host, void *self, const struct bb_in *in, struct bb_out *out)
 {
     (void)self;
+    if (strcmp(in->operation, "work_order.create_all") == 0)
+        return step_all(host, in, out);
     const struct bb_message *message = &in->messages[0];
     bool creates = strcmp(in->operation, "work_order.create") == 0;
     if (in->response == NULL) {

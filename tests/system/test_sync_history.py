@@ -205,3 +205,50 @@ def test_an_order_waits_for_its_id(desk_busbar, desk, publisher):  # FV-01c
     webhook(daemon, id="e1", order="T-7", mark=order, status="open")
     wait_until(lambda: desk.sent("PATCH"), 10)
     assert desk.sent("PATCH")[0][1] == "/orders/T-7"
+
+
+CREATE_ALL = {"name": "create", "from": "orders/{n}/create", "to": "desk.work_order.create_all", "body": {"n": "${n}"},
+              "batch": {"max": 3, "wait": "1h"}}
+CREATED, UPDATED = "busbar/events/desk/work_order/created", "busbar/events/desk/work_order/updated"
+
+
+def test_each_order_of_a_batch_has_the_id_that_the_target_gave_it(desk_busbar, desk, publisher, subscribe):
+    """As GUIDE.md says of batches: by an event for each, which is published once; what was refused has none."""
+    events = subscribe("busbar/events/#")
+    daemon = desk_busbar([CREATE_ALL])
+    desk.answers = [(503, None), (201, [{"id": "A-0"}, {"why": "no"}, {"id": "A-2"}])]
+    for n in range(3):
+        publisher.publish(f"orders/p{n}/create", "{}")
+    (dead,) = wait_until(lambda: daemon.deliveries(state="rejected"), 10)
+    events.wait(CREATED, 2)
+    sent = desk.sent("POST")[-1][2]
+    assert [each["body"]["n"] for each in sent] == ["p0", "p1", "p2"] and dead["id"] == sent[1]["mark"]
+    records = {o["common_work_order_id"]: o for o in daemon.json("orders", "list")["items"]}
+    orders = {d["id"]: records[d["order"]] for d in daemon.deliveries()}
+    assert [orders[each["mark"]]["source_work_order_id"] for each in sent] == ["A-0", None, "A-2"]
+    assert [orders[each["mark"]]["sync_state"] for each in sent] == ["synchronized", "rejected", "synchronized"]
+    created = events.payloads(CREATED)
+    assert {(e["subject"], e["data"]["work_order"]["source_work_order_id"]) for e in created} == {
+        (orders[sent[0]["mark"]]["common_work_order_id"], "A-0"), (orders[sent[2]["mark"]]["common_work_order_id"], "A-2")}
+    assert len(created) == 2 and not events.seen(UPDATED)
+
+
+def test_an_order_of_a_batch_that_a_webhook_told_first_is_not_created_twice(desk_busbar, desk, publisher, subscribe):
+    events = subscribe("busbar/events/#")
+    daemon = desk_busbar([{**CREATE_ALL, "batch": {"max": 2, "wait": "1h"}}])
+    desk.answers = [(201, [{"id": "A-0"}, {"id": "A-1"}])]
+    desk.gate.clear()
+    for n in range(2):
+        publisher.publish(f"orders/p{n}/create", "{}")
+    wait_until(lambda: desk.sent("POST"), 10)
+    mark = desk.sent("POST")[0][2][0]["mark"]
+    webhook = {"event": "order.made", "id": "e-1", "order": "A-0", "status": "open", "mark": mark}
+    assert daemon.hook(json.dumps(webhook).encode(), target="desk", secret=None).status == 200
+    events.wait(UPDATED)
+    desk.gate.set()
+    wait_until(lambda: len(daemon.deliveries(state="delivered")) >= 3, 10)
+    events.wait(UPDATED, 2)
+    (created,) = events.payloads(CREATED)
+    assert created["data"]["work_order"]["source_work_order_id"] == "A-1"
+    told = [e["data"]["work_order"]["source_work_order_id"] for e in events.payloads(UPDATED)]
+    assert told == ["A-0", "A-0"] and len(daemon.json("orders", "list")["items"]) == 2
