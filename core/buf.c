@@ -5,8 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void (*on_failure)(void);
+
+void mem_on_failure(void (*fail)(void))
+{
+    on_failure = fail;
+}
+
 static void die_of_memory(void)
 {
+    if (on_failure != NULL)
+        on_failure();
     static const char text[] = "busbar: out of memory\n";
     fwrite(text, 1, sizeof(text) - 1, stderr);
     abort();

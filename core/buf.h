@@ -42,6 +42,8 @@ void buf_finish(struct buf *buf); /* frees, zeroes */
 char *buf_steal(struct buf *buf); /* gives the text ("" when empty), buf is zeroed */
 struct span buf_span(const struct buf *buf);
 
+/* What is done instead of a word on stderr and abort(). It does not return. */
+void mem_on_failure(void (*fail)(void));
 void *mem_alloc(size_t bytes);                                                   /* gives zeroed memory */
 void *mem_grow(void *array, size_t *cap, size_t need, size_t item_bytes);        /* realloc, doubles, new part zeroed */
 char *mem_strdup(const char *text);                                              /* NULL stays NULL */

@@ -76,7 +76,7 @@ int64_t child_cpu_us(const struct child *child)
 
 /* ---- it ends */
 
-/* Memory that was had, not asked for: what a plugin asks for in vain at once looks like any crash. */
+/* Memory that was had, not asked for: what a plugin asks malloc() for in vain at once looks like any crash. */
 static bool was_full(const struct rusage *usage, const struct child_limits *limits)
 {
     return (int64_t)usage->ru_maxrss * 1024 >= limits->memory_bytes / 10 * 9;
@@ -98,6 +98,10 @@ static enum child_end tell(enum child_end why, int status, const struct rusage *
         why = CHILD_MEMORY;
         buf_printf(text, "the plugin had used up its memory (%lld MiB) and was ended by SIG%s in %s",
                    (long long)(limits->memory_bytes >> 20), name != NULL ? name : "?", where);
+    } else if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_NO_MEMORY) {
+        why = CHILD_MEMORY;
+        buf_printf(text, "the plugin asked for more memory than it may have (%lld MiB) in %s",
+                   (long long)(limits->memory_bytes >> 20), where);
     } else if (number != 0) {
         why = CHILD_CRASH;
         buf_printf(text, "the plugin was ended by SIG%s in %s", name != NULL ? name : "?", where);

@@ -21,6 +21,10 @@ enum child_end {
     CHILD_PROTOCOL,
     CHILD_ENDS
 };
+/* The exit status of a child that was refused memory where it asked for it: host->alloc(), and all that the core does.
+ */
+#define CHILD_NO_MEMORY 112
+
 const char *child_end_name(enum child_end end); /* "crash" ... */
 
 struct child_limits {

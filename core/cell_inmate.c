@@ -4,6 +4,7 @@
  * Each answer is sent before the next call begins, so that the daemon knows by what is missing which call it died of.
  * The plugin is given the host's own functions; those with an effect outside the job are written down instead, for the
  * daemon to do. A job stands from its first call to a verdict, or until it is forgotten. */
+#include "cell_child.h"
 #include "cell_jail.h"
 #include "cell_wire.h"
 
@@ -362,8 +363,14 @@ static void on_open(struct inmate *inmate, struct wire *wire)
         _exit(1);
 }
 
+static void end_without_memory(void)
+{
+    _exit(CHILD_NO_MEMORY);
+}
+
 int cell_serve(int fd)
 {
+    mem_on_failure(end_without_memory);
     const char *wrong = jail_begin();
     struct inmate inmate = {.fd = fd, .arena = arena_create()};
     struct wire wire;

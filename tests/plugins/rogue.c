@@ -201,6 +201,14 @@ static enum bb_next step(const struct bb_host *host, void *self, const struct bb
     const char *deed = deed_of(host, in->job, in->messages[0].body);
     if (strcmp(deed, "ask") == 0)
         return ask(host, in, out);
+    if (strcmp(deed, "headers") == 0) {
+        out->request = (struct bb_request){.method = "POST", .path = "/orders", .header_count = 2000000000};
+        return BB_SEND;
+    }
+    if (strcmp(deed, "alloc") == 0)
+        memset(host->alloc(in->job, (size_t)1 << 30), 'x', (size_t)1 << 30);
+    for (int i = 0; strcmp(deed, "events") == 0 && i < 3000000; i++)
+        host->emit(in->job, &(struct bb_event){.size = sizeof(struct bb_event), .name = "again"});
     if (strcmp(deed, "judge") == 0 && in->response == NULL) { /* dies of the answer */
         out->request = (struct bb_request){.method = "POST", .path = "/orders", .body = in->messages[0].body};
         return BB_SEND;

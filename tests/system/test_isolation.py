@@ -18,6 +18,7 @@ ENDS = [
     ("overflow", "was ended by SIGSEGV in step", "crash"),
     ("loop", "did not come back from step within 300 ms", "timeout"),
     ("leak", "had used up its memory (64 MiB)", "memory"),
+    ("alloc", "asked for more memory than it may have (64 MiB) in step", "memory"),
     ("socket", "made a system call that it may not make (SIGSYS) in step", "forbidden"),
     ("open", "made a system call", "forbidden"),
     ("fork", "made a system call", "forbidden"),
@@ -63,6 +64,17 @@ def is_fit(desk, publisher, before):
     """What the plugin is asked now is done."""
     publisher.publish("do/good", {"do": "ask"})
     wait_until(lambda: len(desk.sent("POST")) > before, 10, "the next message goes through")
+
+
+@pytest.mark.parametrize("deed,words", [
+    ("events", "more than 10000 events in one job"), ("headers", "the plugin sets more than 64 headers")])
+def test_what_is_too_much_is_said_and_ends_nothing(rogue, desk, publisher, deed, words):
+    daemon = rogue(isolate_timeout="5s")
+    publisher.publish("do/bad", {"do": deed})
+    (dead,) = wait_until(lambda: daemon.deliveries(state="rejected"), 30, "a dead letter")
+    assert dead["error"]["code"] == "plugin_misuse" and dead["attempts"] == 1 and words in dead["error"]["message"]
+    assert daemon.metrics().sum("busbar_plugin_restarts_total", target="rogue") == 0
+    is_fit(desk, publisher, 0)
 
 
 @pytest.mark.parametrize("deed,words,reason", ENDS, ids=[deed for deed, _, _ in ENDS])
