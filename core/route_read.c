@@ -277,7 +277,10 @@ static int make_body(struct reading *r, const struct rule *rule)
     }
     reading_parse(r);
     if (r->payload == NULL && !r->scope.payload_null) {
-        buf_printf(reason, "the payload is no JSON: %s", r->scope.payload_error);
+        const bool text =
+            r->format == NULL && r->message->payload.len > 0 && !strchr("{[", r->message->payload.data[0]);
+        buf_printf(reason, "the payload is no JSON: %s%s", r->scope.payload_error,
+                   text ? " (where it is text: `format: text` of the route makes it the body)" : "");
         return -1;
     }
     json_print(r->payload, body);

@@ -37,6 +37,20 @@ static void test_route_inputs_a_command_of_another_format_is_a_dead_letter(void 
     tear_down(b);
 }
 
+/* What says nothing of its payloads takes JSON; the dead letter names the way for text. */
+static void test_route_inputs_plain_text_is_told_of_its_format(void **state)
+{
+    (void)state;
+    struct bench *b = set_up("  - {name: n, from: n, to: mw.task.schedule}\n"
+                             "  - {name: t, from: n, format: text, to: mw.task.schedule}\n");
+    assert_string_equal(send(b, "n", "hot stuff", T0),
+                        "0 invalid the payload is no JSON: it has something else where a value should be (where it is "
+                        "text: `format: text` of the route makes it the body)\n"
+                        "1 accepted command lane=n \"hot stuff\"\n");
+    assert_null(strstr(send(b, "n", "{\"a\":", T0), "(where"));
+    tear_down(b);
+}
+
 /* Every reading for itself, in their order, with ids of their own; the topic's captures stay. */
 static void test_route_inputs_each_reading_on_its_own(void **state)
 {
@@ -391,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_route_inputs_csv_is_an_object_of_its_columns),
         cmocka_unit_test(test_route_inputs_a_command_of_another_format_is_a_dead_letter),
+        cmocka_unit_test(test_route_inputs_plain_text_is_told_of_its_format),
         cmocka_unit_test(test_route_inputs_each_reading_on_its_own),
         cmocka_unit_test(test_route_inputs_each_is_an_array),
         cmocka_unit_test(test_route_inputs_one_reading_is_mapped_again),
