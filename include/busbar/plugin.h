@@ -176,7 +176,7 @@ struct bb_request {
     const char *method; /* "GET" "POST" "PUT" "PATCH" "DELETE" */
     const char
         *path; /* NUL-terminated, relative to the target's url, starts with '/', query included; at most 64 KiB */
-    struct bb_str body;              /* empty: none; at most 256 MiB */
+    struct bb_str body;              /* empty: none; at most 256 MiB; not copied: unchanged until the attempt ends */
     const char *content_type;        /* NULL: application/json when there is a body */
     const struct bb_header *headers; /* beside the auth header, which the core adds */
     size_t header_count;             /* at most 64 */
