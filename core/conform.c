@@ -154,26 +154,13 @@ static const struct config_target *make_config(const struct settings *settings, 
     return config;
 }
 
-/* What is left of a text on a stack: nothing, or no text. */
-static bool is_gone(const char *text)
-{
-    const size_t len = strlen(text);
-    bool gone = !span_is_utf8(span_of(text)) || (len > 2 && strcmp(text + len - 2, ": ") == 0);
-    for (; *text; text++)
-        gone = gone || ((unsigned char)*text < ' ' && *text != '\n' && *text != '\t');
-    return gone;
-}
-
 static struct target *open_target(struct conform *c, const struct config_target *config)
 {
     struct problems problems = {0};
     snprintf(c->shared->doing, sizeof c->shared->doing, "open");
-    trial_begin_call();
     struct target *target = target_create(config, c->plugin, &problems);
     for (size_t i = 0; i < problems.count; i++)
-        if (!problems.items[i].warning && is_gone(problems.items[i].text))
-            conform_complain(c, RULE_LIFETIME, "open: *error points to memory that is gone when it returns");
-        else if (!problems.items[i].warning)
+        if (!problems.items[i].warning && !c->told[RULE_LIFETIME])
             conform_complain(c, RULE_OPEN, "%s", problems.items[i].text);
     problems_finish(&problems);
     return target;
@@ -295,7 +282,7 @@ static void run_child(struct conform *c, const char *name, const struct conform_
     const struct settings settings = {c, options, count};
     struct configs configs = {c, make_config(&settings, false, &problems), make_config(&settings, true, &problems)};
     problems_finish(&problems);
-    trial_watch_host(c);
+    trial_watch_plugin(c);
     guard_begin(c);
     c->target = open_target(c, configs.one);
     if (!c->target)

@@ -43,10 +43,15 @@ static void add(struct answered *answered, const char *name, const void *at, siz
 }
 
 /* Below what called the plugin there were only calls that have returned. */
-static bool is_dead_stack(const struct conform *c, const void *at)
+bool memory_is_dead_stack(uintptr_t frame, const void *at)
 {
     const uintptr_t p = (uintptr_t)at;
-    return p < c->stack && c->stack - p < STACK_BYTES;
+    return p < frame && frame - p < STACK_BYTES;
+}
+
+static bool is_dead_stack(const struct conform *c, const void *at)
+{
+    return memory_is_dead_stack(c->stack, at);
 }
 
 static void add_text(const struct conform *c, struct answered *answered, const char *name, const char *text)

@@ -71,6 +71,8 @@ struct conform {
     const struct loaded_plugin *plugin;
     struct target *target; /* that is being tried */
     struct bb_host host;   /* the core's, with some functions watched */
+    struct loaded_plugin watched;
+    int (*open)(const struct bb_host *host, struct bb_job *job, const void *config, void **self, const char **error);
     struct inputs inputs;
     uintptr_t stack;        /* where that of the plugin's calls began */
     struct buf said;        /* faults so far */
@@ -116,7 +118,8 @@ void guard_begin(struct conform *c);
 const char *guard_call_name(long number); /* of a system call, or NULL */
 
 /* ---- conform_trial.c */
-void trial_watch_host(struct conform *c);
+/* From now on what the plugin says to the host is looked at, and so is its open: c->plugin is one that does that. */
+void trial_watch_plugin(struct conform *c);
 /* Plays one trial to its verdict. */
 void trial_play(struct conform *c, const struct trial *trial);
 /* Around each call of the plugin's: its time counts, and one that computes without end ends the process. */
@@ -134,6 +137,8 @@ void sweep_some(struct conform *c, bool (*each)(struct conform *c, const struct 
                 void *context);
 
 /* ---- conform_memory.c: answers and inputs after the call, strides, leaks */
+/* Whether it lies where the calls that `frame` made had theirs. */
+bool memory_is_dead_stack(uintptr_t frame, const void *at);
 void memory_check_answers(struct conform *c);
 void memory_check_leaks(struct conform *c, struct target *(*open)(void *context), void *context);
 /* Whether something that was answered lies where it will not stay. Call twice: before and after. */

@@ -50,10 +50,38 @@ static void watched_settle(struct bb_job *job, size_t i, enum bb_next verdict, c
     host_table()->settle(job, i, verdict, error);
 }
 
-void trial_watch_host(struct conform *c)
+/* A plugin's open has no argument that is ours. */
+static struct conform *opening;
+
+static int watched_open(const struct bb_host *host, struct bb_job *job, const void *config, void **self,
+                        const char **error)
+{
+    (void)host;
+    const char mark = 0;
+    fence_begin();
+    fence_watch("host", &opening->host, sizeof opening->host);
+    fence_watch_settings(&opening->plugin->descriptor, config);
+    job->context = opening;
+    trial_begin_call();
+    const int answer = opening->open(&opening->host, job, config, self, error);
+    (void)trial_check_fence(opening);
+    if (answer != 0 && *error && memory_is_dead_stack((uintptr_t)&mark, *error)) {
+        conform_complain(opening, RULE_LIFETIME, "open: *error points to a variable of a call that has returned");
+        *error = "a text that is gone";
+    }
+    return answer;
+}
+
+void trial_watch_plugin(struct conform *c)
 {
     c->host = fence_host();
     c->host.settle = watched_settle;
+    opening = c;
+    c->watched = *c->plugin;
+    c->open = c->plugin->descriptor.open;
+    if (c->open)
+        c->watched.descriptor.open = watched_open;
+    c->plugin = &c->watched;
 }
 
 bool trial_check_fence(struct conform *c)

@@ -88,8 +88,10 @@ static const struct fault {
     {"descriptor", "descriptor", "option floor lies outside config_size 8"},
     {"open", "open", "the site is closed"},
     {"crash", "crash", "thing.create with 1 message {} and the answer 200 {}: it crashed"},
+#ifndef __SANITIZE_ADDRESS__ /* which has words of its own for these */
     {"crash-frees", "crash", "(): invalid pointer"},
     {"crash-selfless", "crash", "(Segmentation fault) (open returned 0 and left *self NULL)"},
+#endif
     {"bounds", "bounds", "with 1 message {} and the answer 200 {}: it read past the end of what came in"},
     {"bounds-writes", "bounds",
      "thing.create with 1 message {}: it wrote past the end of what host->alloc() gave it for 8 bytes"},
@@ -100,9 +102,9 @@ static const struct fault {
     {"lifetime", "lifetime", "out->request.path points to a variable of a call that has returned"},
     /* "was freed"; under ASan, "is not there" */
     {"lifetime-freed", "lifetime", "points to memory that"},
-    {"lifetime-large", "lifetime", "out->request.body points to memory that"},
+    {"lifetime-large", "lifetime", "points to memory that"},
     {"lifetime-endless", "lifetime", "out->request.body points to 18446744073709551615 bytes"},
-    {"lifetime-open", "lifetime", "open: *error points to memory that is gone when it returns"},
+    {"lifetime-open", "lifetime", "open: *error points to a variable of a call that has returned"},
     {"io-prints", "io", "it wrote to stdout or stderr: sending 2 bytes"},
     {"io-signal", "io", "it made the system call rt_sigaction"},
     {"io", "io", "thing.create with 1 message {}: it made the system call openat"},
@@ -145,6 +147,9 @@ static void test_conform_finds_a_fault(void **state)
 static void test_conform_warns_of_what_it_takes(void **state)
 {
     (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); /* it takes signal() in libc's place */
+#endif
     check("faults/io-signal");
     assert_int_equal(result.warnings.count, 2);
     assert_string_equal(result.warnings.items[0].rule->name, "io");
