@@ -283,6 +283,32 @@ static void test_cases_catch_broken_rules(void **state)
     assert_non_null(strstr(report.data, "the plugin breaks a rule: settle: there is no message 7 in a batch of 1"));
 }
 
+/* By the daemon's own review: what it refuses, and what it would mend. */
+static void test_cases_hold_a_plugin_to_text_and_limits(void **state)
+{
+    static const char *const said[][2] = {
+        {"latin_id\"}\nexpect send POST /things\nrespond 201\n", "source_work_order_id is not UTF-8"},
+        {"latin_event\"}\nexpect send POST /things\nrespond 201\n", "emit: name is not UTF-8"},
+        {"latin_error\"}\n", "error.message is not UTF-8"},
+        {"latin_log\"}\nexpect send POST /things\nrespond 201\n", "log: a message is not UTF-8"},
+        {"null_body\"}\n", "the body has a length, and no bytes"},
+        {"long_path\"}\n", "the path is over 65536 bytes"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        char *text cleanup_text = mem_printf("case t\noperation thing.create\nmessage {\"say\":\"%s"
+                                             "expect reject\n",
+                                             said[i][0]);
+        char *why cleanup_text = mem_printf("the plugin breaks a rule: %s", said[i][1]);
+        buf_clear(&report);
+        result = (struct cases_result){0};
+        assert_int_equal(run_with("liar", text), 0);
+        assert_int_equal(result.failed, 1);
+        if (!strstr(report.data, why))
+            fail_msg("\"%s\" does not say \"%s\"", report.data, why);
+    }
+}
+
 static void test_cases_find_what_was_written_over(void **state)
 {
     (void)state;
@@ -405,6 +431,7 @@ int main(void)
         TEST(test_cases_compare_delays),
         TEST(test_cases_compare_headers),
         TEST(test_cases_catch_broken_rules),
+        TEST(test_cases_hold_a_plugin_to_text_and_limits),
         TEST(test_cases_find_what_was_written_over),
         TEST(test_cases_say_why_a_target_does_not_open),
         TEST(test_cases_refuse_an_unknown_operation),
