@@ -34,6 +34,7 @@
 #define CLOCK_TIMES 10 /* the limit by the clock, in limits */
 #define OPEN_TIMES 10  /* the limit of opening: libraries are loaded */
 #define LOOKS 16       /* at most at a child in a limit: one that gets no processor may stand before its end for long */
+#define LONG_MS 50     /* of processor time in one call: no plugin that keeps the rules needs it */
 #define RESTART_FIRST_MS 100
 #define RESTART_MAX_MS 10000
 #define WAITED_FAILURES 5 /* children, for one who waits */
@@ -390,25 +391,38 @@ void cell_ready(struct cell *cell)
 
 /* ---- time */
 
+/* When to look whether the call has had so much processor time; now_ms: it has. least_ms: between two looks. */
+static int64_t had_at(const struct cell *cell, int64_t now_ms, int64_t much_ms, int64_t least_ms)
+{
+    if (now_ms < cell->since_ms + much_ms)
+        return cell->since_ms + much_ms;
+    int64_t left_ms = much_ms - (child_cpu_us(&cell->process) - cell->since_cpu_us) / 1000;
+    if (left_ms <= 0)
+        return now_ms;
+    return now_ms + (left_ms > least_ms ? left_ms : least_ms);
+}
+
 static int64_t used_up_at(const struct cell *cell, int64_t now_ms)
 {
     int64_t limit_ms = cell->options.limit_ms * (cell->opening ? OPEN_TIMES : 1);
-    int64_t earliest = cell->since_ms + limit_ms;
-    if (now_ms < earliest)
-        return earliest;
-    int64_t left_ms = limit_ms - (child_cpu_us(&cell->process) - cell->since_cpu_us) / 1000;
-    int64_t latest = cell->since_ms + CLOCK_TIMES * limit_ms;
-    if (left_ms <= 0 || latest <= now_ms)
-        return now_ms;
-    int64_t next = now_ms + (left_ms > limit_ms / LOOKS ? left_ms : limit_ms / LOOKS);
+    int64_t next = had_at(cell, now_ms, limit_ms, limit_ms / LOOKS), latest = cell->since_ms + CLOCK_TIMES * limit_ms;
     return next < latest ? next : latest;
+}
+
+static int64_t long_at(const struct cell *cell, int64_t now_ms)
+{
+    return cell->process.behind ? INT64_MAX : had_at(cell, now_ms, LONG_MS, LONG_MS);
 }
 
 int64_t cell_next_due(const struct cell *cell)
 {
+    int64_t now_ms = clock_steady_ms();
     if (cell->process.socket < 0)
         return cell->restart_ms;
-    return is_working(cell) ? used_up_at(cell, clock_steady_ms()) : INT64_MAX;
+    if (!is_working(cell))
+        return INT64_MAX;
+    int64_t used_up = used_up_at(cell, now_ms), is_long = long_at(cell, now_ms);
+    return used_up < is_long ? used_up : is_long;
 }
 
 void cell_tick(struct cell *cell)
@@ -416,6 +430,8 @@ void cell_tick(struct cell *cell)
     int64_t now_ms = clock_steady_ms();
     if (cell->process.socket < 0 && now_ms >= cell->restart_ms)
         start(cell);
+    if (is_working(cell) && long_at(cell, now_ms) <= now_ms)
+        child_put_behind(&cell->process);
     if (is_working(cell) && used_up_at(cell, now_ms) <= now_ms) {
         cell_ready(cell); /* it may have answered while nobody looked */
         if (is_working(cell) && used_up_at(cell, now_ms) <= now_ms)

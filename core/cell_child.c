@@ -2,6 +2,7 @@
 #include "cell_child.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -53,7 +54,7 @@ static int spawn(struct child *child, const char *target, int theirs)
 int child_start(struct child *child, const char *target)
 {
     int ends[2];
-    child->socket = -1;
+    *child = (struct child){.socket = -1};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return errno;
     int rc = spawn(child, target, ends[1]);
@@ -72,6 +73,13 @@ int64_t child_cpu_us(const struct child *child)
     struct timespec time = {0};
     clock_gettime(child->cpu_clock, &time);
     return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
+/* Where the system does not allow it, it keeps its share. */
+void child_put_behind(struct child *child)
+{
+    sched_setscheduler(child->pid, SCHED_IDLE, &(struct sched_param){0});
+    child->behind = true;
 }
 
 /* ---- it ends */

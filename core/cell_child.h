@@ -10,6 +10,7 @@ struct child {
     int socket; /* ours; -1: there is no child */
     pid_t pid;
     clockid_t cpu_clock;
+    bool behind; /* has the processor only when nobody else wants it */
 };
 
 enum child_end {
@@ -33,6 +34,7 @@ struct child_limits {
 
 int child_start(struct child *child, const char *target); /* 0, or an errno */
 int64_t child_cpu_us(const struct child *child);
+void child_put_behind(struct child *child); /* for as long as it lives */
 /* Ends it, if it has not ended. why: TIMEOUT or PROTOCOL, when that is why; else the kernel knows. Answers what it was,
  * and appends a sentence. where: what it was doing. */
 enum child_end child_finish(struct child *child, enum child_end why, const struct child_limits *limits,

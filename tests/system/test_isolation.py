@@ -227,6 +227,21 @@ def test_signals_to_the_whole_group_end_no_attempt(rogue, desk, publisher):
     assert done["attempts"] == 1
 
 
+def policy(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return int(file.read().rpartition(")")[2].split()[38])
+
+
+def test_a_child_that_takes_long_has_the_processor_when_nobody_else_wants_it(rogue, desk, publisher):
+    daemon = rogue(isolate_timeout="30s")
+    is_fit(desk, publisher, 0)
+    (child,) = children(daemon.process.pid)
+    assert policy(child) == os.SCHED_OTHER
+    publisher.publish("do/bad", {"do": "loop"})
+    wait_until(lambda: policy(child) == os.SCHED_IDLE, 20, "behind all others")
+    assert children(daemon.process.pid) == [child] and policy(daemon.process.pid) == os.SCHED_OTHER
+
+
 def test_a_reload_leaves_no_process_behind(rogue, desk, publisher):
     daemon = rogue()
     is_fit(desk, publisher, 0)

@@ -215,16 +215,16 @@ def test_isolated_plugin_loops(rogue, publisher):  # noqa: F811
     daemon = rogue(isolate_timeout="30s")
     publisher.publish("do/bad", {"do": "loop"})
     (child,) = children(daemon.process.pid)
-    wait_until(lambda: cpu_ticks(child) > 50, 30, "half a second of it")
+    wait_until(lambda: cpu_ticks(child) > 10, 60, "a tenth of a second of it")
     assert is_quiet(daemon) and children(daemon.process.pid) == [child]
 
 
 def test_isolated_plugin_at_the_brink(rogue, publisher):  # noqa: F811
     """Its processor time is all but used up, and no more is used: it has ten times as long by the clock."""
     daemon = rogue([route(key="${.n}")], isolate_timeout="1s")
-    for n in range(3):  # on a busy machine the clock may end one sooner
+    for n in range(10):  # on a busy machine the clock may end one sooner: it stands behind all others
         publisher.publish("do/bad", {"do": "brink", "n": n})
-    child = wait_until(lambda: next((c for c in children(daemon.process.pid) if cpu_ticks(c) > 95), None), 60, "the brink")
+    child = wait_until(lambda: next((c for c in children(daemon.process.pid) if cpu_ticks(c) > 95), None), 120, "the brink")
     assert is_quiet(daemon) and children(daemon.process.pid) == [child]
 
 
