@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from busbar_harness import BINARY, ROOT, Process, command_route, configuration, wait_until
-from test_isolation import children
+from test_isolation import children, rogue_target, route
 from test_reload import hang_up, lines
 
 BURGLAR = BINARY.parent / "tests" / "plugins" / "burglar.so"
@@ -174,16 +174,19 @@ def test_its_memory_is_nobodys(as_nobody, tmp_path):
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="LOUD: no systemd-analyze to say what the unit allows")
 def test_the_units_own_filter_leaves_it_what_it_needs(busbar, sandbox, publisher, monkeypatch):
-    """Its isolated plugin too: the next one after it was killed, and that of a reload."""
-    daemon = busbar([command_route()], start=False)
+    """Its isolated plugins too: the next one after it was killed, one that is put behind all others, that of a reload."""
+    daemon = busbar([command_route(), route()], start=False)
     daemon.config["targets"]["mw"]["isolate"] = True
+    daemon.config["targets"]["rogue"] = rogue_target(sandbox)
     daemon.write()
     monkeypatch.setattr(daemon, "launch", lambda command, stdout=None: Process.launch(
         daemon, [sys.executable, str(ROOT / "tests" / "system" / "unit_filter.py"), *command], stdout))
     daemon.start()
     assert lines(daemon, "confined")[0]["system_calls"] == "limited", "its own comes on top"
-    (child,) = children(daemon.process.pid)
-    os.kill(child, signal.SIGKILL)
+    publisher.publish("do/bad", {"do": "loop"})
+    wait_until(lambda: daemon.deliveries(state="rejected", target="rogue"), 30, "a dead letter")
+    for child in children(daemon.process.pid):
+        os.kill(child, signal.SIGKILL)
     publisher.publish("plant/l1/m1/job", {"celsius": 1})
     wait_until(lambda: len(sandbox.tasks()) == 1, 20, "the task")
     hang_up(daemon, good=True)
