@@ -241,15 +241,50 @@ void event_print(const struct event_facts *facts, struct buf *out)
     buf_puts(out, "}}");
 }
 
-/* Names come from outside: none may add a level, a wildcard or a control character to a topic. */
+#define TYPE_LEVELS_MAX 16 /* of a topic: brokers throw out who publishes on too many */
+#define LEVEL_BYTES_MAX 1024
+
+/* The bytes of the character that stands there, and which it is; what is no UTF-8 is one byte of a control character.
+ */
+static size_t character(const char *text, uint32_t *code)
+{
+    unsigned char c = (unsigned char)*text;
+    size_t len = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 0;
+    *code = len > 1 ? c & (0x7fU >> len) : len == 1 ? c : 0;
+    for (size_t i = 1; i < len; i++) {
+        c = (unsigned char)text[i];
+        if ((c & 0xc0) != 0x80) {
+            *code = 0;
+            return 1;
+        }
+        *code = *code << 6 | (c & 0x3fU);
+    }
+    return len > 0 ? len : 1;
+}
+
+/* The controls and the non-characters of Unicode: a broker may end the link for them (MQTT 5, 1.5.4). */
+static bool is_barred(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0xfdd0 && code <= 0xfdef) ||
+           (code & 0xfffe) == 0xfffe;
+}
+
+/* Names come from outside: none may add a level, a wildcard or what is no character to a topic. */
 static void put_level(struct buf *out, const char *text, bool dots_part)
 {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (dots_part && c == '.')
+    const char *end = text + LEVEL_BYTES_MAX;
+    int levels = 1;
+    uint32_t code;
+    for (size_t len; *text && text < end; text += len) {
+        len = character(text, &code);
+        if (code == '.' && dots_part && levels < TYPE_LEVELS_MAX) {
+            levels++;
             buf_putc(out, '/');
-        else
-            buf_putc(out, c < 0x20 || c == 0x7f || strchr("/+#", c) ? '_' : (char)c);
+        } else if (is_barred(code) || code == '/' || code == '+' || code == '#') {
+            buf_putc(out, '_');
+        } else {
+            buf_append(out, text, len);
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 #include "digest.h"
 #include "json.h"
 #include "loader.h"
+#include "log.h"
 #include "route.h"
 #include "target.h"
 #include "topic.h"
@@ -46,6 +47,16 @@ static void parse_topic(const struct intake *intake, struct span topic, struct c
     command->operation = slash != NULL ? span_dup((struct span){slash + 1, rest.len - len - 1}) : mem_strdup("");
 }
 
+#define REPLY_LEVELS_MAX 32 /* brokers throw out who publishes on too many: mosquitto at 200 */
+
+static bool is_deep(struct span topic)
+{
+    size_t levels = 1;
+    for (size_t i = 0; i < topic.len; i++)
+        levels += topic.data[i] == '/';
+    return levels > REPLY_LEVELS_MAX;
+}
+
 /* An answer among our own topics could be the next command. */
 static void parse_reply(const struct intake *intake, const struct message *message, struct command *command)
 {
@@ -54,6 +65,10 @@ static void parse_reply(const struct intake *intake, const struct message *messa
     size_t len = strlen(own);
     if (!topic_is_valid(topic) || topic.data[0] == '$' || (topic.len >= len && memcmp(topic.data, own, len) == 0))
         return;
+    if (is_deep(topic)) {
+        log_warn("a command gets no answer: its response topic has too many levels", "target", command->target, NULL);
+        return;
+    }
     struct buf reply = {0};
     cleanup_text char *correlation = digest_base64(message->correlation);
     buf_puts(&reply, "{\"topic\":");

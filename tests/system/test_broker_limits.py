@@ -49,11 +49,24 @@ def test_an_event_that_the_broker_does_not_take_stops_no_other(narrow, behind):
     broker.config.write_text(broker.config.read_text().replace("max_packet_size 4096", ""))
     broker.start()
     events = harness.Subscriber(broker.port, "busbar/events/#")
-    daemon.wait_ready()
+    wait_until(lambda: daemon.metrics().sum("busbar_bus_reconnects_total") == 1, 20, "the link to it")
     daemon.cli("queue", "retry", dead["id"])
     wait_until(lambda: len(events.seen()) == 1, 10, "the third")
     assert events.payloads()[0]["data"]["provider"]["raw"]["_idempotencyKey"] == "large"
     wait_until(lambda: daemon.metrics().sum("busbar_deliveries", target="bus") == 0, 10, "an even ledger")
+    events.close()
+
+
+def test_a_character_that_brokers_throw_us_out_for_gets_into_no_topic(broker, behind):
+    """mosquitto calls a non-character or a C1 control in a topic a malformed packet, and ends the link."""
+    daemon = behind(broker)
+    events = harness.Subscriber(broker.port, "busbar/events/#")
+    for event in ("a\ufdd0b", "a\x85b", "a\U0001ffffb"):
+        body = json.dumps({"_event": event, "_idempotencyKey": ascii(event)}).encode()
+        assert daemon.hook(body).status == 200
+    wait_until(lambda: len(events.seen()) == 3, 10, "the events")
+    assert {m.topic for m in events.messages} == {"busbar/events/mw/provider/mobility_work/a_b"}
+    assert daemon.metrics().sum("busbar_bus_reconnects_total") == 0
     events.close()
 
 

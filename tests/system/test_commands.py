@@ -160,3 +160,16 @@ def test_commands_are_off_by_default(busbar, sandbox, publisher):
     wait_until(sandbox.tasks, 10)
     assert len(sandbox.tasks()) == 1
     assert daemon.metrics().sum("busbar_messages_total", route="$commands") == 0
+
+
+def test_a_response_topic_that_brokers_throw_us_out_for_is_not_used(daemon, sandbox, publisher, answers):
+    """mosquitto ends the link of who publishes on more than 200 levels: the command is done, the answers to others go on."""
+    one = daemon()
+    command(publisher, ON, TASK, "r" + "/" * 200, b"deep")
+    wait_until(lambda: len(sandbox.tasks()) == 1, 10, "the task")
+    command(publisher, ON, TASK, "erp/answers/" + "/" * 29, b"32")
+    ((_, correlation, _),) = answered(answers)
+    assert correlation == b"32" and one.metrics().sum("busbar_bus_reconnects_total") == 0
+    command(publisher, ON, TASK, "erp/answers/" + "/" * 30, b"33")
+    wait_until(lambda: len(sandbox.tasks()) == 3, 10, "the third task")
+    assert one.tail(1000).count("its response topic has too many levels") == 2 and len(answers.messages) == 1

@@ -340,11 +340,21 @@ static void test_event_topics(void **state)
         {"work_order.completed", "busbar/events/mw/work_order/completed"},
         {"provider.mobility_work.SparePartWasConsumed", "busbar/events/mw/provider/mobility_work/SparePartWasConsumed"},
         {"provider.p.evil/#+\n", "busbar/events/mw/provider/p/evil____"},
+        /* brokers end the link for these: C1 controls, non-characters, very many levels */
+        {"a\xc2\x85\xef\xb7\x90\xef\xb7\xaf\xef\xbf\xbe\xf0\x9f\xbf\xbf.x", "busbar/events/mw/a_____/x"},
+        {"\xc2\xa0\xef\xb7\x8f\xef\xb7\xb0\xef\xbf\xbd\xf0\x9f\x98\x80",
+         "busbar/events/mw/\xc2\xa0\xef\xb7\x8f\xef\xb7\xb0\xef\xbf\xbd\xf0\x9f\x98\x80"},
+        {"..................", "busbar/events/mw////////////////..."},
+        {"a\xe2\x82.x\x80", "busbar/events/mw/a__/x_"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         cleanup_text char *topic = event_topic("busbar", "mw", cases[i].type);
         assert_string_equal(topic, cases[i].topic);
     }
+    char longest[70000] = "";
+    memset(longest, 'x', sizeof(longest) - 1);
+    cleanup_text char *cut = event_topic("busbar", "mw", longest);
+    assert_true(strlen(cut) < 2000); /* a topic has at most 65535 bytes */
     cleanup_text char *order = event_order_topic("busbar", "mw", "0190.a/#");
     assert_string_equal(order, "busbar/orders/mw/0190.a__");
 }
