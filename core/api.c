@@ -390,12 +390,12 @@ static void get_targets(struct api_call *call)
 
 static void post_hold(struct api_call *call)
 {
+    const struct api *api = call->api;
+    const char *target = call->argument, *operation = api_query(call, "operation"), *why = api_query(call, "reason");
     const char *error = "";
-    if (api_need_daemon(call))
-        api_reply_done(call,
-                       dispatch_hold(call->api->dispatch, call->argument, api_query(call, "operation"),
-                                     api_query(call, "reason"), &error),
-                       &error);
+    int rc = api->dispatch != NULL ? dispatch_hold(api->dispatch, target, operation, why, &error)
+                                   : dispatch_hold_stopped(api->config, api->session, target, operation, why, &error);
+    api_reply_done(call, rc, &error);
 }
 
 static void post_resume(struct api_call *call)

@@ -1,5 +1,6 @@
 /* The admin API without its network: a request in, a reply out. The daemon hangs it on a listener, the
- * command line calls it on a read-only store when the daemon is down: one answer for both. */
+ * command line calls it on the store when the daemon is down: one answer for both. Then it only reads, but for the hold
+ * of a target. */
 #ifndef BUSBAR_API_H
 #define BUSBAR_API_H
 
@@ -13,7 +14,7 @@ struct api { /* borrowed */
     const struct config *config;
     struct store *store;
     struct store_session *session;
-    struct dispatch *dispatch; /* NULL: the daemon is down, only reading */
+    struct dispatch *dispatch; /* NULL: the daemon is down */
     struct intake *intake;     /* NULL likewise */
     /* What the daemon knows; NULL likewise. ready: NULL when ready, else why not. */
     const char *(*ready)(void *context);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void client_query(struct buf *path, const char *name, const char *value)
 {
@@ -166,15 +167,25 @@ static void each_offline_name(void *context, void (*each)(void *found, const cha
         each(found, query->parameters[i].name);
 }
 
+/* A target can be held before a start. No other verb works on a store that nobody runs on. */
+static bool is_hold(const char *method, const char *path)
+{
+    static const char verb[] = "/hold";
+    size_t len = strcspn(path, "?"), end = sizeof(verb) - 1;
+    return strcmp(method, "POST") == 0 && len > end && memcmp(path + len - end, verb, end) == 0;
+}
+
 static int ask_store(const struct config *config, const char *method, const char *path, struct client_reply *reply)
 {
     char *error = NULL;
-    const struct store_options options = {.path = config->store.path, .read_only = true};
+    const bool writes = is_hold(method, path) && access(config->store.path, F_OK) == 0; /* makes none */
+    const struct store_options options = {.path = config->store.path, .power_loss = true, .read_only = !writes};
     struct store *store = store_open(&options, &error);
     struct store_session *session = store != NULL ? store_session_open(store, &error) : NULL;
     if (session == NULL) {
-        fprintf(stderr, "busbar: the daemon does not answer at %s, and its store cannot be read: %s\n",
-                config->http.admin != NULL ? config->http.admin : "(no http.admin)", error != NULL ? error : "?");
+        fprintf(stderr, "busbar: the daemon does not answer at %s, and its store cannot be %s: %s\n",
+                config->http.admin != NULL ? config->http.admin : "(no http.admin)", writes ? "written" : "read",
+                error != NULL ? error : "?");
         free(error);
         if (store != NULL)
             store_close(store);
@@ -224,7 +235,7 @@ int client_call(const char *config_path, const char *method, const char *path, s
                 found != NULL ? " in " : "", found != NULL ? found : "");
     } else if (config->http.admin != NULL && ask_daemon(config, method, path, body, reply) == HTTP_OK) {
         rc = 0;
-    } else if (strcmp(method, "GET") != 0) {
+    } else if (strcmp(method, "GET") != 0 && !is_hold(method, path)) {
         fprintf(stderr, "busbar: the daemon does not answer at %s: start `busbar run`\n",
                 config->http.admin != NULL ? config->http.admin : "(no http.admin)");
     } else {

@@ -74,7 +74,8 @@ static int act(const struct words *words, const char *verb, const char *target)
         return CMD_NO;
     int rc = reply.status == 200 ? CMD_DONE : client_complain(&reply);
     if (rc == CMD_DONE)
-        printf("%s %s\n", target, strcmp(verb, "hold") == 0 ? "held" : "resumed");
+        printf("%s %s%s\n", target, strcmp(verb, "hold") == 0 ? "held" : "resumed",
+               reply.offline ? ", in the store: the daemon is down, and sends nothing there when it starts" : "");
     client_reply_finish(&reply);
     return rc;
 }
@@ -100,7 +101,7 @@ static int run(int argc, char **argv)
 const struct command cmd_targets = {
     .name = "targets",
     .usage = "busbar targets list | hold TARGET | resume TARGET  [--operation OP] [--reason TEXT] [-c FILE] [--json]",
-    .help = "Lists targets; holds one (its data is kept), or lets it go on.\n"
+    .help = "Lists targets; holds one (its data is kept; also while the daemon is down), or lets it go on.\n"
             "\n"
             "      --operation OP  this operation only\n"
             "      --reason TEXT   why it is held\n"

@@ -43,6 +43,9 @@ size_t dispatch_in_flight(const struct dispatch *dispatch);
 /* Operator's verbs, each its own transaction. operation NULL: the whole target. Answer 0, or -1 and *error (static). */
 int dispatch_hold(struct dispatch *dispatch, const char *target, const char *operation, const char *reason,
                   const char **error);
+/* The same without a dispatcher, in the store of a daemon that is down: it holds from its start. */
+int dispatch_hold_stopped(const struct config *config, struct store_session *session, const char *target,
+                          const char *operation, const char *reason, const char **error);
 int dispatch_resume(struct dispatch *dispatch, const char *target, const char *operation, const char **error);
 int dispatch_retry(struct dispatch *dispatch, const char *id, const char **error);
 int dispatch_discard(struct dispatch *dispatch, const char *id, const char **error);

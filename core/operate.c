@@ -11,16 +11,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char store_failed[] = "the store refused it; see the log";
+static const char store_failed[] = "the store refused it; see the log", by_hand[] = "held by the operator";
 
 /* ---- holds */
+
+static int store_hold(struct store_session *session, const char *target, const char *op, const char *why, int64_t now)
+{
+    const struct audit audit = {.at_ms = now,
+                                .who = "operator",
+                                .what = "hold",
+                                .target = target,
+                                .operation = op,
+                                .outcome = "held",
+                                .detail = why};
+    if (store_begin(session) == 0 && store_put_hold(session, target, op, why, now) == 0 &&
+        store_add_audit(session, &audit) == 0 && store_commit(session) == 0)
+        return 0;
+    store_rollback(session);
+    return -1;
+}
+
+int dispatch_hold_stopped(const struct config *config, struct store_session *session, const char *target,
+                          const char *operation, const char *reason, const char **error)
+{
+    if (config_target(config, target) == NULL)
+        *error = "no such target";
+    else if (operation != NULL) /* its plugin is not loaded: nobody knows whether there is one of that name */
+        *error = "the daemon is down: only the whole target can be held";
+    else if (store_hold(session, target, "", reason != NULL ? reason : by_hand, clock_wall_ms()) != 0)
+        *error = "the store refused it";
+    else
+        return 0;
+    return -1;
+}
 
 int dispatch_hold(struct dispatch *d, const char *target, const char *operation, const char *reason, const char **error)
 {
     struct store_session *session = d->options.session;
     struct slot *slot = dispatch_slot(d, target);
     const char *op = operation != NULL ? operation : "";
-    const char *why = reason != NULL ? reason : "held by the operator";
+    const char *why = reason != NULL ? reason : by_hand;
     struct bb_operation known;
     if (slot == NULL || slot->target == NULL) {
         *error = "no such target";
@@ -31,16 +61,7 @@ int dispatch_hold(struct dispatch *d, const char *target, const char *operation,
         return -1;
     }
     int64_t now = clock_wall_ms();
-    const struct audit audit = {.at_ms = now,
-                                .who = "operator",
-                                .what = "hold",
-                                .target = target,
-                                .operation = op,
-                                .outcome = "held",
-                                .detail = why};
-    if (store_begin(session) != 0 || store_put_hold(session, target, op, why, now) != 0 ||
-        store_add_audit(session, &audit) != 0 || store_commit(session) != 0) {
-        store_rollback(session);
+    if (store_hold(session, target, op, why, now) != 0) {
         *error = store_failed;
         return -1;
     }
