@@ -137,66 +137,9 @@ static void get_readyz(struct api_call *call)
     buf_printf(&call->reply->body, "%s\n", why == NULL ? "ready" : why);
 }
 
-/* ---- status: one screen */
-
-static void add_count(void *context, const struct delivery_count *count)
-{
-    struct json_object *queue = context, *known;
-    const char *state = delivery_state_name(count->state);
-    if (json_object_object_get_ex(queue, state, &known)) /* only the states of count_queue */
-        json_put_int(queue, state, json_object_get_int64(known) + count->count);
-}
-
-/* What is open and what is dead. The daemon keeps count; without it, the store is read through. */
-static int count_queue(const struct api *api, struct json_object *queue)
-{
-    static const enum delivery_state states[] = {DELIVERY_DRAFT, DELIVERY_PENDING, DELIVERY_RETRYING,
-                                                 DELIVERY_REJECTED};
-    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-        json_put_int(queue, delivery_state_name(states[i]), api->dispatch != NULL ? dispatch_total(states[i]) : 0);
-    return api->dispatch != NULL ? 0 : store_count_deliveries(api->session, add_count, queue);
-}
-
-static struct json_object *describe_trouble(const struct api *api)
-{
-    struct store_trouble trouble;
-    if (!store_trouble(api->store, &trouble))
-        return NULL;
-    struct json_object *json = json_object_new_object();
-    json_put_text(json, "name", trouble.name);
-    json_put_text(json, "text", trouble.text);
-    json_put_time(json, "since", trouble.since_ms);
-    return json;
-}
-
-static void get_status(struct api_call *call)
-{
-    const struct api *api = call->api;
-    struct json_object *status = json_object_new_object(), *queue = json_object_new_object(),
-                       *bus = json_object_new_object();
-    const char *why = api->ready != NULL ? api->ready(api->context) : "the daemon is down";
-    json_put_text(status, "instance", api->config->instance);
-    json_put_text(status, "version", BUSBAR_VERSION);
-    json_put_time(status, "started", api->started_ms);
-    json_object_object_add(status, "ready", json_object_new_boolean(why == NULL));
-    json_put_text(status, "reason", why);
-    json_put_text(bus, "state", api->bus_state != NULL ? api->bus_state(api->context) : NULL);
-    json_put_text(bus, "url", api->config->bus.urls[0]);
-    json_put_text(bus, "reason", api->bus_reason != NULL ? api->bus_reason(api->context) : NULL);
-    json_object_object_add(status, "bus", bus);
-    if (count_queue(api, queue) != 0) { /* the rest is worth the more then */
-        json_object_put(queue);
-        queue = NULL;
-    }
-    json_object_object_add(status, "queue", queue);
-    json_put_int(status, "store_bytes", store_bytes(api->store));
-    json_object_object_add(status, "store_trouble", describe_trouble(api));
-    json_object_object_add(status, "targets", api->dispatch != NULL ? dispatch_describe(api->dispatch) : NULL);
-    json_object_object_add(status, "routes", api->intake != NULL ? intake_describe(api->intake) : NULL);
-    api_reply_json(call, status);
-}
-
 /* ---- deliveries */
+
+static const char state_words[] = "state is one of draft, pending, retrying, delivered, rejected, expired, discarded";
 
 struct page {
     const struct api *api;
@@ -207,7 +150,10 @@ struct page {
 
 static const char *held_reason(const struct api *api, const struct delivery *delivery)
 {
-    bool held = api->dispatch != NULL && delivery_state_is_open(delivery->state) && delivery->kind == DELIVERY_OUT &&
+    const bool open = delivery_state_is_open(delivery->state);
+    if (open && !api_is_configured(api, delivery->target))
+        return "its target is not configured";
+    bool held = api->dispatch != NULL && open && delivery->kind == DELIVERY_OUT &&
                 dispatch_is_held(api->dispatch, delivery->target);
     return held ? "the target is held: `busbar targets list` says why" : NULL;
 }
@@ -248,8 +194,7 @@ static void get_deliveries(struct api_call *call)
     enum delivery_state state;
     if (filter.state != NULL && !delivery_state_parse(filter.state, &state)) {
         json_object_put(page.items);
-        api_problem(call->reply, 400,
-                    "state is one of draft, pending, retrying, delivered, rejected, expired, discarded");
+        api_problem(call->reply, 400, state_words);
         return;
     }
     if (store_list_deliveries(call->api->session, &filter, add_delivery, &page) != 0) {
@@ -289,12 +234,40 @@ static void get_delivery(struct api_call *call)
     api_reply_json(call, whole.delivery);
 }
 
+static void note_state(void *context, const struct delivery *delivery)
+{
+    *(enum delivery_state *)context = delivery->state;
+}
+
+/* Who acts on what a list showed says in which state that was: another may have acted on it since. Answers whether to
+ * go on; else it has replied. */
+static bool is_as_seen(struct api_call *call)
+{
+    enum delivery_state seen, now = 0;
+    const char *text = api_query(call, "state");
+    if (text == NULL)
+        return true;
+    if (!delivery_state_parse(text, &seen)) {
+        api_problem(call->reply, 400, state_words);
+        return false;
+    }
+    if (store_find_delivery(call->api->session, call->argument, note_state, &now) != 0) {
+        api_reply_store_failed(call);
+        return false;
+    }
+    if (now == 0 || now == seen) /* 0: the verb says that there is none */
+        return true;
+    cleanup_text char *why = mem_printf("it is %s by now, not %s any more", delivery_state_name(now), text);
+    api_problem(call->reply, 409, why);
+    return false;
+}
+
 typedef int delivery_verb(struct dispatch *dispatch, const char *id, const char **error);
 
 static void act(struct api_call *call, delivery_verb *verb)
 {
     const char *error = "";
-    if (api_need_daemon(call))
+    if (api_need_daemon(call) && is_as_seen(call))
         api_reply_done(call, verb(call->api->dispatch, call->argument, &error), &error);
 }
 
@@ -346,7 +319,7 @@ static void post_edit(struct api_call *call)
 {
     const char *error = "";
     struct remap remap = {.api = call->api, .route = api_query(call, "route")};
-    if (!api_need_daemon(call))
+    if (!api_need_daemon(call) || !is_as_seen(call))
         return;
     if (call->request->body.len > 0) {
         api_reply_done(call, dispatch_edit(call->api->dispatch, call->argument, call->request->body, &error), &error);
@@ -429,15 +402,16 @@ static const struct endpoint {
     {"GET", "/readyz", get_readyz, "Bus connected and subscribed, store writable, not draining.", ""},
     {"GET", "/metrics", api_get_metrics, "Prometheus text.", ""},
     {"GET", "/api/v1/openapi.json", get_openapi, "This description.", ""},
-    {"GET", "/api/v1/status", get_status, "One screen: bus, targets, routes, queue.", ""},
+    {"GET", "/api/v1/status", api_get_status, "One screen: bus, targets, routes, queue.", ""},
     {"GET", "/api/v1/deliveries", get_deliveries, "Deliveries, newest first; those to the bus with target=bus.",
      "target route state code lane limit cursor"},
     {"GET", "/api/v1/deliveries/{id}", get_delivery, "One delivery with request, response and history.", ""},
-    {"POST", "/api/v1/deliveries/{id}/retry", post_retry, "A dead letter or waiting delivery, again and now.", ""},
-    {"POST", "/api/v1/deliveries/{id}/discard", post_discard, "Gives it up.", ""},
-    {"POST", "/api/v1/deliveries/{id}/approve", post_approve, "Sends a draft.", ""},
+    {"POST", "/api/v1/deliveries/{id}/retry", post_retry,
+     "A dead letter or waiting delivery, again and now; with state, only while it is in that.", "state"},
+    {"POST", "/api/v1/deliveries/{id}/discard", post_discard, "Gives it up.", "state"},
+    {"POST", "/api/v1/deliveries/{id}/approve", post_approve, "Sends a draft.", "state"},
     {"POST", "/api/v1/deliveries/{id}/edit", post_edit,
-     "A dead letter with another body: the request's, or without one its message mapped again.", "route"},
+     "A dead letter with another body: the request's, or without one its message mapped again.", "route state"},
     {"GET", "/api/v1/targets", get_targets, "Targets and whether they are held.", ""},
     {"POST", "/api/v1/targets/{id}/hold", post_hold, "Sends nothing until it is resumed.", "operation reason"},
     {"POST", "/api/v1/targets/{id}/resume", post_resume, "Goes on.", "operation"},

@@ -2,7 +2,9 @@
 #include "api_private.h"
 
 #include "clock.h"
+#include "dispatch.h"
 #include "metrics.h"
+#include "strays.h"
 
 static void set_gauge(const char *name, const char *help, double value)
 {
@@ -43,6 +45,9 @@ void api_get_metrics(struct api_call *call)
               store_trouble(api->store, &trouble));
     for (size_t i = 0; i < api->config->target_count; i++)
         set_age(api, api->config->targets[i].name, of_target, 2);
+    const struct strays *strays = api->dispatch != NULL ? dispatch_strays(api->dispatch) : NULL;
+    for (size_t i = 0; strays != NULL && strays_target(strays, i) != NULL; i++)
+        set_age(api, strays_target(strays, i), of_target, 2);
     set_age(api, "bus", of_bus, 1);
     call->reply->status = 200;
     call->reply->content_type = "text/plain; version=0.0.4; charset=utf-8";

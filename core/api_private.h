@@ -29,6 +29,10 @@ bool api_need_daemon(struct api_call *call);        /* false: it is down, and th
 bool api_read_limit(struct api_call *call, size_t *limit);
 bool api_read_cursor(struct api_call *call, int64_t *cursor); /* 0: none */
 
+/* api_status.c */
+void api_get_status(struct api_call *call);
+bool api_is_configured(const struct api *api, const char *target); /* or it is the bus */
+
 /* api_metrics.c */
 void api_get_metrics(struct api_call *call);
 

@@ -129,12 +129,14 @@ static int show(const struct words *words, const char *id)
     return rc;
 }
 
-static int act(const struct words *words, const char *verb, const char *id)
+/* seen: the state in which a list showed it, so that what another made of it since is not undone; NULL: any. */
+static int act(const struct words *words, const char *verb, const char *id, const char *seen)
 {
     struct client_reply reply;
     cleanup_buf struct buf path = {0};
     buf_printf(&path, "/api/v1/deliveries/%s/%s", id, verb);
     client_query(&path, "route", strcmp(verb, "edit") == 0 ? words->to_route : NULL);
+    client_query(&path, "state", seen);
     if (client_call(words->config, "POST", path.data, span_of(words->body), &reply) != 0)
         return CMD_NO;
     int rc = reply.status == 200 ? CMD_DONE : client_complain(&reply);
@@ -168,8 +170,8 @@ static int act_on_all(const struct words *words, const char *verb, const char *s
         struct json_object *items = json_get(reply.json, "items");
         size_t count = items != NULL ? json_object_array_length(items) : 0;
         for (size_t i = 0; i < count; i++) {
-            const char *id = json_get_text(json_object_array_get_idx(items, i), "id");
-            if (act(words, verb, id) == CMD_DONE)
+            struct json_object *item = json_object_array_get_idx(items, i);
+            if (act(words, verb, json_get_text(item, "id"), json_get_text(item, "state")) == CMD_DONE)
                 done++;
             else
                 refused++;
@@ -216,7 +218,7 @@ static int run(int argc, char **argv)
         if (strcmp(argv[1], verbs[i][0]) != 0)
             continue;
         if (argc == 3 && !words.all) {
-            rc = act(&words, verbs[i][0], argv[2]);
+            rc = act(&words, verbs[i][0], argv[2], NULL);
             if (rc == CMD_DONE)
                 printf("%s %s\n", argv[2], verbs[i][2]);
             return rc;
@@ -243,7 +245,8 @@ const struct command cmd_queue = {
             "\n"
             "      --target T, --route R, --state S, --lane L, --code C   filters of list and --all;\n"
             "                    the lane is the trigger's key, else the route's key, else the topic\n"
-            "      --all         instead of an ID: all dead letters (approve: all drafts) that fit\n"
+            "      --all         instead of an ID: all dead letters (approve: all drafts) that fit; what changed\n"
+            "                    since it was listed (someone else discarded it) is refused\n"
             "      --limit N, --cursor C   pages of list\n"
             "  -c, --config FILE   the daemon's configuration\n"
             "      --json        as the API gives it\n",

@@ -61,6 +61,16 @@ static void print_queue(struct json_object *queue)
     puts(any ? "" : " empty");
 }
 
+static void print_strays(struct json_object *strays)
+{
+    for (size_t i = 0; strays != NULL && i < json_object_array_length(strays); i++) {
+        struct json_object *stray = json_object_array_get_idx(strays, i);
+        const int64_t waiting = json_object_get_int64(json_get(stray, "waiting"));
+        printf("        %lld %s for `%s`, which is not configured\n", (long long)waiting,
+               waiting == 1 ? "delivery waits" : "deliveries wait", json_get_text(stray, "target"));
+    }
+}
+
 static void print_status(const struct client_reply *reply)
 {
     struct json_object *status = reply->json, *bus = json_get(status, "bus");
@@ -77,6 +87,7 @@ static void print_status(const struct client_reply *reply)
         printf("store   %s since %s: %s\n", json_get_text(trouble, "name"), json_get_text(trouble, "since"),
                json_get_text(trouble, "text"));
     print_queue(json_get(status, "queue"));
+    print_strays(json_get(status, "not_configured"));
     if (reply->offline)
         return;
     putchar('\n');

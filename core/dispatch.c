@@ -15,6 +15,7 @@
 #include "dispatch_private.h"
 #include "loader.h"
 #include "log.h"
+#include "strays.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -200,6 +201,29 @@ static int load_batches(struct dispatch *d)
     return 0;
 }
 
+static void note_count(void *context, const struct delivery_count *count)
+{
+    struct dispatch *d = context;
+    count_at_start(NULL, count);
+    if (delivery_state_is_open(count->state) && dispatch_slot(d, count->target) == NULL)
+        strays_add(d->strays, count->target, count->count);
+}
+
+static void tell_strays(const struct dispatch *d)
+{
+    for (size_t i = 0; strays_target(d->strays, i) != NULL; i++) {
+        cleanup_text char *count = mem_printf("%lld", (long long)strays_count(d->strays, i));
+        log_warn("deliveries wait for a target that is not configured", "target", strays_target(d->strays, i),
+                 "deliveries", count, "action",
+                 "configure it again and they go; or give them up with `busbar queue discard`", NULL);
+    }
+}
+
+const struct strays *dispatch_strays(const struct dispatch *d)
+{
+    return d->strays;
+}
+
 struct dispatch *dispatch_create(const struct dispatch_options *options, char **error)
 {
     struct dispatch *d = mem_alloc(sizeof(*d));
@@ -209,13 +233,15 @@ struct dispatch *dispatch_create(const struct dispatch_options *options, char **
     for (size_t i = 0; i < options->target_count; i++)
         init_slot(d, &d->slots[i], options->targets[i]->name, options->targets[i]);
     d->bus = &d->slots[options->target_count];
+    d->strays = strays_create();
     init_slot(d, d->bus, "bus", NULL);
     if (recover_deliveries(d) != 0 || load_batches(d) != 0 || store_load_holds(options->session, load_hold, d) != 0 ||
-        store_count_deliveries(options->session, count_at_start, NULL) != 0) {
+        store_count_deliveries(options->session, note_count, d) != 0) {
         *error = mem_printf("the store could not be read: %s", store_error(options->session));
         dispatch_destroy(d);
         return NULL;
     }
+    tell_strays(d);
     watch_cells(d);
     return d;
 }
@@ -253,6 +279,7 @@ void dispatch_destroy(struct dispatch *d)
         free(slot->holds);
     }
     free(d->slots);
+    strays_destroy(d->strays);
     free(d->publishing);
     free(d->acked);
     free(d->confirmed);

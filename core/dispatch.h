@@ -13,6 +13,7 @@ struct dispatch;
 struct http;
 struct json_object;
 struct mqtt;
+struct strays;
 struct target;
 
 struct dispatch_options { /* borrowed */
@@ -59,6 +60,8 @@ void dispatch_alert(struct dispatch *dispatch, const char *kind, const char *tar
                     const char *reason);
 /* For status, API and command line: gives a JSON array of targets. */
 struct json_object *dispatch_describe(const struct dispatch *dispatch);
+/* What is owed to targets that are not configured. */
+const struct strays *dispatch_strays(const struct dispatch *dispatch);
 bool dispatch_is_held(const struct dispatch *dispatch, const char *target);
 
 /* Counts a dead letter that was only counted on another one. Any thread. */

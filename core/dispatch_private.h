@@ -162,6 +162,7 @@ struct dispatch {
     struct slot *slots; /* targets, then the bus as the last */
     size_t slot_count, next_slot;
     struct slot *bus;
+    struct strays *strays;
     struct mqtt *mqtt;
     struct attempt_list starting, running, finished;
     struct publishing *publishing;

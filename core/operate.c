@@ -6,6 +6,7 @@
 #include "json.h"
 #include "loader.h"
 #include "log.h"
+#include "strays.h"
 
 #include <json-c/json.h>
 #include <stdlib.h>
@@ -188,6 +189,16 @@ static bool find(struct dispatch *d, const char *id, struct found *found, const 
     return false;
 }
 
+/* As find, of what is to be sent: to whom? */
+static bool find_to_send(struct dispatch *d, const char *id, struct found *found, const char **error)
+{
+    if (!find(d, id, found, error))
+        return false;
+    if (dispatch_slot(d, found->target) == NULL)
+        *error = "its target is not configured: nothing can be sent until it is";
+    return dispatch_slot(d, found->target) != NULL;
+}
+
 /* Its place in line: due now. What lies ahead of the window comes with a scan, after what came before it. */
 static void stand_in_line(struct dispatch *d, const struct found *found)
 {
@@ -250,6 +261,8 @@ static int change(struct dispatch *d, const struct found *found, enum delivery_s
         return -1;
     }
     count_moved(found->route, found->target, found->state, to);
+    if (dispatch_slot(d, found->target) == NULL && delivery_state_is_open(found->state) && !delivery_state_is_open(to))
+        strays_add(d->strays, found->target, -1);
     announce_release(d);
     return 0;
 }
@@ -265,7 +278,7 @@ static bool is_draft_again(const struct dispatch *d, const struct found *found)
 int dispatch_retry(struct dispatch *d, const char *id, const char **error)
 {
     cleanup_found struct found found = {0};
-    if (!find(d, id, &found, error))
+    if (!find_to_send(d, id, &found, error))
         return -1;
     if (found.state == DELIVERY_DELIVERED || found.state == DELIVERY_DRAFT) {
         *error = found.state == DELIVERY_DRAFT ? "it is a draft: `busbar queue approve` sends it"
@@ -305,7 +318,7 @@ int dispatch_discard(struct dispatch *d, const char *id, const char **error)
 int dispatch_approve(struct dispatch *d, const char *id, const char **error)
 {
     cleanup_found struct found found = {0};
-    if (!find(d, id, &found, error))
+    if (!find_to_send(d, id, &found, error))
         return -1;
     if (found.state != DELIVERY_DRAFT) {
         *error = "only a draft is approved";
@@ -320,7 +333,7 @@ int dispatch_approve(struct dispatch *d, const char *id, const char **error)
 int dispatch_edit(struct dispatch *d, const char *id, struct span body, const char **error)
 {
     cleanup_found struct found found = {0};
-    if (!find(d, id, &found, error))
+    if (!find_to_send(d, id, &found, error))
         return -1;
     if (found.kind != DELIVERY_OUT || found.state != DELIVERY_REJECTED) {
         *error = "only a dead letter can be edited";
