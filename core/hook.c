@@ -292,7 +292,7 @@ static bool is_event(const char *name)
     for (size_t i = 0; i < len; i++)
         if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
             return false;
-    return len > 0 && len <= EVENT_MAX;
+    return len > 0 && len <= EVENT_MAX && span_is_utf8((struct span){name, len}); /* a header may be anything */
 }
 
 static bool read_event(const struct hook_rules *rules, const struct hook_request *request, struct json_object **body,

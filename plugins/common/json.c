@@ -13,7 +13,7 @@
 struct json_tokener *pl_parser(int depth)
 {
     struct json_tokener *tokener = json_tokener_new_ex(depth);
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
     return tokener;
 }
 
@@ -25,9 +25,33 @@ struct json_object *pl_parse(struct bb_str text)
     return value;
 }
 
+/* json-c's own check takes what is longer than it need be, surrogates, and what is beyond U+10FFFF. */
+static bool is_utf8(struct bb_str text)
+{
+    const unsigned char *p = (const unsigned char *)text.data, *end = p + text.len;
+    while (p < end) {
+        if (*p < 0x80) {
+            p++;
+            continue;
+        }
+        int more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : 1;
+        uint32_t least = more == 3 ? 0x10000 : more == 2 ? 0x800 : 0x80, c = *p & (0x3fU >> more);
+        if (*p < 0xc2 || *p > 0xf4 || end - p <= more)
+            return false;
+        for (p++; more > 0; more--, p++) {
+            if ((*p & 0xc0) != 0x80)
+                return false;
+            c = c << 6 | (*p & 0x3f);
+        }
+        if (c < least || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+            return false;
+    }
+    return true;
+}
+
 struct json_object *pl_parse_with(struct json_tokener *tokener, struct bb_str text)
 {
-    if (text.len == 0 || text.len > INT_MAX - 1)
+    if (text.len == 0 || text.len > INT_MAX - 1 || !is_utf8(text))
         return NULL;
     json_tokener_reset(tokener);
     struct json_object *value = json_tokener_parse_ex(tokener, text.data, (int)text.len);

@@ -101,7 +101,8 @@ static void converse(struct span rest)
     size_t count = most > 1 ? 1 + (flags & 3) : most;
     struct bb_message messages[MESSAGES_MAX];
     add_messages(&rest, count, decodes, messages);
-    if (decodes && !is_object(messages[0].body)) /* the door lets nothing else through */
+    if (decodes && (!is_object(messages[0].body) || /* the door lets nothing else through */
+                    !span_is_utf8((struct span){messages[0].event.data, messages[0].event.len})))
         return;
 
     struct bb_job job;

@@ -147,6 +147,7 @@ def test_a_command_comes_once_beside_a_wide_route(daemon, sandbox, publisher, ve
     command(publisher, ON, TASK)
     command(publisher, ON, TASK, retain=True)
     wait_until(lambda: len(sandbox.tasks()) == 2, 10)  # live: the retain flag is for those who come later
+    wait_until(lambda: len(one.deliveries(state="delivered")) == 2, 10, "both answers, or one is asked again")
     one.kill()
     one.start()
     assert outcomes(one)["accepted"] == 0

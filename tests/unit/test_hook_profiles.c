@@ -335,6 +335,8 @@ static void test_hook_profiles_take_the_event_from_a_header(void **state)
     expect(&rules, request, "no_event");
     request.event = (struct hook_header){"a\tb", 1};
     expect(&rules, request, "no_event");
+    request.event = (struct hook_header){"\xa1s", 1};
+    expect(&rules, request, "no_event");
 }
 
 static void test_hook_profiles_are_described(void **state)
