@@ -80,6 +80,8 @@ void admin_handle(void *context, struct web_request *request)
         api_problem(&reply, refused,
                     refused == 401 ? "send Authorization: Bearer <http.admin_token>"
                                    : "without a token, only this machine may speak to the admin port");
+    } else if (strcmp(web_method(request), "POST") == 0 && web_asker_left(request)) {
+        api_problem(&reply, 408, "you closed the connection before this was begun: nothing was done");
     } else {
         const struct api_request asked = {
             web_method(request), web_path(request), query_of, each_name, request, web_body(request), viewer};

@@ -75,7 +75,8 @@ bool api_need_daemon(struct api_call *call)
 {
     if (call->api->dispatch != NULL)
         return true;
-    api_problem(call->reply, 503, "the daemon is down: start `busbar run`");
+    const char *away = call->api->away;
+    api_problem(call->reply, 503, away != NULL ? away : "the daemon is down: start `busbar run`");
     return false;
 }
 
@@ -129,9 +130,16 @@ static void get_healthz(struct api_call *call)
     buf_puts(&call->reply->body, "ok\n");
 }
 
+const char *api_why_not_ready(const struct api *api)
+{
+    if (api->ready != NULL)
+        return api->ready(api->context);
+    return api->away != NULL ? api->away : "the daemon is down";
+}
+
 static void get_readyz(struct api_call *call)
 {
-    const char *why = call->api->ready != NULL ? call->api->ready(call->api->context) : "the daemon is down";
+    const char *why = api_why_not_ready(call->api);
     call->reply->status = why == NULL ? 200 : 503;
     call->reply->content_type = "text/plain; charset=utf-8";
     buf_printf(&call->reply->body, "%s\n", why == NULL ? "ready" : why);

@@ -14,7 +14,8 @@ struct api { /* borrowed */
     const struct config *config;
     struct store *store;
     struct store_session *session;
-    struct dispatch *dispatch; /* NULL: the daemon is down */
+    struct dispatch *dispatch; /* NULL: the daemon cannot be asked */
+    const char *away;          /* why it cannot; NULL: it is down */
     struct intake *intake;     /* NULL likewise */
     /* What the daemon knows; NULL likewise. ready: NULL when ready, else why not. */
     const char *(*ready)(void *context);

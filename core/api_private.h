@@ -23,8 +23,9 @@ const char *api_query(const struct api_call *call, const char *name); /* NULL wh
 
 /* FV-09a: what is not the viewer's does not exist for them. */
 bool api_may_see(const struct api_call *call, const char *target);
-const char *api_scope(const struct api_call *call); /* for the store's filters; NULL: all */
-bool api_need_daemon(struct api_call *call);        /* false: it is down, and the reply says so */
+const char *api_scope(const struct api_call *call);   /* for the store's filters; NULL: all */
+const char *api_why_not_ready(const struct api *api); /* NULL: it is */
+bool api_need_daemon(struct api_call *call);          /* false: it is down, and the reply says so */
 /* false: the reply says what is wrong. */
 bool api_read_limit(struct api_call *call, size_t *limit);
 bool api_read_cursor(struct api_call *call, int64_t *cursor); /* 0: none */

@@ -70,14 +70,14 @@ void api_get_status(struct api_call *call)
     const struct api *api = call->api;
     struct json_object *status = json_object_new_object(), *queue = json_object_new_object(),
                        *bus = json_object_new_object(), *strays = NULL;
-    const char *why = api->ready != NULL ? api->ready(api->context) : "the daemon is down";
+    const char *why = api_why_not_ready(api);
     json_put_text(status, "instance", api->config->instance);
     json_put_text(status, "version", BUSBAR_VERSION);
     json_put_time(status, "started", api->started_ms);
     json_object_object_add(status, "ready", json_object_new_boolean(why == NULL));
     json_put_text(status, "reason", why);
     json_put_text(bus, "state", api->bus_state != NULL ? api->bus_state(api->context) : NULL);
-    json_put_text(bus, "url", api->config->bus.urls[0]);
+    json_put_text(bus, "url", api->config->bus.url_count > 0 ? api->config->bus.urls[0] : NULL);
     json_put_text(bus, "reason", api->bus_reason != NULL ? api->bus_reason(api->context) : NULL);
     json_object_object_add(status, "bus", bus);
     if (count_queue(api, queue, &strays) != 0) { /* the rest is worth the more then */

@@ -51,9 +51,13 @@ int client_complain(const struct client_reply *reply)
 
 /* ---- through the daemon */
 
+enum { CONNECT_MS = 2000, READ_MS = 5000, WRITE_MS = 15000 };
+
 struct answer {
-    bool done;
+    bool done, timed_out;
+    int waited_s;
     enum http_failure failure;
+    char error[128];
     struct client_reply *reply;
 };
 
@@ -62,6 +66,9 @@ static void on_answer(void *context, const struct http_result *result)
     struct answer *answer = context;
     answer->done = true;
     answer->failure = result->failure;
+    answer->timed_out = result->failure != HTTP_OK && result->duration_us >= CONNECT_MS * 1000;
+    answer->waited_s = (int)(result->duration_us / 1000000);
+    snprintf(answer->error, sizeof(answer->error), "%s", result->error);
     answer->reply->status = result->status;
     if (result->failure == HTTP_OK) /* else the body is the transport's error */
         buf_append(&answer->reply->text, result->body.data, result->body.len);
@@ -78,8 +85,8 @@ static char *admin_url(const struct config *config, const char *path)
     return mem_printf("%s://%s%s", scheme, address, path);
 }
 
-static enum http_failure ask_daemon(const struct config *config, const char *method, const char *path, struct span body,
-                                    struct client_reply *reply)
+static void ask_daemon(const struct config *config, const char *method, const char *path, struct span body,
+                       struct answer *answer)
 {
     struct http *http = http_create();
     cleanup_text char *url = admin_url(config, path);
@@ -87,8 +94,8 @@ static enum http_failure ask_daemon(const struct config *config, const char *met
         mem_printf("Bearer %s", config->http.admin_token != NULL ? config->http.admin_token : "");
     const struct http_header headers[] = {{"Content-Type", SPAN("application/json")},
                                           {"Authorization", span_of(bearer)}};
-    const struct http_options options = {.connect_timeout_ms = 2000,
-                                         .timeout_ms = 30000,
+    const struct http_options options = {.connect_timeout_ms = CONNECT_MS,
+                                         .timeout_ms = strcmp(method, "GET") == 0 ? READ_MS : WRITE_MS,
                                          .user_agent = "busbar",
                                          .ca_file = config->http.tls.cert,
                                          .any_name = true}; /* made for the outside: we ask on the loopback */
@@ -98,15 +105,31 @@ static enum http_failure ask_daemon(const struct config *config, const char *met
                                          .headers = headers,
                                          .header_count = config->http.admin_token != NULL ? 2 : 1,
                                          .options = &options};
-    struct answer answer = {.reply = reply};
-    http_send(http, &request, on_answer, &answer);
-    while (!answer.done)
+    http_send(http, &request, on_answer, answer);
+    while (!answer->done)
         http_turn(http, 1000);
     http_destroy(http);
-    return answer.failure;
 }
 
-/* ---- or, when it is down, from the store */
+/* What the daemon is, when it gave no answer: NULL, it is down. A refused connection alone does not say so. gives */
+static char *why_away(const struct config *config, const struct answer *answer)
+{
+    const char *admin = config->http.admin;
+    long pid = store_holder(config->store.path);
+    cleanup_text char *who = pid > 0 ? mem_printf("busbar runs (pid %ld) but", pid) : mem_strdup("busbar");
+    if (pid == 0 && (admin == NULL || (answer->failure == HTTP_NOT_SENT && !answer->timed_out)))
+        return NULL;
+    if (admin == NULL)
+        return mem_printf("%s cannot be asked: http.admin is off", who);
+    if (answer->timed_out)
+        return mem_printf("%s does not answer at %s within %d s", who, admin, answer->waited_s);
+    if (answer->failure == HTTP_NOT_SENT)
+        return mem_printf("%s does not listen at %s: it starts or stops, or http.admin was another when it started",
+                          who, admin);
+    return mem_printf("%s gives no answer at %s: %s", who, admin, answer->error);
+}
+
+/* ---- or, when it does not answer, from the store */
 
 #define PARAMETERS_MAX 16
 
@@ -175,7 +198,8 @@ static bool is_hold(const char *method, const char *path)
     return strcmp(method, "POST") == 0 && len > end && memcmp(path + len - end, verb, end) == 0;
 }
 
-static int ask_store(const struct config *config, const char *method, const char *path, struct client_reply *reply)
+static int ask_store(const struct config *config, const char *method, const char *path, const char *away,
+                     struct client_reply *reply)
 {
     char *error = NULL;
     const bool writes = is_hold(method, path) && access(config->store.path, F_OK) == 0; /* makes none */
@@ -183,9 +207,8 @@ static int ask_store(const struct config *config, const char *method, const char
     struct store *store = store_open(&options, &error);
     struct store_session *session = store != NULL ? store_session_open(store, &error) : NULL;
     if (session == NULL) {
-        fprintf(stderr, "busbar: the daemon does not answer at %s, and its store cannot be %s: %s\n",
-                config->http.admin != NULL ? config->http.admin : "(no http.admin)", writes ? "written" : "read",
-                error != NULL ? error : "?");
+        fprintf(stderr, "busbar: %s, and its store cannot be %s: %s\n", away != NULL ? away : "the daemon is down",
+                writes ? "written" : "read", error != NULL ? error : "?");
         free(error);
         if (store != NULL)
             store_close(store);
@@ -198,13 +221,16 @@ static int ask_store(const struct config *config, const char *method, const char
         *mark = '\0';
         split(mark + 1, &query);
     }
-    const struct api api = {.config = config, .store = store, .session = session};
+    const struct api api = {.config = config, .store = store, .session = session, .away = away};
     const struct api_request request = {method, copy, offline_query, each_offline_name, &query, {NULL, 0}, NULL};
     struct api_reply answer = {0};
     api_handle(&api, &request, &answer);
     reply->status = answer.status;
     reply->text = answer.body;
     reply->offline = true;
+    reply->hangs = away != NULL;
+    if (away != NULL && reply->status == 200)
+        fprintf(stderr, "busbar: %s; this is what its store says\n", away);
     store_session_close(session);
     store_close(store);
     return 0;
@@ -222,24 +248,49 @@ static int understand(struct client_reply *reply)
     return -1;
 }
 
+static int ask(const struct config *config, const char *method, const char *path, struct span body,
+               struct client_reply *reply)
+{
+    struct answer answer = {.reply = reply, .failure = HTTP_NOT_SENT};
+    if (config->http.admin != NULL)
+        ask_daemon(config, method, path, body, &answer);
+    if (answer.done && answer.failure == HTTP_OK)
+        return 0;
+    cleanup_text char *away = why_away(config, &answer);
+    if (strcmp(method, "GET") == 0 || (away == NULL && is_hold(method, path))) {
+        struct problems unsaid = {0}; /* of the rest, what can be understood is enough */
+        struct config *whole = config_load(config->file, &unsaid);
+        int rc = ask_store(whole != NULL ? whole : config, method, path, away, reply);
+        config_destroy(whole);
+        problems_finish(&unsaid);
+        return rc;
+    }
+    if (away == NULL)
+        fputs("busbar: the daemon is down: start `busbar run`\n", stderr);
+    else
+        fprintf(stderr, "busbar: %s; %s\n", away,
+                answer.failure == HTTP_UNCERTAIN || answer.failure == HTTP_TOO_LARGE
+                    ? "what you asked may still be done: look with `busbar audit`"
+                    : "nothing was done");
+    return -1;
+}
+
 int client_call(const char *config_path, const char *method, const char *path, struct span body,
                 struct client_reply *reply)
 {
     struct problems problems = {0};
     cleanup_text char *found = config_find(config_path);
+    cleanup_buf struct buf said = {0};
     *reply = (struct client_reply){0};
-    struct config *config = found != NULL ? config_load(found, &problems) : NULL;
+    struct config *config = found != NULL ? config_peek(found, &problems) : NULL;
     int rc = -1;
-    if (config == NULL || problems.errors > 0) {
-        fprintf(stderr, "busbar: no usable configuration%s%s: `busbar check` says what is wrong\n",
-                found != NULL ? " in " : "", found != NULL ? found : "");
-    } else if (config->http.admin != NULL && ask_daemon(config, method, path, body, reply) == HTTP_OK) {
-        rc = 0;
-    } else if (strcmp(method, "GET") != 0 && !is_hold(method, path)) {
-        fprintf(stderr, "busbar: the daemon does not answer at %s: start `busbar run`\n",
-                config->http.admin != NULL ? config->http.admin : "(no http.admin)");
+    if (config != NULL && problems.errors == 0) {
+        rc = ask(config, method, path, body, reply);
     } else {
-        rc = ask_store(config, method, path, reply);
+        problems_print(&problems, &said);
+        fprintf(stderr, "%sbusbar: %s%s\n", said.len > 0 ? said.data : "",
+                found != NULL ? found : "there is no configuration: name one with -c",
+                found != NULL ? " does not tell where its daemon and store are" : "");
     }
     if (rc == 0)
         rc = understand(reply);

@@ -9,7 +9,8 @@ struct json_object;
 
 struct client_reply {
     int status;
-    bool offline; /* read from the store: the daemon is down */
+    bool offline; /* read from the store: the daemon is down, */
+    bool hangs;   /* or runs and does not answer: said on stderr */
     struct json_object *json;
     struct buf text; /* the raw reply */
 };

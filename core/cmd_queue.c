@@ -161,7 +161,8 @@ static int act_on_all(const struct words *words, const char *verb, const char *s
             return CMD_NO;
         if (reply.status != 200 || reply.offline) { /* the store could be read, but nobody is there to act */
             if (reply.offline)
-                fputs("busbar: the daemon is down: start `busbar run`\n", stderr);
+                fputs(reply.hangs ? "busbar: nothing was done\n" : "busbar: the daemon is down: start `busbar run`\n",
+                      stderr);
             else
                 client_complain(&reply);
             client_reply_finish(&reply);

@@ -75,11 +75,11 @@ static void print_status(const struct client_reply *reply)
 {
     struct json_object *status = reply->json, *bus = json_get(status, "bus");
     const char *reason = json_get_text(status, "reason"), *state = json_get_text(bus, "state"),
-               *bus_reason = json_get_text(bus, "reason");
+               *bus_reason = json_get_text(bus, "reason"), *url = json_get_text(bus, "url");
     printf("busbar %s  instance %s  %s%s%s\n", json_get_text(status, "version"), json_get_text(status, "instance"),
            reason == NULL ? "ready" : "NOT READY: ", reason != NULL ? reason : "",
            reply->offline ? " (read from the store)" : "");
-    printf("bus     %s %s\n", json_get_text(bus, "url"), state != NULL ? state : "-");
+    printf("bus     %s %s\n", url != NULL ? url : "-", state != NULL ? state : "-");
     if (bus_reason != NULL)
         printf("        %s\n", bus_reason);
     struct json_object *trouble = json_get(status, "store_trouble");
@@ -122,7 +122,7 @@ static int run(int argc, char **argv)
         puts(is_ready ? "ready" : json_get_text(reply.json, "reason"));
     else
         print_status(&reply);
-    rc = reply.status == 200 && (!ready || is_ready) ? CMD_DONE : CMD_NO;
+    rc = reply.status == 200 && !reply.hangs && (!ready || is_ready) ? CMD_DONE : CMD_NO;
     client_reply_finish(&reply);
     return rc;
 }
@@ -134,6 +134,8 @@ const struct command cmd_status = {
             "\n"
             "  -c, --config FILE  the daemon's configuration: where its admin port is\n"
             "      --ready        only whether it is ready; exit 0 or 1 (a health check)\n"
-            "      --json         as the API gives it\n",
+            "      --json         as the API gives it\n"
+            "\n"
+            "Exit status: 1 when busbar runs but does not answer, too.\n",
     .run = run,
 };

@@ -135,7 +135,7 @@ static int run(int argc, char **argv)
     if (!checks && !writes)
         return cmd_usage(&cmd_store, "say backup FILE, check, or recover FILE");
     cleanup_text char *found = config_find(path);
-    struct config *config = found != NULL ? config_load(found, &problems) : NULL;
+    struct config *config = found != NULL ? config_peek(found, &problems) : NULL;
     if (config == NULL || problems.errors > 0) {
         fputs("busbar: no usable configuration: `busbar check` says what is wrong\n", stderr);
         rc = CMD_NO;

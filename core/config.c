@@ -169,6 +169,13 @@ static const struct setting store_rows[] = {
 #undef AT
 static const struct section store_section = SECTION("store", store_rows, NULL);
 
+/* What whoever asks needs of it. */
+static void pass_over(struct config_reader *reader, const struct yaml_pair *pair, void *base)
+{
+    (void)reader, (void)pair, (void)base;
+}
+static const struct section store_peek_section = {"store", store_rows, 1, pass_over}; /* its path */
+
 #define AT(member) offsetof(struct config_assets, member)
 static const struct setting assets_rows[] = {
     {.key = "file", .kind = SETTING_FILE, .offset = AT(file)},
@@ -332,28 +339,35 @@ static void check_bus(struct config *config, const struct yaml_node *root, struc
 
 /* ---- the face --------------------------------------------------------------------------*/
 
-struct config *config_load(const char *path, struct problems *problems)
+/* A configuration with its own file read and nothing of it understood yet. NULL when it cannot be read. */
+static struct config *open_config(const char *path, struct config_reader *reader, const struct yaml_node **root)
 {
-    struct config *config = mem_alloc(sizeof(*config));
-    struct config_reader reader = {.config = config, .problems = problems};
-    config->file = mem_strdup(path);
-    struct yaml_tree *tree = yaml_read_file(path, problems);
-    if (tree == NULL) {
-        free(config->file);
-        free(config);
+    struct yaml_tree *tree = yaml_read_file(path, reader->problems);
+    if (tree == NULL)
         return NULL;
-    }
-    config->trees = mem_grow(NULL, &reader.tree_cap, 1, sizeof(config->trees[0]));
-    config->files = mem_alloc(reader.tree_cap * sizeof(config->files[0]));
+    struct config *config = reader->config = mem_alloc(sizeof(*config));
+    config->file = mem_strdup(path);
+    config->trees = mem_grow(NULL, &reader->tree_cap, 1, sizeof(config->trees[0]));
+    config->files = mem_alloc(reader->tree_cap * sizeof(config->files[0]));
     config->trees[0] = tree;
     config->files[0] = mem_strdup(path);
     config->tree_count = 1;
+    *root = yaml_root(tree);
+    return config;
+}
 
+struct config *config_load(const char *path, struct problems *problems)
+{
+    struct config_reader reader = {.problems = problems};
     struct mark top = {path, 1, 1};
-    const struct yaml_node nothing = {.kind = YAML_MAPPING, .mark = top};
-    const struct yaml_node *root = yaml_is_null(yaml_root(tree)) ? &nothing : yaml_root(tree);
-    if (root == &nothing)
+    const struct yaml_node nothing = {.kind = YAML_MAPPING, .mark = top}, *root = NULL;
+    struct config *config = open_config(path, &reader, &root);
+    if (config == NULL)
+        return NULL;
+    if (yaml_is_null(root)) {
         problems_add(problems, top, "the file is empty");
+        root = &nothing;
+    }
     table_read(&reader, &root_section, root, top, config);
     settle_instance(config, root, problems);
     config->assets.mark = config_mark_in(root, "assets", "file");
@@ -361,6 +375,23 @@ struct config *config_load(const char *path, struct problems *problems)
     check_bus(config, root, problems);
     config_check_http(config, root, problems);
     config_check_routes(&reader);
+    return config;
+}
+
+struct config *config_peek(const char *path, struct problems *problems)
+{
+    struct config_reader reader = {.problems = problems};
+    struct mark top = {path, 1, 1};
+    const struct yaml_node nothing = {.kind = YAML_MAPPING, .mark = top}, *root = NULL;
+    struct config *config = open_config(path, &reader, &root);
+    if (config == NULL)
+        return NULL;
+    root = yaml_is_null(root) ? &nothing : root;
+    table_read(&reader, &config_http_peek_section, yaml_get(root, "http"), top, &config->http);
+    table_read(&reader, &store_peek_section, yaml_get(root, "store"), top, &config->store);
+    if (config->http.admin != NULL && config_host_length(config->http.admin, true) == 0)
+        problems_add(problems, config_mark_in(root, "http", "admin"),
+                     "'admin' must look like 127.0.0.1:9080 or [::1]:9080");
     return config;
 }
 

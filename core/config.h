@@ -232,6 +232,10 @@ struct config {
  * NULL only when nothing could be read; else what was understood, problems->errors says whether it
  * may be used. gives */
 struct config *config_load(const char *path, struct problems *problems);
+/* Of the same file only what leads to its daemon and its store: store.path, http.admin, http.admin_token,
+ * http.tls.cert. Nothing else is judged, no other secret is opened: a daemon that runs can be asked, whatever its
+ * file's mistakes. gives */
+struct config *config_peek(const char *path, struct problems *problems);
 void config_destroy(struct config *config);
 /* -c, else $BUSBAR_CONFIG, else ./busbar.yaml, else /etc/busbar/busbar.yaml. gives; NULL when there is none */
 char *config_find(const char *given);

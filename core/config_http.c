@@ -183,6 +183,33 @@ static const struct setting http_rows[] = {
 #undef AT
 const struct section config_http_section = SECTION("http", http_rows, NULL);
 
+/* ---- what whoever asks needs of it */
+
+static void pass_over(struct config_reader *reader, const struct yaml_pair *pair, void *base)
+{
+    (void)reader, (void)pair, (void)base;
+}
+
+#define AT(member) offsetof(struct config_tls, member)
+static const struct setting peek_tls_rows[] = {{.key = "cert", .kind = SETTING_FILE, .offset = AT(cert)}};
+static const struct section peek_tls_section = SECTION("tls", peek_tls_rows, pass_over);
+#undef AT
+
+#define AT(member) offsetof(struct config_http, member)
+static const struct setting peek_http_rows[] = {
+    {.key = "admin",
+     .kind = SETTING_TEXT,
+     .offset = AT(admin),
+     .fallback = "127.0.0.1:9080",
+     .flags = SETTING_NULLABLE},
+    {.key = "admin_token", .kind = SETTING_SECRET, .offset = AT(admin_token)},
+    {.key = "tls", .kind = SETTING_SECTION, .offset = AT(tls), .section = &peek_tls_section},
+};
+#undef AT
+const struct section config_http_peek_section = SECTION("http", peek_http_rows, pass_over);
+
+/* ---- what needs the whole */
+
 static bool is_loopback(const char *address)
 {
     size_t len = config_host_length(address, true);

@@ -67,8 +67,8 @@ struct section {
     }
 
 extern const struct section config_target_section, config_route_section, config_trigger_section, config_batch_section,
-    config_retry_section, config_client_tls_section, config_http_section, config_viewer_section, config_format_section,
-    config_auth_section, config_signature_section, config_unit_section;
+    config_retry_section, config_client_tls_section, config_http_section, config_http_peek_section,
+    config_viewer_section, config_format_section, config_auth_section, config_signature_section, config_unit_section;
 extern const struct choice config_mode_words[], config_uncertain_words[];
 
 /* Fills the struct at base: defaults first, then what the mapping says. mapping NULL or null: defaults only. */

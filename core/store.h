@@ -28,6 +28,7 @@ struct store_options {
 /* NULL and *error (gives; says what to do). Creates and migrates; a newer schema is refused. */
 struct store *store_open(const struct store_options *options, char **error);
 void store_close(struct store *store); /* sessions first; checkpoints */
+long store_holder(const char *path);   /* the process that has it open to write; 0: none, or it cannot be told */
 struct store_session *store_session_open(struct store *store, char **error);
 void store_session_close(struct store_session *session); /* NULL is legal */
 const char *store_error(const struct store_session *session);

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -129,6 +130,31 @@ int store_look_before_reading(const struct store *store, char **error)
     else if (file.st_size == 0)
         *error = mem_printf("%s is empty: there is no store in it yet", store->path);
     return *error ? -1 : 0;
+}
+
+/* A lock must not be tried to be known: a daemon that starts meanwhile would find it taken. The number in the file
+ * outlives its writer, so the kernel's list must name it for this file, too. */
+long store_holder(const char *path)
+{
+    cleanup_text char *named = mem_printf("%s.lock", path);
+    char text[24] = "", line[256];
+    struct stat file;
+    int fd = open(named, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool known = fd >= 0 && fstat(fd, &file) == 0 && read(fd, text, sizeof text - 1) > 0;
+    if (fd >= 0)
+        close(fd);
+    long wanted = known ? strtol(text, NULL, 10) : 0, holder = 0;
+    FILE *locks = wanted > 0 ? fopen("/proc/locks", "re") : NULL;
+    while (locks != NULL && holder == 0 && fgets(line, sizeof line, locks) != NULL) {
+        long pid = 0;
+        unsigned long inode = 0;
+        if (sscanf(line, "%*d: FLOCK %*s %*s %ld %*x:%*x:%lu", &pid, &inode) == 2 && pid == wanted &&
+            inode == file.st_ino)
+            holder = pid;
+    }
+    if (locks != NULL)
+        fclose(locks);
+    return holder;
 }
 
 void store_give_files(struct store *store)

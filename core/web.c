@@ -399,6 +399,13 @@ const char *web_peer(const struct web_request *request)
     return peer ? peer->text : "";
 }
 
+/* Over TLS, what announces the end looks like data: nobody is seen leaving. */
+bool web_asker_left(const struct web_request *request)
+{
+    char next;
+    return recv(request->connection->fd, &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* ---- the reactor's side */
 
 /* At its limits libmicrohttpd stops listening; a run after one that closed something resumes it. */

@@ -53,7 +53,8 @@ const char *web_header_value(const struct web_request *request, const char *name
 size_t web_header_count(const struct web_request *request, const char *name);
 const char *web_query(const struct web_request *request, const char *name); /* decoded; NULL when absent */
 void web_each_query(const struct web_request *request, void (*each)(void *context, const char *name), void *context);
-const char *web_peer(const struct web_request *request);                    /* address text */
+const char *web_peer(const struct web_request *request); /* address text */
+bool web_asker_left(const struct web_request *request);  /* closed its side, so that nobody may be there to hear */
 void web_reply(struct web_request *request, const struct web_reply *reply); /* takes the request */
 
 #endif

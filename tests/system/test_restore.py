@@ -65,5 +65,5 @@ def test_a_store_that_a_daemon_has_is_not_written_beside_it(busbar):
     other = daemon.folder / "elsewhere.yaml"
     other.write_text(elsewhere)
     said = daemon.cli("targets", "hold", "mw", "-c", str(other), config=False, expect=1).stderr
-    assert "cannot be written" in said and "another" in said
+    assert f"runs (pid {daemon.process.pid}) but does not listen" in said and "nothing was done" in said
     assert state_of(daemon) != "held"

@@ -332,6 +332,43 @@ static void test_config_shipped_files_load(void **state)
     }
 }
 
+static struct config *peek(const char *text, struct problems *problems)
+{
+    static char path[128];
+    write_text("f", text);
+    snprintf(path, sizeof(path), "%s/f", folder);
+    return config_peek(path, problems);
+}
+
+/* Who asks a daemon does not depend on what else is in its file. */
+static void test_config_peek_judges_only_the_way_to_the_daemon(void **state)
+{
+    (void)state;
+    struct problems problems = {0};
+    struct config *config = peek("colour: blue\n"
+                                 "instance: 'no name'\n"
+                                 "bus: {url: 'http://x', password: '${file:gone}'}\n"
+                                 "store: {path: a.db, max_size: much}\n"
+                                 "http: {admin: '127.0.0.1:9', adnim: 5, tls: {key: gone}, max_body: -1}\n"
+                                 "targets: {mw: {api_key: '${env:BUSBAR_NO_SUCH}'}}\n"
+                                 "include: [gone.yaml]\n",
+                                 &problems);
+    assert_int_equal(problems.count, 0);
+    assert_string_equal(config->http.admin, "127.0.0.1:9");
+    assert_non_null(strstr(config->store.path, "/a.db"));
+    assert_int_equal(config->named_files.len, 0); /* nothing else was opened */
+    config_destroy(config);
+    config = peek("# nothing\n", &problems);
+    assert_string_equal(config->http.admin, "127.0.0.1:9080");
+    assert_string_equal(config->store.path, "/var/lib/busbar/busbar.db");
+    assert_int_equal(problems.count, 0);
+    config_destroy(config);
+    config = peek("http: {admin_token: '${file:gone}', admin: nowhere, tls: {cert: gone}}\nstore: []\n", &problems);
+    assert_int_equal(problems.errors, 4);
+    config_destroy(config);
+    problems_finish(&problems);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_config_schema_has_the_tables_keys),
         cmocka_unit_test(test_config_reference_shows_every_key),
         cmocka_unit_test(test_config_shipped_files_load),
+        cmocka_unit_test(test_config_peek_judges_only_the_way_to_the_daemon),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
