@@ -132,6 +132,7 @@ struct intake *intake_create(const struct intake_options *options, char **error)
         return NULL;
     }
     route_set_commit(options->routes);
+    route_set_clock_back(options->routes, clock_steady_ms());
     route_set_ask_orders(options->routes, intake_order_is_open, intake);
     intake->poison = store_crumb_found(options->store, CRUMB_INTAKE, &deaths);
     if (deaths < POISON_DEATHS)

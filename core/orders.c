@@ -143,8 +143,8 @@ static void note_waiting(void *context, const struct delivery *delivery)
 {
     bool parked = delivery->state == DELIVERY_REJECTED && delivery->error.code != NULL &&
                   strcmp(delivery->error.code, "uncertain_outcome") == 0;
-    bool waits = delivery->state == DELIVERY_PENDING || delivery->state == DELIVERY_RETRYING ||
-                 delivery->state == DELIVERY_REJECTED || delivery->state == DELIVERY_EXPIRED;
+    bool waits = delivery_state_is_open(delivery->state) || delivery->state == DELIVERY_REJECTED ||
+                 delivery->state == DELIVERY_EXPIRED;
     bool lost = delivery->uncertain && waits;
     if (delivery->kind == DELIVERY_OUT && !delivery->in_flight && (lost || parked))
         *(struct waiting *)context =

@@ -100,6 +100,46 @@ static int postpone_lookups(struct dispatch *d, int64_t unsent_seq)
     return 0;
 }
 
+/* A clock that was wrong by years and was set back: what it made due then goes with its next turn (refill.c says so of
+ * the queues; this of the store, which people read). */
+static int believe_due(struct dispatch *d)
+{
+    const int64_t now_ms = clock_steady_ms();
+    int64_t longest_ms = RETRY_AFTER_MAX_MS;
+    for (size_t i = 0; i + 1 < d->slot_count; i++)
+        if (d->slots[i].target->config->retry.max_ms > longest_ms)
+            longest_ms = d->slots[i].target->config->retry.max_ms;
+    int64_t moved = store_believe_due(d->options.session, now_ms + longest_ms, now_ms);
+    cleanup_text char *count = mem_printf("%lld", (long long)moved);
+    if (moved > 0)
+        log_warn("deliveries were due in a future that no wait reaches: the clock was set back; they are due now",
+                 "deliveries", count, NULL);
+    return moved < 0 ? -1 : 0;
+}
+
+/* FV-08b: where a person approves each, that is true too of what began before the mode was that. */
+static int draft_unapproved(struct dispatch *d)
+{
+    for (size_t i = 0; i + 1 < d->slot_count; i++) {
+        const struct target *target = d->slots[i].target;
+        struct bb_operation operation;
+        int64_t drafts = 0, more = 0;
+        for (size_t n = 0; more >= 0 && plugin_operation(target->plugin, n, &operation) != NULL; n++) {
+            if ((operation.flags & BB_WRITES) == 0 || config_mode_of(target->config, operation.name) != MODE_DRAFT)
+                continue;
+            more = store_draft_unapproved(d->options.session, target->name, operation.name, clock_wall_ms());
+            drafts += more;
+        }
+        if (more < 0)
+            return -1;
+        cleanup_text char *count = mem_printf("%lld", (long long)drafts);
+        if (drafts > 0)
+            log_warn("deliveries that nobody approved are drafts: the mode is draft", "target", target->name,
+                     "deliveries", count, "action", "`busbar queue approve` sends them", NULL);
+    }
+    return 0;
+}
+
 int recover_deliveries(struct dispatch *d)
 {
     struct store_session *session = d->options.session;
@@ -110,7 +150,8 @@ int recover_deliveries(struct dispatch *d)
     if (store_begin(session) != 0)
         return -1;
     if (postpone_lookups(d, unsent_seq) != 0 || store_recover(session, unsent_seq, clock_wall_ms()) < 0 ||
-        (poison && (errand ? hold_target(d, crumb) : isolate(d, seq)) != 0)) {
+        (poison && (errand ? hold_target(d, crumb) : isolate(d, seq)) != 0) || believe_due(d) != 0 ||
+        draft_unapproved(d) != 0) {
         store_rollback(session);
         return -1;
     }

@@ -83,6 +83,9 @@ void route_set_commit(struct route_set *set);   /* what was decided since the la
 void route_set_rollback(struct route_set *set); /* ... was not: forget it */
 /* At start: puts a stored state back. Unknown routes are ignored. */
 void route_set_restore(struct route_set *set, const char *route, struct span key, struct span state);
+/* After all of them: a shelf that was laid in the future, by a clock that was set back since, lasts as long as it was
+ * meant to, from now on. A change, to be stored with the next. */
+void route_set_clock_back(struct route_set *set, int64_t now_ms);
 /* What edge nodes told, for the caller to keep and to ask for; NULL: no route reads Sparkplug. borrowed */
 struct sparkplug *route_set_sparkplug(const struct route_set *set);
 size_t route_set_keys(const struct route_set *set); /* keys that have a state */

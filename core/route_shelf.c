@@ -88,6 +88,31 @@ void shelf_expire(struct route_set *set, uint32_t number, struct span key)
     route_keys_put(set->keys, number, key, &state, INT64_MAX);
 }
 
+struct clock_back {
+    struct route_set *set;
+    int64_t now_ms;
+};
+
+static void shorten(void *context, uint32_t number, struct span key)
+{
+    const struct clock_back *back = context;
+    if (route_space(number) != SPACE_SHELF)
+        return;
+    struct trigger_state state = other_state(back->set, number);
+    route_keys_get(back->set->keys, number, key, &state);
+    if (state.since_ms <= back->now_ms)
+        return;
+    state.words[SHELF_UNTIL] -= (double)(state.since_ms - back->now_ms);
+    state.since_ms = back->now_ms;
+    route_keys_put(back->set->keys, number, key, &state, shelf_due(&state));
+}
+
+void route_set_clock_back(struct route_set *set, int64_t now_ms)
+{
+    struct clock_back back = {set, now_ms};
+    route_keys_each(set->keys, shorten, &back);
+}
+
 struct shelves {
     struct route_set *set;
     struct json_object *items;

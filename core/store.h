@@ -210,6 +210,14 @@ int64_t store_recover(struct store_session *session, int64_t unsent_seq, int64_t
 int store_postpone_uncertain(struct store_session *session, int64_t unsent_seq, const char *target,
                              const char *operation, int64_t due_ms);
 
+/* Pending and retrying ones of an operation that nobody approved become drafts, uncertain ones too (they stay that),
+ * and each goes alone; an audit row each. Answers how many, or -1. */
+int64_t store_draft_unapproved(struct store_session *session, const char *target, const char *operation,
+                               int64_t now_ms);
+/* Open ones that are due later than `latest_ms` are due at `due_ms`: the clock was set back. Steady. Answers how many,
+ * or -1. */
+int64_t store_believe_due(struct store_session *session, int64_t latest_ms, int64_t due_ms);
+
 /* ---- triggers, webhooks, holds, notes, session -----------------------------*/
 
 int store_put_trigger(struct store_session *session, const char *route, struct span key,

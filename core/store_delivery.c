@@ -531,6 +531,31 @@ int store_postpone_uncertain(struct store_session *session, int64_t unsent_seq, 
     return sql_run(&sql);
 }
 
+int64_t store_draft_unapproved(struct store_session *session, const char *target, const char *operation, int64_t now_ms)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_AUDIT_UNAPPROVED) != 0)
+        return -1;
+    sql_put_text(&sql, target);
+    sql_put_text(&sql, operation);
+    sql_put_int(&sql, now_ms);
+    if (sql_run(&sql) != 0 || sql_start(&sql, session, SQL_DRAFT_UNAPPROVED) != 0)
+        return -1;
+    sql_put_text(&sql, target);
+    sql_put_text(&sql, operation);
+    return sql_run(&sql) != 0 ? -1 : sql_changed(&sql);
+}
+
+int64_t store_believe_due(struct store_session *session, int64_t latest_ms, int64_t due_ms)
+{
+    struct sql sql;
+    if (sql_start(&sql, session, SQL_BELIEVE_DUE) != 0)
+        return -1;
+    sql_put_int(&sql, latest_ms);
+    sql_put_int(&sql, due_ms);
+    return sql_run(&sql) != 0 ? -1 : sql_changed(&sql);
+}
+
 int64_t store_recover(struct store_session *session, int64_t unsent_seq, int64_t now_ms)
 {
     struct sql sql;

@@ -114,6 +114,13 @@ const int sql_schema_version = sizeof sql_migrations / sizeof sql_migrations[0];
 /* Of what was in flight when the process ended: it may have been sent. */
 #define MAYBE_SENT "(kind = 1 AND attempted_ms <> coalesce((SELECT attempted_ms FROM deliveries WHERE seq = ?1), -1))"
 
+/* What nobody asked to be sent: neither by `approve`, nor while the mode was draft by `retry` or `edit`. */
+#define UNAPPROVED                                                                                           \
+    "deliveries d INDEXED BY deliveries_open WHERE " OPEN " AND target = ?1 AND kind = 1 AND operation = ?2" \
+    " AND NOT EXISTS (SELECT 1 FROM audit a INDEXED BY audit_delivery WHERE a.delivery_id = d.id"            \
+    " AND a.who = 'operator' AND (a.what = 'approve' OR (a.what IN ('retry', 'edit') AND a.mode = 'draft'"   \
+    " AND a.outcome = 'pending')))"
+
 #define ORDER                                                                                                     \
     "SELECT id, provider_id, source_id, asset_ref, source_status, status, priority, source_priority, sla_due_ms," \
     " sync_state, last_synced_ms, delivery_id, updated_ms, fresh_until_ms FROM orders"
@@ -206,6 +213,15 @@ const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_RECOVER] =
         "UPDATE deliveries INDEXED BY deliveries_waiting SET in_flight = 0, uncertain = uncertain OR " MAYBE_SENT
         " WHERE " WAITING " AND " OPEN " AND in_flight",
+
+    [SQL_BELIEVE_DUE] = "UPDATE deliveries INDEXED BY deliveries_waiting SET due_ms = ?2"
+                        " WHERE " WAITING " AND " OPEN " AND due_ms > ?1",
+    [SQL_AUDIT_UNAPPROVED] =
+        "INSERT INTO audit (at_ms, who, what, delivery_id, route, target, operation, mode, outcome, detail, order_id)"
+        " SELECT ?3, 'busbar', 'draft', id, route, target, operation, 'draft', 'draft',"
+        " 'the mode is draft by now, and nobody approved it', order_id FROM " UNAPPROVED " ORDER BY seq",
+    [SQL_DRAFT_UNAPPROVED] = "UPDATE deliveries SET state = 1, batch = iif(batch IS NULL, NULL, id)"
+                             " WHERE seq IN (SELECT seq FROM " UNAPPROVED ")",
 
     [SQL_PUT_TRIGGER] = "INSERT OR REPLACE INTO triggers (route, key, state) VALUES (?, ?, ?)",
     [SQL_DELETE_TRIGGER] = "DELETE FROM triggers WHERE route = ? AND key = ?",

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is owed when the configuration changes, or the clock, or when two people act at once."""
 
+import calendar
 import contextlib
 import http.server
 import json
+import sqlite3
 import threading
+import time
 
 import pytest
 
-from busbar_harness import command_route, http_call, wait_until
+from busbar_harness import command_route, hot_route, http_call, wait_until
 from test_reload import hang_up, lines
 
 
@@ -148,3 +151,103 @@ def test_the_api_takes_the_state_that_was_seen(dead):
         assert dead.api("POST", f"deliveries/{one}/{verb}?state=gone").status == 400
         assert dead.api("POST", f"deliveries/none/{verb}?state=rejected").status == 404
     assert dead.api("POST", f"deliveries/{one}/discard?state=rejected").status == 200
+
+
+def set_mode(daemon, mode):
+    daemon.config["targets"]["mw"]["mode"] = mode
+    daemon.write()
+    hang_up(daemon, good=True)
+
+
+def owing(daemon, state):
+    return [d["id"] for d in daemon.deliveries(target="mw", state=state)]
+
+
+def test_what_nobody_approved_becomes_a_draft_with_the_mode(busbar, sandbox, publisher):  # FV-08b
+    daemon = busbar()
+    sandbox.fail("status", status=503, path="/partners/v1/tasks")
+    for n in range(3):
+        publisher.publish(f"plant/l1/m{n}/job", {"celsius": n})
+    wait_until(lambda: len(owing(daemon, "retrying")) == 3, 10, "attempts in vain")
+    set_mode(daemon, "draft")
+    drafts = owing(daemon, "draft")
+    assert len(drafts) == 3 and lines(daemon, "deliveries that nobody approved are drafts: the mode is draft")
+    assert daemon.metrics().sum("busbar_deliveries", state="draft") == 3
+    asked = len(sandbox.requests("/partners/v1/tasks"))
+    row = daemon.json("queue", "show", drafts[0])["history"][0]
+    assert (row["who"], row["what"], row["mode"], row["outcome"]) == ("busbar", "draft", "draft", "draft")
+    daemon.cli("queue", "approve", drafts[0])
+    wait_until(lambda: len(sandbox.requests("/partners/v1/tasks")) > asked, 10, "what is approved goes")
+    set_mode(daemon, "draft")  # what a person approved stays approved
+    assert owing(daemon, "draft") == drafts[1:] and owing(daemon, "retrying") + owing(daemon, "pending") == drafts[:1]
+    sandbox.forgive()
+    wait_until(lambda: len(sandbox.tasks()) == 1, 10, "the one that was approved")
+    assert owing(daemon, "draft") == drafts[1:]
+    for draft in drafts[1:]:
+        daemon.cli("queue", "approve", draft)
+    wait_until(lambda: len(sandbox.tasks()) == 3, 10, "each approved")
+
+
+def test_an_uncertain_one_waits_as_a_draft_and_stays_uncertain(busbar, sandbox, publisher):  # FV-08b, P-U3
+    daemon = busbar(target={"retry": {"first": "60s", "max": "60s", "attempts": 50, "max_age": "7d"}})
+    sandbox.fail("reset", after=True, times=1, path="/partners/v1/tasks")
+    publisher.publish("plant/l1/m1/job", {"celsius": 1})
+    wait_until(lambda: owing(daemon, "retrying"), 10, "an answer that is lost")
+    daemon.config["targets"]["mw"]["on_uncertain"] = "park"
+    set_mode(daemon, "draft")
+    (draft,) = owing(daemon, "draft")
+    assert daemon.json("queue", "show", draft)["uncertain"]
+    daemon.cli("queue", "approve", draft)
+    wait_until(lambda: owing(daemon, "rejected") == [draft], 10, "the rule for what is uncertain holds")
+    assert daemon.deliveries(state="rejected")[0]["error"]["code"] == "uncertain_outcome" and len(sandbox.tasks()) == 1
+
+
+def test_a_webhook_settles_an_uncertain_draft(busbar, sandbox, publisher):  # FV-08b, U16
+    daemon = busbar(target={"retry": {"first": "60s", "max": "60s", "attempts": 50, "max_age": "7d"}})
+    sandbox.fail("reset", after=True, times=1, path="/partners/v1/tasks")
+    publisher.publish("plant/l1/m1/job", {"celsius": 1})
+    wait_until(lambda: owing(daemon, "retrying"), 10, "an answer that is lost")
+    set_mode(daemon, "draft")
+    (draft,) = owing(daemon, "draft")
+    (task,) = sandbox.tasks()
+    sandbox.tell(task["id"], "TaskWasScheduled")
+    wait_until(lambda: draft in owing(daemon, "delivered"), 10, "it was there already")
+    daemon.cli("queue", "approve", draft, expect=1)
+    assert len(sandbox.tasks()) == 1
+
+
+def test_a_clock_that_was_ten_years_ahead_delays_no_retry(tmp_path, busbar, sandbox, publisher):
+    daemon = busbar()
+    sandbox.fail("status", status=503, path="/partners/v1/tasks")
+    publisher.publish("plant/l1/m1/job", {"celsius": 1})
+    publisher.publish("plant/l1/m1/job", {"celsius": 2})  # the same lane
+    wait_until(lambda: owing(daemon, "retrying"), 10, "an attempt in vain")
+    daemon.cli("targets", "hold", "mw")
+    assert daemon.terminate() == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "busbar.db")) as store, store:
+        years = 3650 * 24 * 3600 * 1000
+        store.execute("UPDATE deliveries SET due_ms = due_ms + ?", (years,))
+    sandbox.forgive()
+    daemon.start()
+    assert lines(daemon, "deliveries were due in a future that no wait reaches: the clock was set back; they are due now")
+    now = time.strftime("%Y", time.gmtime())
+    assert all(d["due"].startswith(now) for d in daemon.deliveries(target="mw"))
+    daemon.cli("targets", "resume", "mw")
+    wait_until(lambda: len(sandbox.tasks()) == 2, 10, "both")
+
+
+def test_a_shelf_that_a_wrong_clock_laid_lasts_as_long_as_it_was_meant_to(tmp_path, busbar):
+    daemon = busbar([hot_route()])
+    daemon.cli("routes", "shelve", "bearing-hot", "--for", "2h", "--reason", "repair")
+    assert daemon.terminate() == 0
+    years = 3650 * 24 * 3600 * 1000
+    with contextlib.closing(sqlite3.connect(tmp_path / "busbar.db")) as store, store:
+        ((route, state),) = store.execute("SELECT route, state FROM triggers").fetchall()
+        state = json.loads(state)
+        state["since"] += years
+        state["words"][0] += years
+        store.execute("UPDATE triggers SET state = ? WHERE route = ?", (json.dumps(state).encode(), route))
+    daemon.start()
+    (shelf,) = daemon.json("routes", "shelves")["items"]
+    since, until = (calendar.timegm(time.strptime(shelf[end][:19], "%Y-%m-%dT%H:%M:%S")) for end in ("since", "until"))
+    assert abs(since - time.time()) < 60 and until - since in (7199, 7200, 7201)

@@ -208,6 +208,35 @@ static void test_route_shelf_of_a_whole_route_and_its_end(void **state)
     tear_down(b);
 }
 
+/* Laid while the machine's clock ran ten years ahead. */
+static void test_route_shelf_keeps_its_length_when_the_clock_is_set_back(void **state)
+{
+    (void)state;
+    struct bench *b = set_up(SHELF);
+    struct store store = {0};
+    const int64_t ahead = T0 + (int64_t)3650 * 24 * H;
+    struct span key = SPAN("1");
+    route_set_shelve(b->set, 0, NULL, ahead + H, ahead, "wrong clock");
+    route_set_shelve(b->set, 0, &key, T0 + 2 * H, T0 - H, "laid before, by the right one");
+    commit(b, &store);
+    restart(b, &store);
+    route_set_clock_back(b->set, T0);
+    assert_int_equal(commit(b, &store), 1); /* one is another now, and stored so: the next start does not begin anew */
+    restart(b, &store);
+    route_set_clock_back(b->set, T0 + M);
+    assert_int_equal(commit(b, &store), 0);
+    listen(b);
+    send(b, "p/2", "6", T0 + M);
+    said(b, "suppressed shelved");
+    send(b, "p/2", "5", T0 + H);
+    send(b, "p/2", "6", T0 + H);
+    said(b, "accepted fired");
+    send(b, "p/1", "6", T0 + H);
+    said(b, "suppressed shelved");
+    forget(&store);
+    tear_down(b);
+}
+
 /* ---- two rules, one plan, one budget */
 
 #define PLANS                                                                                                      \
@@ -288,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_route_storm_that_cannot_be_mapped_is_a_dead_letter),
         cmocka_unit_test(test_route_shelf_suppresses_for_a_time),
         cmocka_unit_test(test_route_shelf_of_a_whole_route_and_its_end),
+        cmocka_unit_test(test_route_shelf_keeps_its_length_when_the_clock_is_set_back),
         cmocka_unit_test(test_route_budget_is_shared_by_the_rules_of_a_plan),
         cmocka_unit_test(test_route_storm_problems),
     };
