@@ -106,6 +106,9 @@ static bool turn(struct daemon *daemon)
     if (atomic_exchange(&daemon->session_lost, false))
         dispatch_alert(daemon->dispatch, "bus_session_lost", NULL, NULL,
                        "the broker lost our session: messages sent while busbar was away are gone");
+    if (intake_take_stale(daemon->intake))
+        dispatch_alert(daemon->dispatch, "bus_stale_subscription", NULL, NULL,
+                       "the broker's session has a subscription that the store does not know: see the log");
     for (const char *route; (route = intake_take_alarm(daemon->intake)) != NULL;)
         dispatch_alert(daemon->dispatch, "over_budget", NULL, route,
                        "the route is over its budget: what it fires is suppressed and counted, see the audit");

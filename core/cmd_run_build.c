@@ -63,6 +63,16 @@ static void on_session(void *context, bool present)
         log_warn("the broker lost our session: what came while we were away is gone", NULL);
         atomic_store(&daemon->session_lost, true);
     }
+    if (present && !daemon->had_session)
+        log_warn(
+            "the broker kept a session of ours that the store does not know: subscriptions of an older configuration "
+            "may be in it",
+            "effect",
+            daemon->app.config->bus.version == 5
+                ? "their copies are recognised by their identifiers, where the broker sends any"
+                : "with MQTT 3.1.1 a copy does not say what it is for: a broker that sends one for each "
+                  "subscription doubles messages",
+            "action", "to be rid of it: another bus.client_id, once what the broker has queued is in", NULL);
     daemon->had_session = true;
     intake_session(daemon->intake, present);
 }

@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "digest.h"
 #include "dispatch.h"
+#include "intake_copies.h"
 #include "json.h"
 #include "loader.h"
 #include "log.h"
@@ -122,6 +123,10 @@ struct intake *intake_create(const struct intake_options *options, char **error)
     intake->recent = mem_alloc(intake->remembered * sizeof(intake->recent[0]));
     intake->duplicates = metric_get(metric_family(METRIC_COUNTER, "busbar_bus_duplicates_total",
                                                   "Messages that the broker sent again and that were known.", ""));
+    intake->stale_copies = metric_get(
+        metric_family(METRIC_COUNTER, "busbar_bus_stale_copies_total",
+                      "Copies for a subscription of the session that neither configuration nor store knows.", ""));
+    intake->copies = copies_create();
     intake->unrouted =
         metric_get(metric_family(METRIC_COUNTER, "busbar_bus_unrouted_total", "Messages that no route matched.", ""));
     if (store_load_triggers(options->session, restore_trigger, options->routes) != 0 ||
@@ -150,6 +155,7 @@ void intake_destroy(struct intake *intake)
     for (size_t i = 0; intake->routes != NULL && i < intake->options.config->route_count; i++)
         free(intake->routes[i].reasons);
     free(intake->routes);
+    copies_destroy(intake->copies);
     free(intake->packets);
     free(intake->recent);
     free(intake->touched);
@@ -205,16 +211,21 @@ static int store_packets(struct intake *intake)
     return store_put_packets(intake->options.session, buf_span(&record));
 }
 
-static void count_duplicate(struct intake *intake, const struct message *message)
+static void count_known(struct intake *intake, const struct message *message)
 {
     const uint32_t *routes;
     size_t count = route_set_match(intake->options.routes, message, &routes);
-    metric_add(intake->duplicates, 1);
-    note_packet(intake, message->packet_id, intake->hash); /* in flight still: among the newest again */
     for (size_t i = 0; i < count; i++)
         intake_count_outcome(intake, routes[i], OUTCOME_DUPLICATE);
     if (route_set_is_command(intake->options.routes, message))
         intake_count_outcome(intake, intake->options.config->route_count, OUTCOME_DUPLICATE);
+}
+
+static void count_duplicate(struct intake *intake, const struct message *message)
+{
+    metric_add(intake->duplicates, 1);
+    note_packet(intake, message->packet_id, intake->hash); /* in flight still: among the newest again */
+    count_known(intake, message);
 }
 
 /* Nothing of it was evaluated: it killed the process twice, is larger than the cap, or on a topic that is none. */
@@ -255,6 +266,67 @@ static void tick(struct intake *intake)
     watchdog_leave(WATCHDOG_RULES);
 }
 
+static void judge(struct intake *intake, const struct message *message)
+{
+    if (intake->poison == intake->hash)
+        bury(intake, message, "the process died twice while it judged this message");
+    else if (message->payload.len > (size_t)intake->options.config->bus.max_payload_bytes)
+        bury(intake, message, "the payload is larger than bus.max_payload");
+    else if (!topic_is_valid(message->topic))
+        bury(intake, message, "the broker sent a topic that nobody may publish on: a wildcard, a NUL or no UTF-8");
+    else if (route_set_is_command(intake->options.routes, message))
+        intake_command(intake, message);
+    else if (route_set_evaluate(intake->options.routes, message, intake->steady_ms, intake_decide, intake) == 0)
+        metric_add(intake->unrouted, 1);
+}
+
+static void judge_for(struct intake *intake, const struct message *message, uint64_t content, int filter)
+{
+    struct message copy = *message;
+    copy.subscription_id = filter;
+    if (copies_is_first(intake->copies, content, filter, message->stale_id))
+        judge(intake, &copy);
+    else
+        count_known(intake, &copy);
+}
+
+static void note_stale(struct intake *intake, const struct message *message)
+{
+    metric_add(intake->stale_copies, 1);
+    if (intake->stale_seen)
+        return;
+    intake->stale_seen = intake->stale_untold = true;
+    cleanup_buf struct buf topic = {0};
+    buf_put_json(&topic, message->topic);
+    log_warn(
+        "the broker's session has a subscription that the store does not know: was the store put back or made anew?",
+        "topic", topic.data, "effect",
+        intake->options.config->bus.share != NULL
+            ? "with bus.share its copies cannot be told from others: messages are judged twice"
+            : "its copies are taken and counted as duplicates, nothing is judged twice",
+        "action", "to be rid of it: another bus.client_id, once what the broker has queued is in", NULL);
+}
+
+/* What came for a subscription that nobody knows is judged as if it came for each filter of ours that brings it, unless
+ * a copy for that filter came too. With a shared one, that copy may have gone to another of the group. */
+static void judge_copies(struct intake *intake, const struct message *message)
+{
+    uint64_t content = digest_fast(message->payload, digest_fast(message->topic, message->retained ? 1 : 0));
+    int filter = message->subscription_id;
+    if (message->stale_id != 0)
+        note_stale(intake, message);
+    if (intake->options.config->bus.share != NULL || (filter == 0 && message->stale_id == 0)) {
+        judge(intake, message);
+    } else if (filter != 0) {
+        judge_for(intake, message, content, filter);
+    } else if ((filter = route_set_next_filter(intake->options.routes, message->topic, 0)) == 0) {
+        metric_add(intake->unrouted, 1);
+    } else {
+        for (; filter != 0; filter = route_set_next_filter(intake->options.routes, message->topic, filter))
+            judge_for(intake, message, content, filter);
+    }
+}
+
 void intake_message(struct intake *intake, const struct message *message)
 {
     pthread_mutex_lock(&intake->rules);
@@ -268,16 +340,7 @@ void intake_message(struct intake *intake, const struct message *message)
         remember_packet(intake, message, intake->hash);
         store_crumb_set(intake->options.store, CRUMB_INTAKE, intake->hash);
         watchdog_enter(WATCHDOG_RULES);
-        if (intake->poison == intake->hash)
-            bury(intake, message, "the process died twice while it judged this message");
-        else if (message->payload.len > (size_t)intake->options.config->bus.max_payload_bytes)
-            bury(intake, message, "the payload is larger than bus.max_payload");
-        else if (!topic_is_valid(message->topic))
-            bury(intake, message, "the broker sent a topic that nobody may publish on: a wildcard, a NUL or no UTF-8");
-        else if (route_set_is_command(intake->options.routes, message))
-            intake_command(intake, message);
-        else if (route_set_evaluate(intake->options.routes, message, intake->steady_ms, intake_decide, intake) == 0)
-            metric_add(intake->unrouted, 1);
+        judge_copies(intake, message);
         watchdog_leave(WATCHDOG_RULES);
         store_crumb_clear(intake->options.store, CRUMB_INTAKE);
     }
@@ -288,6 +351,7 @@ static void take_back(struct intake *intake)
 {
     store_rollback(intake->options.session);
     route_set_rollback(intake->options.routes);
+    copies_rollback(intake->copies);
     for (size_t i = 0; i < intake->touched_count; i++)
         intake->packets[intake->touched[i]] = (struct packet){0};
     for (size_t i = 0; i < intake->counted_count; i++) {
@@ -372,6 +436,7 @@ int intake_flush_held(struct intake *intake, bool *wake)
     *wake = rc == 0 && (intake->added_count > 0 || route_set_due(intake->options.routes) < intake->told_due_ms);
     if (rc == 0) {
         route_set_commit(intake->options.routes);
+        copies_commit(intake->copies);
         intake_births_stored(intake);
         count_group(intake);
     } else {
@@ -430,10 +495,20 @@ void intake_session(struct intake *intake, bool present)
         return;
     pthread_mutex_lock(&intake->rules);
     memset(intake->packets, 0, PACKET_IDS * sizeof(intake->packets[0]));
+    copies_forget(intake->copies);
     if (intake_begin_group(intake) && store_forget_packets(intake->options.session) != 0)
         intake->failed = true;
     pthread_mutex_unlock(&intake->rules);
     intake_flush(intake);
+}
+
+bool intake_take_stale(struct intake *intake)
+{
+    pthread_mutex_lock(&intake->rules);
+    bool stale = intake->stale_untold;
+    intake->stale_untold = false;
+    pthread_mutex_unlock(&intake->rules);
+    return stale;
 }
 
 const char *intake_take_alarm(struct intake *intake)

@@ -36,6 +36,8 @@ int intake_flush(struct intake *intake); /* 0: all before it is durable; -1: not
 int64_t intake_tick(struct intake *intake, int64_t steady_ms, int64_t wall_ms, bool listening);
 /* A route that overran its budget since it was last named here; NULL: none. The configuration's text. */
 const char *intake_take_alarm(struct intake *intake);
+/* Once: the session has a subscription that neither the configuration nor the store knows. */
+bool intake_take_stale(struct intake *intake);
 void intake_session(struct intake *intake, bool present); /* false: packet ids start anew */
 /* Maps a message again through a route, as it stands now, without its trigger: for a dead letter. 0 and
  * *body, or -1 and *reason (both appended). Any thread. */

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+struct copies;
 struct metric;
 struct route_decision;
 
@@ -69,7 +70,9 @@ struct intake {
     int64_t steady_ms, wall_ms;
     int64_t told_due_ms; /* when the reactor will tick */
     bool over_budget;    /* a route is: so that nobody looks in vain */
-    struct metric *duplicates, *unrouted;
+    struct copies *copies;
+    bool stale_seen, stale_untold; /* a copy of a subscription that nobody knows */
+    struct metric *duplicates, *unrouted, *stale_copies;
 };
 
 #define NO_ROUTE SIZE_MAX

@@ -16,6 +16,7 @@ struct message {
     bool one_reading; /* the payload is one reading of a message, as JSON: it was taken apart before */
     int qos, packet_id;
     int subscription_id; /* MQTT 5: index+1 of the filter that this copy is for; 0: unknown, match them all */
+    uint32_t stale_id;   /* MQTT 5: of a subscription of the session that nobody here knows; 0: none */
     const struct message_property *user;
     size_t user_count;
     struct span content_type, response_topic, correlation;

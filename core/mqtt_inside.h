@@ -72,9 +72,10 @@ char *mqtt_link_server(const char *url); /* gives Paho's spelling; NULL when it 
 
 /* mqtt_subscribe.c */
 void mqtt_subscribe_prepare(struct mqtt *mqtt);
-void mqtt_subscribe_start(struct mqtt *mqtt);                         /* unsubscribes the dropped, subscribes all */
-void mqtt_subscribe_report(const struct mqtt *mqtt, char **error);    /* logs the refused filters */
-int mqtt_subscribe_filter(const struct mqtt *mqtt, uint32_t wire_id); /* index+1, or 0 */
+void mqtt_subscribe_start(struct mqtt *mqtt);                            /* unsubscribes the dropped, subscribes all */
+void mqtt_subscribe_report(const struct mqtt *mqtt, char **error);       /* logs the refused filters */
+int mqtt_subscribe_filter(const struct mqtt *mqtt, uint32_t wire_id);    /* index+1, or 0 */
+bool mqtt_subscribe_was_ours(const struct mqtt *mqtt, uint32_t wire_id); /* of a dropped filter */
 
 /* mqtt_publish.c */
 /* own: without a completion */

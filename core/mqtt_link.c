@@ -144,6 +144,13 @@ static struct span span_of_string(MQTTLenString string)
     return (struct span){string.data, (size_t)string.len};
 }
 
+static void read_identifier(const struct mqtt *mqtt, uint32_t id, bool merged, struct message *message)
+{
+    message->subscription_id = merged ? 0 : mqtt_subscribe_filter(mqtt, id);
+    bool known = merged || message->subscription_id > 0 || mqtt_subscribe_was_ours(mqtt, id);
+    message->stale_id = known ? 0 : id;
+}
+
 static void read_properties(struct mqtt *mqtt, const MQTTProperties *properties, struct message *message)
 {
     size_t ids = 0;
@@ -166,7 +173,7 @@ static void read_properties(struct mqtt *mqtt, const MQTTProperties *properties,
             message->correlation = data;
             break;
         case MQTTPROPERTY_CODE_SUBSCRIPTION_IDENTIFIER: /* a broker may merge the copies of several filters */
-            message->subscription_id = ids++ > 0 ? 0 : mqtt_subscribe_filter(mqtt, property->value.integer4);
+            read_identifier(mqtt, property->value.integer4, ids++ > 0, message);
             break;
         default: /* not for us */
             break;

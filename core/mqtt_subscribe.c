@@ -78,6 +78,11 @@ static void on_refused5(void *context, MQTTAsync_failureData5 *data)
     on_subscribed(context, false, data->reasonCode != 0 ? (int)data->reasonCode : data->code);
 }
 
+static uint32_t wire_id_of(const char *filter)
+{
+    return (uint32_t)(1 + digest_fast(span_of(filter), 0) % WIRE_ID_MAX);
+}
+
 static int by_wire_id(const void *a, const void *b)
 {
     const struct subscription *x = *(const struct subscription *const *)a, *y = *(const struct subscription *const *)b;
@@ -91,8 +96,8 @@ void mqtt_subscribe_prepare(struct mqtt *mqtt)
     mqtt->by_wire_id = mem_alloc((count + 1) * sizeof(const struct subscription *));
     for (size_t i = 0; i < count; i++) {
         struct subscription *subscription = &mqtt->subscriptions[i];
-        uint64_t hash = digest_fast(span_of(mqtt->options->filters[i]), 0);
-        *subscription = (struct subscription){.mqtt = mqtt, .index = i, .wire_id = (uint32_t)(1 + hash % WIRE_ID_MAX)};
+        *subscription =
+            (struct subscription){.mqtt = mqtt, .index = i, .wire_id = wire_id_of(mqtt->options->filters[i])};
         mqtt->by_wire_id[i] = subscription;
     }
     qsort(mqtt->by_wire_id, count, sizeof(const struct subscription *), by_wire_id);
@@ -108,6 +113,14 @@ int mqtt_subscribe_filter(const struct mqtt *mqtt, uint32_t wire_id)
     const struct subscription **found =
         bsearch(&keyp, mqtt->by_wire_id, mqtt->options->filter_count, sizeof(const struct subscription *), by_wire_id);
     return found == NULL || wire_id == 0 ? 0 : (int)(*found)->index + 1;
+}
+
+bool mqtt_subscribe_was_ours(const struct mqtt *mqtt, uint32_t wire_id)
+{
+    for (size_t i = 0; i < mqtt->options->drop_count; i++)
+        if (wire_id_of(mqtt->options->drop_filters[i]) == wire_id)
+            return true;
+    return false;
 }
 
 static void add_identifier(MQTTProperties *properties, uint32_t wire_id)

@@ -169,6 +169,15 @@ size_t route_set_filters(const struct route_set *set, const char *const **filter
     return set->subscription_count;
 }
 
+int route_set_next_filter(const struct route_set *set, struct span topic, int after)
+{
+    for (size_t i = (size_t)after; i < set->filter_count; i++)
+        if (topic_filter_matches(set->filters[i].mqtt, topic))
+            return (int)i + 1;
+    bool command = set->commands != NULL && (size_t)after <= set->filter_count;
+    return command && topic_filter_matches(set->commands, topic) ? (int)set->filter_count + 1 : 0;
+}
+
 bool route_set_fits(const struct route_set *set, size_t route, struct span *topic)
 {
     const char *filter = set->rules[route].filter.mqtt;

@@ -45,6 +45,10 @@ void route_set_destroy(struct route_set *set);
  * ones; `share` puts $share/<share>/ before each. borrowed */
 size_t route_set_filters(const struct route_set *set, const char *const **filters);
 
+/* The next of them after that one (from 1, as subscription_id; 0: the first) that brings messages of a topic; 0: none.
+ */
+int route_set_next_filter(const struct route_set *set, struct span topic, int after);
+
 /* Of <prefix>/commands/..., where bus.commands is on; not a further copy that a route's own filter brought. */
 bool route_set_is_command(const struct route_set *set, const struct message *message);
 /* Which routes a message is for, ascending; borrowed until the next call. */

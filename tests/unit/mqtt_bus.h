@@ -19,6 +19,7 @@
 struct seen { /* a copy of the last message */
     char topic[64], payload[64], content_type[64], response_topic[64], correlation[64], user[64];
     int qos, subscription_id;
+    uint32_t stale_id;
     bool retained, duplicate;
 };
 
@@ -59,6 +60,7 @@ static void bus_message(void *context, const struct message *message)
     bus->duplicates += message->duplicate;
     bus->last = (struct seen){.qos = message->qos,
                               .subscription_id = message->subscription_id,
+                              .stale_id = message->stale_id,
                               .retained = message->retained,
                               .duplicate = message->duplicate};
     bus_copy(bus->last.topic, message->topic);

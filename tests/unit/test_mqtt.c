@@ -114,6 +114,33 @@ static void test_mqtt_subscription_ids_follow_the_filter(void **state)
     bus_free(peer);
 }
 
+/* What a message came for is ours, of an older configuration of ours, or of a session that knows more than we do. */
+static void test_mqtt_an_identifier_that_nobody_knows(void **state)
+{
+    (void)state;
+    needs_broker();
+    struct bus *bus = ready(bus_new(broker.url, "stale", "stale/#"));
+    struct bus *peer = ready(bus_new(broker.url, "stale-peer", NULL));
+    bus_close(bus, NULL);
+    publish(peer, "stale/1", "1", false);
+    bus->filters[0] = "other/#";
+    ready(bus);
+    await(bus, bus->flushed == 1);
+    assert_int_equal(bus->last.subscription_id, 0);
+    assert_int_not_equal(bus->last.stale_id, 0);
+    bus_close(bus, NULL);
+
+    publish(peer, "stale/1", "2", false);
+    bus->drops[0] = "stale/#";
+    bus->options.drop_count = 1;
+    ready(bus);
+    await(bus, bus->flushed == 2);
+    assert_int_equal(bus->last.subscription_id, 0);
+    assert_int_equal(bus->last.stale_id, 0);
+    bus_free(bus);
+    bus_free(peer);
+}
+
 static void test_mqtt_share_gives_the_real_topic(void **state)
 {
     (void)state;
@@ -349,6 +376,7 @@ int main(int argc, char **argv)
         test(test_mqtt_paho_keeps_no_trace),
         test(test_mqtt_v3_1_1_receives_and_publishes),
         test(test_mqtt_subscription_ids_follow_the_filter),
+        test(test_mqtt_an_identifier_that_nobody_knows),
         test(test_mqtt_share_gives_the_real_topic),
         test(test_mqtt_dropped_filters_are_unsubscribed),
         test(test_mqtt_refused_flush_brings_the_messages_again),
