@@ -247,6 +247,6 @@ int app_report(const struct app *app)
 {
     cleanup_buf struct buf text = {0};
     problems_print(&app->problems, &text);
-    fwrite(buf_span(&text).data, 1, text.len, stderr);
+    log_plain(buf_span(&text).data);
     return app->problems.errors == 0 ? 0 : -1;
 }

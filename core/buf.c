@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "buf.h"
 
+#include "log.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +18,7 @@ static void die_of_memory(void)
 {
     if (on_failure != NULL)
         on_failure();
-    static const char text[] = "busbar: out of memory\n";
-    fwrite(text, 1, sizeof(text) - 1, stderr);
+    log_last_word("busbar: out of memory\n");
     abort();
 }
 

@@ -254,6 +254,7 @@ static void run(struct daemon *daemon)
             ;
         daemon->steady_ms = clock_steady_ms();
         upkeep(daemon);
+        log_flush();
         say_store(daemon);
         say_ready(daemon);
         if (daemon->going != RUNNING && (is_drained(daemon) || daemon->steady_ms >= daemon->drain_until_ms))
@@ -274,18 +275,10 @@ static int give_up_rights(const struct daemon *daemon)
     return app_renew_plugins(&daemon->app);
 }
 
-static int cmd_run_main(int argc, char **argv)
+static int run_file(const char *path)
 {
     struct daemon daemon = {.signal_fd = -1};
-    const char *path = NULL;
-    daemon_block_signals(); /* first of all: what comes before anybody listens waits for who does */
-    int rc = cmd_options(&cmd_run, &argc, argv, (struct cmd_option[]){{"-c", "--config", &path, NULL}, {0}});
-    if (rc >= 0)
-        return rc;
-    if (argc > 1)
-        return cmd_usage(&cmd_run, "no argument is expected: the file goes behind -c");
-    log_open(!isatty(STDERR_FILENO), LOG_INFO);
-    rc = app_load(&daemon.app, path);
+    int rc = app_load(&daemon.app, path);
     if (app_report(&daemon.app) != 0 || rc != 0) {
         app_finish(&daemon.app);
         return 1;
@@ -313,6 +306,22 @@ static int cmd_run_main(int argc, char **argv)
     daemon_drop_sockets(&daemon);
     app_finish(&daemon.app);
     return rc == 0 ? 0 : 1;
+}
+
+static int cmd_run_main(int argc, char **argv)
+{
+    const char *path = NULL;
+    daemon_block_signals(); /* first of all: what comes before anybody listens waits for who does */
+    int rc = cmd_options(&cmd_run, &argc, argv, (struct cmd_option[]){{"-c", "--config", &path, NULL}, {0}});
+    if (rc >= 0)
+        return rc;
+    if (argc > 1)
+        return cmd_usage(&cmd_run, "no argument is expected: the file goes behind -c");
+    log_open(!isatty(STDERR_FILENO), LOG_INFO);
+    log_never_wait();
+    rc = run_file(path);
+    log_close(LOG_LAST_TRY_MS);
+    return rc;
 }
 
 const struct command cmd_run = {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "digest.h"
 
+#include "log.h"
+
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -13,7 +15,7 @@
 static void must(int ok)
 {
     if (ok != 1) {
-        fputs("busbar: OpenSSL refused a hash\n", stderr);
+        log_last_word("busbar: OpenSSL refused a hash\n");
         abort();
     }
 }

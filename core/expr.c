@@ -21,6 +21,8 @@
 
 #include "expr.h"
 
+#include "log.h"
+
 #include "clock.h"
 #include "json.h"
 
@@ -80,7 +82,7 @@ static jq_state *start_jq(struct buf *errors)
 {
     jq_state *jq = jq_init();
     if (jq == NULL) {
-        fputs("busbar: out of memory\n", stderr);
+        log_last_word("busbar: out of memory\n");
         abort();
     }
     jq_set_error_cb(jq, note_error, errors);

@@ -214,6 +214,7 @@ void reload_exec(const char *path, const struct reload_socket *sockets, size_t c
         fcntl(sockets[i].fd, F_SETFD, 0);
     }
     setenv(VARIABLE, buf_span(&kept).data, 1);
+    log_close(LOG_LAST_TRY_MS);
     if (self != NULL)
         execv(self, argv);
     log_error("cannot start anew", "reason", strerror(errno), NULL);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watchdog.h"
 
+#include "log.h"
+
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/time.h>
-#include <unistd.h>
 
 /* Counted in ticks of the timer, so that enter needs no clock: 0 is "nobody inside". */
 static _Atomic unsigned ticks_inside[2];
@@ -26,8 +26,7 @@ static void on_tick(int signal_number)
             continue;
         static const char *const texts[] = {"busbar: a rule hangs; ending, to start over without its message\n",
                                             "busbar: a plugin hangs; ending, to start over without its message\n"};
-        ssize_t written = write(STDERR_FILENO, texts[i], strlen(texts[i]));
-        (void)written;
+        log_last_word(texts[i]);
         abort();
     }
 }

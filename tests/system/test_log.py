@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The log and standard output: who does not read does not stop busbar, and what could not be written is no success."""
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import tty
+
+import pytest
+
+from busbar_harness import BINARY, command_route, wait_until
+
+SAID = "lines of the log were lost, nobody read them"
+WRONG = "routes:\n" + "".join(f"  - {{name: r{n}, wrong_key_number_{n}: 1}}\n" for n in range(400))
+
+
+def a_pipe():
+    return os.pipe()
+
+
+def a_fifo(folder):
+    os.mkfifo(folder / "fifo")
+    reader = os.open(folder / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    return reader, os.open(folder / "fifo", os.O_WRONLY)
+
+
+def a_socket():
+    reader, writer = socket.socketpair()
+    return reader.detach(), writer.detach()
+
+
+def a_terminal():
+    reader, writer = pty.openpty()
+    tty.setraw(writer)
+    return reader, writer
+
+
+KINDS = {"pipe": lambda folder: a_pipe(), "fifo": a_fifo, "socket": lambda folder: a_socket(),
+         "terminal": lambda folder: a_terminal()}
+
+
+def run_with(daemon, stderr):
+    daemon.process = subprocess.Popen([str(BINARY), "run", "-c", str(daemon.file)], stdin=subprocess.DEVNULL,
+                                      stdout=subprocess.DEVNULL, stderr=stderr, env=daemon.environment(), cwd=daemon.folder)
+
+
+def fill(daemon):
+    """Reloads of a wrong file until a line is lost."""
+    before = daemon.metrics().sum("busbar_log_lost_total")
+    good = daemon.file.read_text()
+    daemon.file.write_text(good.partition("routes:")[0] + WRONG)
+
+    def again():
+        daemon.process.send_signal(signal.SIGHUP)
+        return daemon.metrics().sum("busbar_log_lost_total") > before
+    wait_until(again, 60, "lost lines")
+    daemon.file.write_text(good)
+
+
+def read_until(reader, words):
+    os.set_blocking(reader, False)
+    text = b""
+
+    def more():
+        nonlocal text
+        try:
+            text += os.read(reader, 1 << 20)
+        except BlockingIOError:
+            pass
+        return words in text
+    wait_until(more, 20, words)
+    return text.decode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_does_not_read_the_log_does_not_stop_the_daemon(busbar, sandbox, publisher, tmp_path, kind):
+    daemon = busbar([command_route()], start=False)
+    reader, writer = KINDS[kind](tmp_path)
+    run_with(daemon, writer)
+    shared = os.get_blocking(writer)
+    daemon.wait_ready()
+    assert shared and os.get_blocking(writer), "the others who write there want to wait"
+    fill(daemon)
+    assert daemon.get("/healthz").status == 200
+    publisher.publish("plant/l1/m7/job", {"celsius": 1})
+    wait_until(sandbox.tasks, 10, "a task")
+    assert "mw" in daemon.cli("status").stdout
+    os.close(writer)
+
+    text = read_until(reader, SAID.encode())
+    lines = text[:text.rindex("\n")].splitlines()
+    told = next(line for line in lines if SAID in line)
+    if kind != "terminal":
+        whole = [json.loads(line) for line in lines]
+        assert whole[0]["message"] == "starting"
+        assert 0 < int(json.loads(told)["lines"]) <= daemon.metrics().sum("busbar_log_lost_total")
+    fill(daemon)
+    assert daemon.terminate() == 0
+    os.close(reader)
+
+
+def test_a_reload_tells_what_nobody_read_before_it(busbar):
+    daemon = busbar([command_route()], start=False)
+    reader, writer = a_pipe()
+    run_with(daemon, writer)
+    os.close(writer)
+    daemon.wait_ready()
+    fill(daemon)
+    lost = daemon.metrics().sum("busbar_log_lost_total")
+    started = daemon.api("GET", "status").json["started"]
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: daemon.ready() and daemon.api("GET", "status").json["started"] != started, 30, "a reload")
+    assert daemon.metrics().sum("busbar_log_lost_total") >= lost
+    text = read_until(reader, SAID.encode() + b'","lines":"')
+    assert '"message":"the new configuration is wrong"' in text
+    assert daemon.terminate() == 0
+    os.close(reader)
+
+
+def test_the_last_lines_wait_a_moment_for_their_reader(busbar):
+    daemon = busbar([command_route()], start=False)
+    reader, writer = a_pipe()
+    run_with(daemon, writer)
+    os.close(writer)
+    daemon.wait_ready()
+    fill(daemon)
+    daemon.process.send_signal(signal.SIGTERM)
+    read_until(reader, SAID.encode())  # behind all that was kept
+    assert daemon.process.wait(20) == 0
+    os.close(reader)
