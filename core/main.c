@@ -3,8 +3,12 @@
 #include "confine.h"
 #include "problems.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command *const commands[] = {&cmd_run,     &cmd_check, &cmd_try,    &cmd_status, &cmd_targets,
                                                  &cmd_routes,  &cmd_queue, &cmd_orders, &cmd_audit,  &cmd_record,
@@ -23,9 +27,34 @@ static void print_overview(FILE *to)
           to);
 }
 
-int main(int argc, char **argv)
+/* Else the first socket or file would be opened as one of them, and what is printed would go there. */
+static void open_missing(void)
 {
-    confine_memory();
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* What was not written has not been said, whatever the command thinks. A reader that left has seen what it wanted. */
+static int leave(int rc)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return rc;
+    const char *reason = errno != 0 ? strerror(errno) : NULL; /* of an earlier write it is gone */
+    struct pollfd reader = {.fd = STDOUT_FILENO};
+    if (poll(&reader, 1, 0) == 1 && (reader.revents & (POLLERR | POLLHUP)) != 0)
+        return rc;
+    fprintf(stderr, "busbar: cannot write standard output%s%s\n", reason != NULL ? ": " : "",
+            reason != NULL ? reason : "");
+    return rc == CMD_DONE ? CMD_NO : rc;
+}
+
+static int run(int argc, char **argv)
+{
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)) {
         print_overview(stdout);
         return 0;
@@ -37,8 +66,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc >= 2 && i < COMMANDS; i++)
         if (strcmp(commands[i]->name, argv[1]) == 0)
             return commands[i]->run(argc - 1, argv + 1);
-    if (argc >= 2 && strcmp(cmd_cell.name, argv[1]) == 0) /* in no list: busbar's own */
-        return cmd_cell.run(argc - 1, argv + 1);
     if (argc >= 2) {
         const char *names[COMMANDS], *nearest;
         for (size_t i = 0; i < COMMANDS; i++)
@@ -49,4 +76,13 @@ int main(int argc, char **argv)
     }
     print_overview(stderr);
     return 2;
+}
+
+int main(int argc, char **argv)
+{
+    bool cell = argc >= 2 && strcmp(cmd_cell.name, argv[1]) == 0; /* in no list: busbar's own, with a socket only */
+    if (!cell)
+        open_missing();
+    confine_memory();
+    return cell ? cmd_cell.run(argc - 1, argv + 1) : leave(run(argc, argv));
 }

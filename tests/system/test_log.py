@@ -11,7 +11,7 @@ import tty
 
 import pytest
 
-from busbar_harness import BINARY, command_route, wait_until
+from busbar_harness import BINARY, ROOT, command_route, wait_until
 
 SAID = "lines of the log were lost, nobody read them"
 WRONG = "routes:\n" + "".join(f"  - {{name: r{n}, wrong_key_number_{n}: 1}}\n" for n in range(400))
@@ -131,3 +131,56 @@ def test_the_last_lines_wait_a_moment_for_their_reader(busbar):
     read_until(reader, SAID.encode())  # behind all that was kept
     assert daemon.process.wait(20) == 0
     os.close(reader)
+
+
+COMMANDS = [["--help"], ["--version"], ["queue", "--help"], ["status"], ["status", "--json"], ["targets", "list"],
+            ["targets", "list", "--json"], ["routes", "list"], ["routes", "list", "--json"], ["queue", "list"],
+            ["queue", "list", "--json"], ["orders", "list"], ["orders", "list", "--json"], ["audit"], ["audit", "--json"],
+            ["check"], ["check", "--defaults"], ["handoff"], ["store", "check"], ["plugins", "list"],
+            ["plugins", "list", "--json"], ["plugins", "show", "mobility_work"],
+            ["plugins", "test", str(BINARY.parent / "plugins" / "http.so"), *map(str, sorted((ROOT / "plugins" / "http" / "cases").glob("*.case"))[:3])],
+            ["try", "--topic", "plant/l1/m7/job", "--payload", '{"celsius": 1}'],
+            ["try", "--topic", "plant/l1/m7/job", "--payload", '{"celsius": 1}', "--json"]]
+NO_FILE = {"--help", "--version", "plugins"}
+
+
+def call(daemon, words, **options):
+    command = [str(BINARY), *words] + ([] if NO_FILE & {words[0], words[-1]} else ["-c", str(daemon.file)])
+    return subprocess.run(command, stderr=subprocess.PIPE, env=daemon.environment(), cwd=daemon.folder, check=False,
+                          timeout=60, **options)
+
+
+
+
+def test_what_could_not_be_written_is_no_success(busbar, sandbox, publisher):
+    daemon = busbar([command_route()])
+    publisher.publish("plant/l1/m7/job", {"celsius": 1})
+    wait_until(sandbox.tasks, 10, "a task")
+    for words in COMMANDS:
+        done = call(daemon, words, stdout=subprocess.PIPE)
+        assert done.returncode == 0 and done.stdout, (words, done)
+        with open("/dev/full", "wb") as full:
+            done = call(daemon, words, stdout=full)
+        assert done.returncode == 1 and b"busbar: cannot write standard output" in done.stderr, (words, done)
+
+
+def test_a_reader_that_left_hears_nothing_more(busbar):
+    """With SIGPIPE ignored too, as under some shells' parents: else the signal ends it."""
+    daemon = busbar([command_route()])
+    for keep in (False, True):
+        for words in (["status"], ["queue", "list", "--json"], ["plugins", "show", "mobility_work"]):
+            reader, writer = os.pipe()
+            os.close(reader)
+            done = call(daemon, words, stdout=writer, restore_signals=not keep)
+            os.close(writer)
+            assert done.returncode in ((0,) if keep else (0, -signal.SIGPIPE)) and done.stderr == b"", (words, done)
+
+
+def test_what_is_missing_of_the_standard_streams_is_dev_null(busbar):
+    daemon = busbar([command_route()], start=False)
+    daemon.process = subprocess.Popen(["sh", "-c", f'exec "{BINARY}" run -c "{daemon.file}" <&- >&- 2>&-'],
+                                      env=daemon.environment(), cwd=daemon.folder)
+    daemon.wait_ready()
+    links = [os.readlink(f"/proc/{daemon.process.pid}/fd/{fd}") for fd in range(3)]
+    assert links == ["/dev/null"] * 3, links
+    assert daemon.terminate() == 0
