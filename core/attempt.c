@@ -247,7 +247,7 @@ static bool must_park(const struct dispatch *d, const struct attempt *a, const s
 
 static const struct bb_error uncertain_outcome = {
     BB_PROVIDER_UNAVAILABLE, "uncertain_outcome",
-    "the request was sent and its answer was lost; the target may have done it", NULL,
+    "the request was sent and its answer was lost, or is none of the target's; the target may have done it", NULL,
     "look in the target whether it was done; then `busbar queue discard` or `busbar queue retry`"};
 
 /* The last safety: what would be too much holds the target, and nothing is lost. */
@@ -489,12 +489,16 @@ static bool answer_from_memory(struct dispatch *d, struct attempt *a)
     return true;
 }
 
-/* A gateway's word that it had no answer (502, 504) is none of the target's: it may have done what was asked. */
-static bool is_gateways(const struct attempt *a, enum bb_next verdict)
+/* A gateway's word that it had no answer (502, 504) is none of the target's, nor is a page, or what its plugin makes
+ * nothing of, under a 2xx: the target may have done what was asked. */
+static bool is_anothers(const struct attempt *a, enum bb_next verdict)
 {
-    const unsigned flags = a->operation.flags, settled = BB_IDEMPOTENT | BB_REPEAT_5XX;
-    return verdict == BB_RETRY && (a->http_status == 502 || a->http_status == 504) && !a->harmless &&
-           (flags & BB_WRITES) != 0 && (flags & settled) == 0;
+    const unsigned flags = a->operation.flags;
+    if (verdict != BB_RETRY || a->harmless || (flags & BB_WRITES) == 0 || (flags & BB_IDEMPOTENT) != 0)
+        return false;
+    if (a->http_status >= 200 && a->http_status <= 299)
+        return a->out.error.code != NULL && strcmp(a->out.error.code, HOST_ODD_ANSWER) == 0;
+    return (a->http_status == 502 || a->http_status == 504) && (flags & BB_REPEAT_5XX) == 0;
 }
 
 static void step(struct dispatch *d, struct attempt *a)
@@ -519,7 +523,7 @@ void attempt_go_on(struct dispatch *d, struct attempt *a, enum bb_next next, int
     } else if (next == BB_SEND) {
         attempt_send(d, a);
     } else {
-        a->sent_uncertain = is_gateways(a, next);
+        a->sent_uncertain = is_anothers(a, next);
         attempt_conclude(d, a, next);
     }
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host.h"
 
+#include "json.h"
 #include "log.h"
 #include "metrics.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define MOST_NOTES 1000
 
@@ -246,6 +248,48 @@ static const struct ruling rulings[] = {
     {500, 599, BB_RETRY, BB_PROVIDER_UNAVAILABLE, false, "the target failed"},
 };
 
+static bool begins(struct span text, const char *word)
+{
+    const size_t len = strlen(word);
+    return text.len >= len && strncasecmp(text.data, word, len) == 0;
+}
+
+static bool is_called_html(const struct bb_response *response)
+{
+    for (size_t i = 0; i < response->header_count; i++) {
+        const struct bb_header *header = &response->headers[i];
+        const struct span value = {header->value.data, header->value.len};
+        if (strcasecmp(header->name, "content-type") == 0)
+            return begins(value, "text/html") || begins(value, "application/xhtml+xml");
+    }
+    return false;
+}
+
+/* A page for a person: a login, a captive portal, a proxy's "be right back". By what it is called unless it is JSON all
+ * the same, or by how it begins. An empty body is none. */
+static bool is_page(const struct bb_response *response)
+{
+    struct span body = {response->body.data, response->body.len};
+    while (body.len > 0 && strchr(" \t\r\n\xef\xbb\xbf", *body.data) && *body.data != '\0')
+        body = (struct span){body.data + 1, body.len - 1};
+    if (body.len == 0)
+        return false;
+    return begins(body, "<!doctype html") || begins(body, "<html") ||
+           (is_called_html(response) && json_fault(body) != NULL);
+}
+
+/* Neither done nor refused: whoever answered so may stand before the target, or behind it. */
+static enum bb_next judge_page(const struct bb_response *response, struct bb_job *job, struct bb_out *out)
+{
+    out->error.error_class = BB_PROVIDER_UNAVAILABLE;
+    out->error.code = HOST_ODD_ANSWER;
+    out->error.message = host_format(job, "a page of HTML came in place of an answer (%d)", response->status);
+    out->error.owner_action =
+        "Look at the page in the delivery's response: a login, a captive portal or a proxy before "
+        "the target? Check the url, the proxy and the credential.";
+    return BB_RETRY;
+}
+
 enum bb_next host_judge(struct bb_job *job, const struct bb_response *response, struct bb_out *out)
 {
     out->error = (struct bb_error){0};
@@ -257,6 +301,8 @@ enum bb_next host_judge(struct bb_job *job, const struct bb_response *response, 
         const struct ruling *ruling = &rulings[i];
         if (status < ruling->from || status > ruling->to)
             continue;
+        if (ruling->verdict == BB_DONE && is_page(response))
+            return judge_page(response, job, out);
         out->unconfirmed = status == 202;
         out->hold_operation = ruling->hold_operation;
         if (ruling->verdict == BB_DONE)

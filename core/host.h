@@ -9,6 +9,10 @@
 
 #include <busbar/plugin.h>
 
+/* The code of a retry after a 2xx that is no answer of the target's. Of a write that leaves its outcome open, as a lost
+ * answer does. */
+#define HOST_ODD_ANSWER "odd_answer"
+
 /* Copies in the job's arena, in common words: what the tables say has been put in, and wins over what the plugin
  * said. */
 struct job_event {

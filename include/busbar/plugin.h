@@ -315,8 +315,9 @@ struct bb_host {
     /* The shared classifier: fills *out from a response and answers the verdict that its
      * status means: 2xx DONE (202 unconfirmed), 401 HOLD, 403 HOLD operation, 3xx HOLD,
      * 408 425 429 5xx RETRY, 404 410 REJECT identity, 409 412 428 REJECT conflict, other 4xx
-     * REJECT validation. A plugin may refine what it wrote. A retry that leaves retry_after_ms
-     * at 0 follows the response's Retry-After by itself. */
+     * REJECT validation. A page of HTML under a 2xx is RETRY odd_answer: that code of yours, after
+     * a 2xx to a write, leaves its outcome uncertain too. A plugin may refine what it wrote. A
+     * retry that leaves retry_after_ms at 0 follows the response's Retry-After by itself. */
     enum bb_next (*judge)(struct bb_job *job, const struct bb_response *response, struct bb_out *out);
     /* Durable notes of the target; commit with the verdict. get: NUL-terminated in job memory, or NULL. */
     const char *(*note_get)(struct bb_job *job, const char *key);

@@ -144,7 +144,7 @@ enum bb_next as_contract(const struct as_call *call)
         return BB_SEND;
     }
     enum bb_next next = as_judge(call);
-    if (next == BB_DONE)
+    if (call->in->response->status >= 200 && call->in->response->status <= 299) /* a page too: it says what is wrong */
         return compare(call);
     return next == BB_HOLD ? BB_REJECT : next;
 }

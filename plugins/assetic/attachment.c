@@ -253,9 +253,8 @@ static enum bb_next attach(const struct as_call *call)
 }
 
 /* FV-06e. The file itself stays out of the event. */
-static void tell(const struct as_call *call)
+static void tell(const struct as_call *call, const char *id)
 {
-    const char *id = as_answered_id(call, call->in->response->body); /* AS-D06 */
     PL_SCOPED struct json_object *raw = json_object_new_object();
     add_text(raw, "Id", id);
     add_text(raw, "ParentId", call->state->newest);
@@ -279,9 +278,14 @@ enum bb_next as_attachment_add(const struct as_call *call)
         return next == BB_DONE ? attach(call) : next;
     }
     enum bb_next next = as_judge(call);
-    if (next == BB_DONE)
-        tell(call);
-    return next;
+    if (next != BB_DONE)
+        return next;
+    const char *id = as_answered_id(call, call->in->response->body); /* AS-D06 */
+    if (!id)
+        return pl_fail(call->out, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "odd_answer",
+                       "the answer to a document names no Id of it");
+    tell(call, id);
+    return BB_DONE;
 }
 
 const char *as_attachment_check(const struct as_call *call, struct bb_str body)

@@ -92,13 +92,19 @@ static bool ends(const struct fv_shape *shape)
     return shape->status && (strcmp(shape->status, "closed") == 0 || strcmp(shape->status, "canceled") == 0);
 }
 
-/* FactVerse took it, now or in an earlier attempt. What the body tells is good to know, and not needed. */
+/* FactVerse took it, now or in an earlier attempt. What the body tells is good to know, and not needed; but a body that
+ * is no JSON is another's. */
 static enum bb_next taken(const struct fv_call *call, const struct fv_shape *shape)
 {
     PL_SCOPED struct json_object *answer = pl_parse(call->in->response->body);
     struct fv_ids ids = fv_ids_of(call, shape);
-    if (!answer && call->in->response->body.len > 0)
-        call->host->log(call->job, BB_LOG_WARN, "FactVerse took the request, but its answer is no JSON");
+    const struct bb_str text = call->in->response->body;
+    const bool null = text.len == 4 && memcmp(text.data, "null", 4) == 0;
+    if (!answer && !null && text.len > 0) {
+        call->out->unconfirmed = false;
+        return pl_fail(call->out, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "odd_answer",
+                       "what came in place of FactVerse's answer is no JSON");
+    }
     if (shape->flags & FV_MAKES) {
         made(call, answer);
         ids.source_id = call->out->source_work_order_id;

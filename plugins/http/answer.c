@@ -128,11 +128,14 @@ enum bb_next ht_judge(const struct ht_call *call, struct json_object *said, stru
     const char *code_at = ht_setting(call, call->self->answers, "code");
     struct json_object *success = pl_member(said, "success");
     enum bb_next next = call->host->judge(call->job, response, call->out);
+    const bool page = next == BB_RETRY && response->status >= 200 && response->status <= 299;
     const bool refused = next == BB_DONE && is_refusal(call, answer);
     const char *code = (refused || next != BB_DONE) && code_at ? ht_word_at(call, answer, code_at) : NULL;
     const char *word = class_of(call, said, code);
     if (!word)
         word = class_of(call, said, call->host->format(call->job, "%d", response->status));
+    if (!word && page)
+        return next; /* `success` speaks of the system's own answers */
     if (!word && next != BB_DONE)
         word = class_of(call, said, call->host->format(call->job, "%dxx", response->status / 100));
     if (success && next == BB_DONE && !word && !is_listed(success, response->status))

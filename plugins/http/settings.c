@@ -16,6 +16,7 @@ enum kind {
     HEADERS,  /* a map of templates */
     POINTER,
     WHERE,    /* a pointer into an answer: "" is the whole of it */
+    ID,       /* the same, or false: the answer tells none */
     NEXT,     /* a pointer, or a header's name */
     POINTERS, /* a list of them */
     WORDS,    /* a list of text */
@@ -49,7 +50,7 @@ static const struct rule operation_rules[] = {REQUEST,
                                               {"reads", BOOL, false},
                                               {"creates", BOOL, false},
                                               {"idempotent", BOOL, false},
-                                              {"id", WHERE, false},
+                                              {"id", ID, false},
                                               {"at", WHERE, false},
                                               {"items", WHERE, false},
                                               {"record", RECORD, false},
@@ -243,6 +244,11 @@ static const char *plain_fault(const struct ht_scope *scope, struct json_object 
         return is_pointer(scope, value) || is_empty_text(value)
                    ? NULL
                    : "must be a JSON Pointer such as /data/id (\"\" is the whole answer)";
+    case ID:
+        return is_pointer(scope, value) || is_empty_text(value) ||
+                       (json_object_is_type(value, json_type_boolean) && !json_object_get_boolean(value))
+                   ? NULL
+                   : "must be a JSON Pointer such as /data/id (\"\" is the whole answer), or false: it tells none";
     case NEXT:
         return is_pointer(scope, value) || (text && pl_matches(text, HEADER_MAX, "-_"))
                    ? NULL

@@ -6,16 +6,29 @@
 #include <json-c/json.h>
 #include <string.h>
 
+/* Text or a number that tells one from another. */
+static const char *id_at(const struct ht_call *call, struct json_object *root, const char *pointer)
+{
+    const char *id =
+        json_object_is_type(pl_at(root, pointer), json_type_boolean) ? NULL : ht_word_at(call, root, pointer);
+    return id && strlen(id) <= HT_ID_MAX && id[strspn(id, " \t\r\n")] ? id : NULL;
+}
+
+/* `id: false`: the answer tells none, wherever the record has it elsewhere. */
+static bool tells_none(struct json_object *operation)
+{
+    return json_object_is_type(pl_member(operation, "id"), json_type_boolean);
+}
+
 /* Where the id stands: `id` in the whole answer, else the record's in the record. */
 static const char *id_of(const struct ht_call *call, struct json_object *said, struct json_object *operation,
                          struct json_object *answer)
 {
     const char *at = ht_pointer(said, "at"), *own = ht_pointer(said, "id");
     const char *place = ht_place(call, operation, "id");
-    const char *id = own     ? ht_word_at(call, answer, own)
-                     : place ? ht_word_at(call, at ? pl_at(answer, at) : answer, place)
-                             : NULL;
-    return id && strlen(id) <= HT_ID_MAX ? id : NULL;
+    if (own)
+        return id_at(call, answer, own);
+    return place ? id_at(call, at ? pl_at(answer, at) : answer, place) : NULL;
 }
 
 static bool makes(const struct ht_call *call)
@@ -39,9 +52,16 @@ static enum bb_next done(const struct ht_call *call, struct json_object *body, c
 static enum bb_next taken(const struct ht_call *call, struct json_object *body, struct json_object *answer)
 {
     struct json_object *operation = ht_operation(call);
-    const char *id = makes(call) ? id_of(call, operation, operation, answer) : NULL;
-    const bool named = ht_setting(call, operation, "id") || ht_place(call, operation, "id");
-    if (makes(call) && named && !id)
+    if (!makes(call) || tells_none(operation))
+        return done(call, body, NULL);
+    const char *id = id_of(call, operation, operation, answer);
+    const bool named = ht_pointer(operation, "id") || ht_place(call, operation, "id");
+    const int status = call->in->response->status;
+    if (named && !id && status >= 200 && status <= 299 && status != 202) {
+        call->out->unconfirmed = false;
+        return ht_odd(call, "the answer tells no id of what was made: see `id`");
+    }
+    if (named && !id) /* accepted, to be made later; or what the settings call done */
         call->host->log(call->job, BB_LOG_WARN, "the target took it, but its answer tells no id: see `id`");
     return done(call, body, id);
 }

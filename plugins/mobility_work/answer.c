@@ -178,6 +178,18 @@ enum bb_next mw_judge(const struct mw_call *call)
     return judge(call, NULL);
 }
 
+enum bb_next mw_judge_write(const struct mw_call *call)
+{
+    const int status = call->in->response->status;
+    const enum bb_next next = judge(call, NULL);
+    if (next != BB_DONE || status == 201 || status == 202)
+        return next;
+    call->out->unconfirmed = false;
+    return pl_fail(
+        call->out, BB_RETRY, BB_PROVIDER_UNAVAILABLE, "odd_answer",
+        call->host->format(call->job, "Mobility Work answers what it took by 201 or 202, not by %d", status));
+}
+
 enum bb_next mw_judge_task(const struct mw_task *task)
 {
     return judge(task->faults.call, task);

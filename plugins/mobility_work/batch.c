@@ -160,7 +160,7 @@ static enum bb_next answered(const struct mw_call *call, const struct mw_bulk *b
 {
     if (is_about_items(call->in->response->status))
         return refused(call, bulk, batch);
-    const enum bb_next next = mw_judge(call);
+    const enum bb_next next = mw_judge_write(call);
     if (next != BB_DONE)
         return finish(call, batch, next);
     for (size_t i = 0; i < batch->sent_count; i++)

@@ -79,6 +79,8 @@ struct json_object *mw_identifier(struct mw_faults *faults, enum mw_kind kind, c
 
 /* The shared classifier, refined by what Mobility Work's error body says. */
 enum bb_next mw_judge(const struct mw_call *call);
+/* The same of a write, which is done by 201 and 202 alone (MW-C05): another 2xx is another's. */
+enum bb_next mw_judge_write(const struct mw_call *call);
 /* What a refusal says of the items of an array: fills the errors of those that it names by index, with pointers into
  * the item. Answers how many. */
 size_t mw_refused_items(const struct mw_call *call, struct bb_error *errors, size_t count);

@@ -134,12 +134,14 @@ static bool is_success(struct json_object *codes, int status)
     return false;
 }
 
-/* The shared judgement, save that plan_success says what a success is. */
+/* The shared judgement, save that plan_success says what a success is; a page is none under any status. */
 static enum bb_next judge_status(const struct mw_call *call, int status)
 {
     PL_SCOPED struct json_object *codes = pl_parse_text(call->config->plan_success);
     enum bb_next next = mw_judge(call);
     struct bb_error *error = &call->out->error;
+    if (next == BB_RETRY && status >= 200 && status <= 299)
+        return next;
     if (is_success(codes, status)) {
         *error = (struct bb_error){0};
         call->out->hold_operation = false;

@@ -279,15 +279,17 @@ static enum bb_next send_task(struct mw_task *task, const struct verb *verb)
     return BB_SEND;
 }
 
-/* 201 with null is all that is promised (MW-C05): there is nothing to read. Only of a refusal the message is read
- * again, for where in it stands what was refused. */
+/* 201 with null is all that is promised (MW-C05): the status is the proof, there is nothing to read. Only of a refusal
+ * the message is read again, for where in it stands what was refused. */
 static enum bb_next take_answer(const struct mw_call *call, const struct verb *verb)
 {
     const int status = call->in->response->status;
     struct mw_task task;
     if (status >= 200 && status <= 299) {
-        call->out->asset_ref = *call->in->state;
-        return mw_judge(call);
+        const enum bb_next made = mw_judge_write(call);
+        if (made == BB_DONE)
+            call->out->asset_ref = *call->in->state;
+        return made;
     }
     start(&task, call, call->in->messages[0].body, verb->read);
     enum bb_next next = mw_judge_task(&task);

@@ -17,7 +17,7 @@ Control (all JSON)
   POST   /_control/up
 A rule: {"action": A, "times": N or null (for ever), "skip": N, "method": M?, "path": prefix?, "contains": text?}
   status    answer "status" (with "retry_after": seconds, or "retry_after_date": seconds from now as an
-            HTTP date; "headers", "body"); "after": true does the work first
+            HTTP date; "headers", "body", or "page": text of a page of HTML); "after": true does the work first
   delay     "seconds", then as usual
   hang      never answer; "after": true does the work first
   reset     TCP reset instead of an answer; "after": true does the work first (the answer is lost)
@@ -166,7 +166,7 @@ REASON = {status.value: status.phrase for status in http.HTTPStatus}
 def encode(reply, request_id, close=False):
     head = [
         f"HTTP/1.1 {reply.status} {REASON.get(reply.status, 'Other')}",
-        "Content-Type: application/json",
+        f"Content-Type: {reply.headers.pop('Content-Type', 'application/json')}",
         f"Request-Id: {request_id}",
         f"Content-Length: {len(reply.body)}",
     ]
@@ -211,6 +211,9 @@ class Rule:
             headers["Retry-After"] = str(self.spec["retry_after"])
         if "retry_after_date" in self.spec:
             headers["Retry-After"] = email.utils.formatdate(now + self.spec["retry_after_date"], usegmt=True)
+        if "page" in self.spec:
+            headers["Content-Type"] = "text/html; charset=utf-8"
+            return Reply(self.spec.get("status", 503), headers=headers, body=self.spec["page"].encode())
         return Reply(self.spec.get("status", 503), self.spec.get("body"), headers)
 
 

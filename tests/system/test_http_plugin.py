@@ -144,6 +144,34 @@ def test_without_a_lookup_a_person_looks(daemon, example, sandbox, system, publi
     assert len(sandbox.orders()) == 1
 
 
+def test_a_login_page_is_no_order(daemon, sandbox, system, publisher):
+    """It is looked for, and made once, when the system answers for itself again."""
+    running = daemon(webhooks=False, poll="1h")
+    sandbox.fail("status", status=200, page="<html>Sign in</html>", method="POST", path=system.path, contains="Bearing")
+    hot(publisher)
+    (waits,) = wait_until(lambda: running.json("queue", "list", "--state", "retrying")["items"], 10, "another attempt")
+    assert waits["error"]["code"] == "odd_answer" and waits["uncertain"] is True
+    assert record(running)["sync_state"] != "synchronized" and not sandbox.orders()
+    sandbox.forgive()
+    wait_until(lambda: running.json("queue", "list", "--state", "delivered")["items"], 20, "the order")
+    assert len(sandbox.orders()) == 1
+    assert record(running)["source_work_order_id"] == system.id_of(sandbox.orders()[0])
+
+
+@pytest.mark.parametrize("answer", [{"page": "<html>Sign in</html>"}, {"body": {"id": {}}}], ids=["page", "no id"])
+def test_an_odd_answer_without_a_lookup_is_a_person_s(daemon, example, sandbox, system, publisher, answer):
+    operations = yaml.safe_load((ROOT / "config" / "examples" / f"{example}.yaml").read_text())["targets"][system.target]["operations"]
+    operations["work_order.create"].pop("lookup")
+    running = daemon(webhooks=False, operations=operations, poll="1h")
+    sandbox.fail("status", status=200, **answer, times=1, method="POST", path=system.path, contains="Bearing")
+    hot(publisher)
+    assert running.json("queue", "show", dead(running)["id"])["error"]["code"] == "uncertain_outcome"
+    assert record(running)["sync_state"] != "synchronized"
+    running.cli("queue", "retry", dead(running)["id"])
+    wait_until(lambda: running.json("queue", "list", "--state", "delivered")["items"], 20, "the order")
+    assert len(sandbox.orders()) == 1
+
+
 @pytest.mark.parametrize("webhook", [True, False], ids=["by webhook", "by poll"])
 def test_what_becomes_of_it_comes_back(daemon, sandbox, system, publisher, subscribe, webhook):
     events = subscribe(f"busbar/events/{system.target}/work_order/#")

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks of Mobility Work through the real daemon, beside those of the main job (test_main_job.py)."""
 
-from busbar_harness import wait_until
+import pytest
+
+from busbar_harness import hot_route, wait_until
 
 ALARM = {"name": "bearing-hot", "from": "plant/{line}/{asset}/temperature", "trigger": {"above": 85, "clear": 80},
          "to": "mw.work_order.create",
@@ -39,3 +41,29 @@ def test_a_refusal_names_the_common_word(busbar, sandbox, publisher):  # MW-C20,
     (delivery,) = wait_until(lambda: daemon.deliveries(state="rejected"), 10, "the refusal")
     assert delivery["error"]["code"] == "unknown_equipment"
     assert [field["pointer"] for field in delivery["error"]["rejected_fields"]] == ["/asset_ref"]
+
+
+@pytest.mark.parametrize("answer", [{"page": "<html>Sign in</html>"}, {"body": None}, {"page": ""}], ids=["page", "null", "nothing"])
+def test_what_is_no_answer_of_mobility_work_s_makes_no_task(busbar, sandbox, publisher, answer):  # MW-C05
+    """A captive portal answers for a while, by 200. One task in the end, and until then none is said to be there."""
+    daemon = busbar(routes=[hot_route(until="closed")])
+    sandbox.fail("status", status=200, path="/partners/v1/tasks", **answer)
+    publisher.publish("plant/l1/P-101/temperature", {"celsius": 91})
+    (waits,) = wait_until(lambda: daemon.deliveries(state="retrying"), 10, "another attempt")
+    assert waits["error"]["code"] == "odd_answer" and waits["uncertain"] is True
+    (order,) = daemon.json("orders", "list")["items"]
+    assert order["sync_state"] != "synchronized"
+    sandbox.forgive()
+    (delivery,) = wait_until(lambda: daemon.deliveries(state="delivered", route="bearing-hot"), 10, "the delivery")
+    (task,) = sandbox.tasks()
+    assert task["body"]["metadata"]["busbarId"] == delivery["id"] == waits["id"]
+    (order,) = daemon.json("orders", "list")["items"]
+    assert order["sync_state"] == "synchronized"
+
+
+def test_a_page_is_left_to_a_person_where_no_task_may_be_made_twice(busbar, sandbox, publisher):
+    daemon = busbar(routes=[dict(hot_route(), on_uncertain="park")])
+    sandbox.fail("status", status=200, path="/partners/v1/tasks", page="<html>Sign in</html>")
+    publisher.publish("plant/l1/P-101/temperature", {"celsius": 91})
+    (parked,) = wait_until(lambda: daemon.deliveries(state="rejected"), 10, "the parked delivery")
+    assert parked["error"]["code"] == "uncertain_outcome" and sandbox.tasks() == []

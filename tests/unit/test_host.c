@@ -326,6 +326,48 @@ static void test_host_judges_success(void **state) /* MW-C05 */
     judged(204, BB_DONE, BB_CLASS_NONE, NULL);
 }
 
+static enum bb_next judge_body(const char *content_type, const char *body)
+{
+    const struct bb_header header = {"content-type", str(content_type ? content_type : "")};
+    const struct bb_response response = {.size = sizeof response,
+                                         .status = 200,
+                                         .body = str(body),
+                                         .headers = &header,
+                                         .header_count = content_type != NULL};
+    struct bb_out out = {.size = sizeof out};
+    const enum bb_next next = host->judge(&job, &response, &out);
+    if (next == BB_RETRY)
+        assert_string_equal(out.error.code, HOST_ODD_ANSWER);
+    assert_null(job_review(&job, next, &out));
+    return next;
+}
+
+static void test_host_judges_a_page_to_be_no_answer(void **state)
+{
+    (void)state;
+    assert_int_equal(judge_body("text/html", "Sign in"), BB_RETRY);
+    assert_int_equal(judge_body("Text/HTML; charset=utf-8", "<p>"), BB_RETRY);
+    assert_int_equal(judge_body("application/xhtml+xml", "<?xml version=\"1.0\"?><html/>"), BB_RETRY);
+    assert_int_equal(judge_body("application/json", "<HTML>"), BB_RETRY);
+    assert_int_equal(judge_body(NULL, "\xef\xbb\xbf\r\n<!doctype HTML><html>"), BB_RETRY);
+    struct bb_response failed = {.size = sizeof failed, .status = 503, .body = str("<html>")};
+    struct bb_out out = {.size = sizeof out};
+    assert_int_equal(host->judge(&job, &failed, &out), BB_RETRY);
+    assert_string_equal(out.error.code, "http_503");
+}
+
+static void test_host_judges_no_page(void **state)
+{
+    (void)state;
+    assert_int_equal(judge_body("text/html", ""), BB_DONE);
+    assert_int_equal(judge_body("text/html", " \r\n"), BB_DONE);
+    assert_int_equal(judge_body("text/html", "{\"id\": 7}"), BB_DONE); /* what PHP calls all */
+    assert_int_equal(judge_body("text/html", "null"), BB_DONE);
+    assert_int_equal(judge_body("text/xml", "<created id=\"7\"/>"), BB_DONE);
+    assert_int_equal(judge_body("text/plain", "OK"), BB_DONE);
+    assert_int_equal(judge_body(NULL, "<ok/>"), BB_DONE);
+}
+
 static void test_host_judges_authentication(void **state) /* FV-07a */
 {
     (void)state;
@@ -578,6 +620,8 @@ int main(void)
         TEST(test_host_notes_refuse_an_empty_key),
         TEST(test_host_counts_by_target_and_name),
         TEST(test_host_judges_success),
+        TEST(test_host_judges_a_page_to_be_no_answer),
+        TEST(test_host_judges_no_page),
         TEST(test_host_judges_authentication),
         TEST(test_host_judges_authorization),
         TEST(test_host_judges_validation),

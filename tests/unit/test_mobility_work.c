@@ -262,7 +262,7 @@ static void test_mobility_work_plan_success_codes_and_task_id(void **state)
         {202, "null", NULL},
         {204, "", NULL},
         {200, "{\"id\":7}", NULL},
-        {200, "<html>", NULL},
+        {200, "not json", NULL},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct call call;
