@@ -143,6 +143,8 @@ struct attempt_list {
 struct publishing {            /* one publish that waits for its PUBACK */
     struct queue_entry *entry; /* NULL: free */
     bool too_large;            /* it waits for none: not sent, a dead letter */
+    bool refused;              /* nor this one: the broker ends the link for it, */
+    int reason;                /* and says that */
 };
 
 struct alert {
@@ -179,6 +181,11 @@ struct dispatch {
     struct confirmed *confirmed; /* likewise */
     size_t confirmed_count, confirmed_cap;
     size_t publishing_hint;
+    struct queue_entry *suspect; /* taken, to be published alone; NULL: none */
+    bool suspect_sent;
+    int64_t suspect_sent_ms;
+    bool link_up; /* as publish_pick saw it last, */
+    int64_t link_since_ms;
     bool draining;
     int64_t store_pause_until_ms;   /* the store failed: wait */
     int64_t publish_pause_until_ms; /* one could not be sent */

@@ -44,9 +44,15 @@ enum mqtt_state { MQTT_DOWN, MQTT_CONNECTING, MQTT_SUBSCRIBING, MQTT_READY };
 
 struct mqtt_completion {
     uint64_t token; /* as given to mqtt_publish */
-    bool acked;     /* false: the session was lost or the broker refused it; send again */
-    int reason;     /* MQTT 5 reason code or Paho's rc */
+    bool acked;     /* false: the link was lost or the broker refused it; send again */
+    bool lost;      /* the link was */
+    int reason; /* MQTT 5's, of the PUBACK, or lost, of the broker's DISCONNECT; 0: none; negative: not the broker's */
 };
+
+/* Whether a broker that ends the link, saying that, does so for what it was sent. */
+enum mqtt_blame { MQTT_BLAMES_OTHER, MQTT_MAY_BLAME, MQTT_BLAMES };
+enum mqtt_blame mqtt_blame(int reason);
+const char *mqtt_reason_text(int reason); /* static */
 
 struct mqtt *mqtt_create(const struct mqtt_options *options, const struct mqtt_handler *handler, char **error);
 /* Starts, reconnects, resubscribes, pings the watchdog. Call once a turn; answers ms until it wants to be called. */
@@ -64,6 +70,8 @@ struct mqtt_publication { /* borrowed for the call */
 };
 /* False when the broker has said that it takes no packet of that size: it would drop the link for it. */
 bool mqtt_takes(const struct mqtt *mqtt, const struct mqtt_publication *publication);
+/* The link is up, and the broker has answered all that we published on it, the birth too. */
+bool mqtt_is_idle(const struct mqtt *mqtt);
 /* Answers 0 when taken: one completion with the token follows. */
 int mqtt_publish(struct mqtt *mqtt, const struct mqtt_publication *publication, uint64_t token);
 /* Copies up to max completions, answers how many. */

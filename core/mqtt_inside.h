@@ -48,6 +48,7 @@ struct mqtt {
     enum mqtt_state state;
     struct news news;
     char *cause; /* what is known of why the link will go: from us, the broker or OpenSSL */
+    int said;    /* the reason in the broker's DISCONNECT, 0: none */
     bool wire_ids;
     size_t unanswered, refused; /* filters */
     size_t window, in_flight;   /* publishes */

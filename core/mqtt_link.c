@@ -124,6 +124,7 @@ static void on_disconnect(void *context, MQTTProperties *properties, enum MQTTRe
     const char *text = MQTTReasonCode_toString(reason);
     pthread_mutex_lock(&mqtt->lock);
     mqtt_set_text(&mqtt->cause, mem_printf("the broker disconnected us: %s", text != NULL ? text : "?"));
+    mqtt->said = (int)reason;
     pthread_mutex_unlock(&mqtt->lock);
     lose_link(mqtt, "");
 }
@@ -315,6 +316,7 @@ void mqtt_link_connect(struct mqtt *mqtt)
     mqtt_set_text(&mqtt->server, mqtt_link_server(mqtt->options->urls[mqtt->url]));
     pthread_mutex_lock(&mqtt->lock);
     mqtt->state = MQTT_CONNECTING;
+    mqtt->said = 0;
     mqtt_set_text(&mqtt->cause, NULL);
     pthread_mutex_unlock(&mqtt->lock);
     mqtt_acks_opening(mqtt->acks, true);

@@ -15,7 +15,7 @@ struct publish {                /* Paho's context of one PUBLISH */
 };
 
 /* The lock is held. */
-static void complete(struct publish *publish, bool acked, int reason)
+static void complete(struct publish *publish, struct mqtt_completion how)
 {
     struct mqtt *mqtt = publish->mqtt;
     if (publish->completed)
@@ -24,7 +24,8 @@ static void complete(struct publish *publish, bool acked, int reason)
     mqtt->in_flight--;
     if (!publish->own) {
         mqtt->done = mem_grow(mqtt->done, &mqtt->done_cap, mqtt->done_count + 1, sizeof(*mqtt->done));
-        mqtt->done[mqtt->done_count++] = (struct mqtt_completion){publish->token, acked, reason};
+        how.token = publish->token;
+        mqtt->done[mqtt->done_count++] = how;
     }
     pthread_cond_broadcast(&mqtt->changed);
 }
@@ -40,7 +41,7 @@ static void on_published(struct publish *publish, bool acked, int reason)
 {
     struct mqtt *mqtt = publish->mqtt;
     pthread_mutex_lock(&mqtt->lock);
-    complete(publish, acked, reason);
+    complete(publish, (struct mqtt_completion){.acked = acked, .lost = !acked && reason <= 0, .reason = reason});
     unlink_publish(publish);
     pthread_mutex_unlock(&mqtt->lock);
     free(publish);
@@ -70,8 +71,36 @@ static void on_unpublished5(void *context, MQTTAsync_failureData5 *data)
 
 void mqtt_publish_fail_all(struct mqtt *mqtt)
 {
+    int reason = mqtt->said != 0 ? mqtt->said : mqtt->cause != NULL ? MQTTASYNC_DISCONNECTED : 0;
     for (struct publish *publish = mqtt->publishes; publish != NULL; publish = publish->next)
-        complete(publish, false, MQTTASYNC_DISCONNECTED);
+        complete(publish, (struct mqtt_completion){.lost = true, .reason = reason});
+}
+
+enum mqtt_blame mqtt_blame(int reason)
+{
+    switch (reason) {
+    case MQTTREASONCODE_MALFORMED_PACKET:
+    case MQTTREASONCODE_PROTOCOL_ERROR:
+    case MQTTREASONCODE_TOPIC_NAME_INVALID:
+    case MQTTREASONCODE_PACKET_TOO_LARGE:
+    case MQTTREASONCODE_PAYLOAD_FORMAT_INVALID:
+    case MQTTREASONCODE_RETAIN_NOT_SUPPORTED:
+    case MQTTREASONCODE_QOS_NOT_SUPPORTED:
+        return MQTT_BLAMES;
+    case 0: /* 3.1.1 knows no other; so ends a broker that dies */
+    case MQTTREASONCODE_UNSPECIFIED_ERROR:
+    case MQTTREASONCODE_IMPLEMENTATION_SPECIFIC_ERROR:
+    case MQTTREASONCODE_NOT_AUTHORIZED: /* on that topic, or any more */
+        return MQTT_MAY_BLAME;
+    default:
+        return MQTT_BLAMES_OTHER;
+    }
+}
+
+const char *mqtt_reason_text(int reason)
+{
+    const char *text = reason > 0 ? MQTTReasonCode_toString((enum MQTTReasonCodes)reason) : NULL;
+    return text != NULL ? text : "it gives no reason";
 }
 
 static void add_properties(MQTTProperties *properties, const struct mqtt_publication *publication)
@@ -143,6 +172,15 @@ bool mqtt_can_publish(const struct mqtt *mqtt)
     bool can = shared->state >= MQTT_SUBSCRIBING && shared->in_flight < shared->window;
     pthread_mutex_unlock(&shared->lock);
     return can;
+}
+
+bool mqtt_is_idle(const struct mqtt *mqtt)
+{
+    struct mqtt *shared = (struct mqtt *)(uintptr_t)mqtt; /* as above */
+    pthread_mutex_lock(&shared->lock);
+    bool idle = shared->state == MQTT_READY && shared->in_flight == 0;
+    pthread_mutex_unlock(&shared->lock);
+    return idle;
 }
 
 #define PACKET_REST 64 /* more than the fixed header, the lengths, the packet id and the properties' names need */

@@ -43,6 +43,7 @@ struct queue_entry { /* the owner reads; the queue keeps and frees it */
     int64_t seq, due_ms, accepted_ms;
     int attempts;
     bool ahead;              /* not counted in the window */
+    int losses, lone_losses; /* the owner's: of the link, with it on its way; and it alone */
     struct item *item;       /* the owner's, of what is taken */
     char *route, *operation; /* route NULL: none */
 };

@@ -6,6 +6,7 @@
 #include "dispatch_private.h"
 #include "event.h"
 #include "log.h"
+#include "mqtt.h"
 
 #include <string.h>
 
@@ -209,6 +210,22 @@ int settle_published(struct dispatch *d, const struct publishing *publishing)
             .code = "packet_too_large",
             .message = "the broker takes no packet of this size",
             .owner_action = "Let the broker take larger packets (mosquitto: max_packet_size), then retry.",
+        };
+    }
+    cleanup_text char *why =
+        mem_printf("the broker ends the link when it is sent this: %s", mqtt_reason_text(publishing->reason));
+    if (publishing->refused) {
+        s.state = DELIVERY_REJECTED;
+        s.who = "busbar";
+        s.what = "attempt";
+        s.attempt = publishing->entry->losses;
+        s.error = (struct delivery_error){
+            .error_class = host_class_name(BB_VALIDATION),
+            .code = "broker_refuses",
+            .message = why,
+            .owner_action =
+                "The broker's log says what it does not take, the topic most often. When it takes it, retry; "
+                "else discard it.",
         };
     }
     return store_settle(d->options.session, publishing->entry->seq, &s);

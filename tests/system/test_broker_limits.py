@@ -102,3 +102,23 @@ def test_a_flood_of_retained_messages_is_counted_and_fires_nothing(broker, behin
     assert metrics.sum("busbar_messages_total", outcome="accepted") == 1
     wait_until(sandbox.tasks, 10, "the new one")
     assert [t["body"]["equipment"]["value"] for t in sandbox.tasks()] == ["new"]
+
+
+@pytest.mark.parametrize("restart", (False, True))
+def test_a_publication_that_the_broker_ends_the_link_for_stops_no_other(narrow, behind, restart):
+    """mosquitto throws out who sends a larger packet; with version 3 it tells neither the limit before nor why."""
+    broker = narrow(max_packet_size="4096")
+    events = harness.Subscriber(broker.port, "busbar/events/#")
+    daemon = behind(broker, bus={"url": broker.url, "version": "3.1.1"})
+    for key, size in (("small", 10), ("large", 20000), *((f"next {n}", 10) for n in range(20))):
+        assert daemon.hook(consumed(key, size)).status == 200
+    if restart:
+        wait_until(lambda: daemon.metrics().sum("busbar_bus_reconnects_total") >= 2, 20, "the link lost twice")
+        daemon.kill()
+        daemon.start()
+    (dead,) = wait_until(lambda: daemon.deliveries(state="rejected"), 100, "the large one as a dead letter")
+    assert dead["error"]["code"] == "broker_refuses" and "ends the link" in dead["error"]["message"]
+    wait_until(lambda: daemon.metrics().sum("busbar_deliveries", target="bus", state="pending") == 0, 20, "all others")
+    keys = {e["data"]["provider"]["raw"]["_idempotencyKey"] for e in events.payloads()}
+    assert keys == {"small"} | {f"next {n}" for n in range(20)}
+    events.close()

@@ -3,6 +3,7 @@
 may, but otherwise than others: several packets in one record of TLS."""
 
 import contextlib
+import json
 import shutil
 import socket
 import ssl
@@ -18,13 +19,14 @@ from certificates import Authority
 
 class RogueBroker:
     """MQTT 5 as far as a session begins; then it sends its publications, one packet id each, and keeps their PUBACKs. With a
-    certificate it speaks TLS, and sends them in one piece with the answer to the first ping."""
+    certificate it speaks TLS, and sends them in one piece with the answer to the first ping. It ends the link with what it is
+    sent on a topic of `hates`, with that reason in its DISCONNECT (None: without one)."""
 
-    def __init__(self, *publications, certificate=None):
+    def __init__(self, *publications, certificate=None, hates=None):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"mqtt://127.0.0.1:{self.listener.getsockname()[1]}"
         self.publications, self.acked, self.connections, self.pings = publications, set(), 0, []
-        self.context = None
+        self.context, self.hates, self.took, self.ends, self.alerts = None, hates or {}, [], [], 0
         if certificate:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(*certificate)
@@ -67,6 +69,15 @@ class RogueBroker:
                     link.sendall(b"\x20\x03\x00\x00\x00")
                 elif kind == 3 and first & 6:
                     at = 2 + struct.unpack(">H", body[:2])[0]
+                    topic = body[2:at].decode()
+                    if topic in self.hates:
+                        self.ends.append(topic)
+                        reason = self.hates[topic]
+                        link.sendall(b"" if reason is None else bytes([0xe0, 1, reason]))
+                        link.shutdown(socket.SHUT_RDWR)
+                        return
+                    self.took.append(topic)
+                    self.alerts += topic == "busbar/alerts" and b'"broker_refuses"' in body
                     link.sendall(b"\x40\x02" + body[at:at + 2])
                 elif kind == 4:
                     self.acked.add(struct.unpack(">H", body[:2])[0])
@@ -128,3 +139,34 @@ def test_what_comes_in_one_record_of_tls_with_a_ping_is_read_at_once(tmp_path, s
     wait_until(lambda: len(broker.acked) == 5, 20, "all PUBACKs")
     assert time.monotonic() - broker.pings[0] < 2.5 and len(broker.pings) == 1, "read with the ping's answer, not after the next"
     wait_until(lambda: len(sandbox.tasks()) == 5, 10, "the tasks")
+
+
+EVENTS = "busbar/events/mw/provider/mobility_work/"
+
+
+@pytest.mark.parametrize("reason,ends", ((0x82, 3), (0x81, 3), (0x83, 5), (None, 5)))
+def test_what_the_broker_ends_the_link_for_is_a_dead_letter(tmp_path, sandbox, make_busbar, rogue, reason, ends):
+    """At the third end when it says that it is for what it was sent; two have made it go alone. Else at the fifth."""
+    broker = rogue(hates={EVENTS + "Bad": reason})
+    daemon = make_busbar(configuration(tmp_path, broker, {"mw": mw_target(sandbox)}, []))
+    for number, event in enumerate(("Good", "Bad", "Good", "Bad")):
+        body = json.dumps({"_event": event, "_idempotencyKey": str(number)}).encode()
+        assert daemon.hook(body).status == 200
+    dead = wait_until(lambda: [d for d in [daemon.deliveries(state="rejected")] if len(d) == 2], 120, "both as dead letters")[0]
+    assert {(d["topic"], d["error"]["code"]) for d in dead} == {(EVENTS + "Bad", "broker_refuses")}
+    assert broker.ends.count(EVENTS + "Bad") >= ends
+    wait_until(lambda: broker.alerts == 2, 20, "an alert of each")
+    assert broker.took.count(EVENTS + "Good") == 2
+    wait_until(lambda: daemon.metrics().sum("busbar_deliveries", target="bus", state="pending") == 0, 10, "an even ledger")
+
+
+@pytest.mark.parametrize("reason", (0x8B, 0x97))
+def test_what_the_broker_ends_the_link_for_otherwise_is_kept(tmp_path, sandbox, make_busbar, rogue, reason):
+    """It shuts down, or there was too much of something: nothing becomes a dead letter, the others go on."""
+    broker = rogue(hates={EVENTS + "Bad": reason})
+    daemon = make_busbar(configuration(tmp_path, broker, {"mw": mw_target(sandbox)}, []))
+    assert daemon.hook(json.dumps({"_event": "Bad", "_idempotencyKey": "1"}).encode()).status == 200
+    wait_until(lambda: len(broker.ends) >= 4, 60, "four ends")
+    assert daemon.deliveries(state="rejected") == []
+    broker.hates = {}
+    wait_until(lambda: broker.took.count(EVENTS + "Bad") == 1, 40, "it goes out")

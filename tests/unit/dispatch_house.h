@@ -95,6 +95,8 @@ static struct {
     uint64_t wire[64];
     size_t wire_count, published, unsent;
     bool refuses; /* what is published cannot be sent */
+    bool down, own_unanswered;
+    size_t hurried;
     struct mqtt_completion answers[64];
     size_t answer_count;
 } bus;
@@ -102,7 +104,28 @@ static struct {
 enum mqtt_state mqtt_state(const struct mqtt *mqtt)
 {
     (void)mqtt;
-    return MQTT_READY;
+    return bus.down ? MQTT_DOWN : MQTT_READY;
+}
+
+bool mqtt_is_idle(const struct mqtt *mqtt)
+{
+    return mqtt_state(mqtt) == MQTT_READY && bus.wire_count == 0 && !bus.own_unanswered;
+}
+
+enum mqtt_blame mqtt_blame(int reason) /* as the tests use it */
+{
+    return reason == 0 ? MQTT_MAY_BLAME : reason == 0x82 ? MQTT_BLAMES : MQTT_BLAMES_OTHER;
+}
+
+const char *mqtt_reason_text(int reason)
+{
+    return reason == 0x82 ? "Protocol error" : "it gives no reason";
+}
+
+void mqtt_hurry(struct mqtt *mqtt)
+{
+    (void)mqtt;
+    bus.hurried++;
 }
 
 bool mqtt_takes(const struct mqtt *mqtt, const struct mqtt_publication *publication)
@@ -141,7 +164,16 @@ size_t mqtt_collect(struct mqtt *mqtt, struct mqtt_completion *out, size_t max)
 static inline void answer_all(bool acked, int reason)
 {
     for (size_t i = 0; i < bus.wire_count; i++)
-        bus.answers[bus.answer_count++] = (struct mqtt_completion){bus.wire[i], acked, reason};
+        bus.answers[bus.answer_count++] =
+            (struct mqtt_completion){.token = bus.wire[i], .acked = acked, .reason = reason};
+    bus.wire_count = 0;
+}
+
+static inline void lose_all(int reason)
+{
+    for (size_t i = 0; i < bus.wire_count; i++)
+        bus.answers[bus.answer_count++] =
+            (struct mqtt_completion){.token = bus.wire[i], .lost = true, .reason = reason};
     bus.wire_count = 0;
 }
 

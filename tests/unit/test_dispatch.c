@@ -324,11 +324,103 @@ static void test_dispatch_does_not_publish_at_once_what_the_broker_refused(void 
     house->now_ms += 2000;
     run(house);
     assert_int_equal(bus.published, 2);
-    answer_all(false, -3); /* the link went: with the next one at once */
+    lose_all(-3); /* with the next link at once */
     run(house);
     assert_int_equal(bus.published, 3);
     run_acked(house);
     assert_int_equal(look(house, "event").state, DELIVERY_DELIVERED);
+}
+
+/* The link goes with all that is on its way, and comes back; what is suspected has its turn a second later. */
+static void lose_link(struct house *house, int reason)
+{
+    bus.down = true;
+    lose_all(reason);
+    run(house);
+    bus.down = false;
+    house->now_ms += 10; /* what is over is stored a little later */
+    run(house);
+}
+
+static void suspect_two(struct house *house)
+{
+    put_event(house, "one");
+    put_event(house, "two");
+    start(house);
+    run(house);
+    assert_int_equal(bus.wire_count, 2);
+    lose_link(house, 0);
+    assert_int_equal(bus.wire_count, 2); /* once is nothing */
+    lose_link(house, 0);
+    put_event(house, "new");
+    dispatch_notice(house->dispatch);
+    run(house);
+    assert_int_equal(bus.wire_count, 1); /* others go first */
+    run_acked(house);
+    assert_int_equal(bus.wire_count, 0);
+    assert_int_equal(look(house, "new").state, DELIVERY_DELIVERED);
+}
+
+static void test_dispatch_publishes_alone_what_the_link_may_have_been_lost_for(void **state)
+{
+    HOUSE;
+    suspect_two(house);
+    bus.own_unanswered = true;
+    house->now_ms += 1000;
+    run(house);
+    assert_int_equal(bus.wire_count, 0); /* a birth is on its way as well */
+    bus.own_unanswered = false;
+    run(house);
+    assert_int_equal(bus.wire_count, 1);
+    lose_link(house, 0x82); /* the broker says so */
+    assert_int_equal(look(house, "one").state, DELIVERY_REJECTED);
+    assert_int_equal(look(house, "two").state, DELIVERY_PENDING);
+    assert_int_equal(bus.hurried, 1);
+    assert_int_equal(bus.wire_count, 1); /* the alert */
+    run_acked(house);
+    house->now_ms += 1000;
+    run_acked(house);
+    assert_int_equal(look(house, "two").state, DELIVERY_DELIVERED);
+}
+
+static void test_dispatch_takes_no_publication_for_refused_when_the_link_is_lost_for_anything_else(void **state)
+{
+    HOUSE;
+    suspect_two(house);
+    for (int n = 0; n < 12; n++) { /* late each third time; or for what the broker says, or we */
+        house->now_ms += 1000;
+        run(house);
+        assert_int_equal(bus.wire_count, 1);
+        if (n % 3 == 2)
+            house->now_ms += 2001;
+        lose_link(house, n < 9 ? 0 : n == 9 ? 0x8b : -3);
+        assert_int_equal(look(house, "one").state, DELIVERY_PENDING);
+        assert_int_equal(look(house, "two").state, DELIVERY_PENDING);
+    }
+    house->now_ms += 1000;
+    run_acked(house);
+    house->now_ms += 1000;
+    run_acked(house);
+    assert_int_equal(look(house, "one").state, DELIVERY_DELIVERED);
+    assert_int_equal(look(house, "two").state, DELIVERY_DELIVERED);
+}
+
+static void test_dispatch_believes_a_broker_without_words_the_third_time(void **state)
+{
+    HOUSE;
+    put_event(house, "one");
+    start(house);
+    run(house);
+    lose_link(house, 0);
+    lose_link(house, 0);
+    for (int n = 0; n < 3; n++) {
+        assert_int_equal(look(house, "one").state, DELIVERY_PENDING);
+        house->now_ms += 1000;
+        run(house);
+        assert_int_equal(bus.wire_count, 1);
+        lose_link(house, 0);
+    }
+    assert_int_equal(look(house, "one").state, DELIVERY_REJECTED);
 }
 
 static void test_dispatch_does_not_try_them_all_when_one_cannot_be_sent(void **state)
@@ -440,6 +532,9 @@ int main(void)
         TEST(test_dispatch_does_not_bury_what_is_over),
         TEST(test_dispatch_does_not_publish_at_once_what_the_broker_refused),
         TEST(test_dispatch_does_not_try_them_all_when_one_cannot_be_sent),
+        TEST(test_dispatch_publishes_alone_what_the_link_may_have_been_lost_for),
+        TEST(test_dispatch_takes_no_publication_for_refused_when_the_link_is_lost_for_anything_else),
+        TEST(test_dispatch_believes_a_broker_without_words_the_third_time),
         TEST(test_dispatch_does_not_double_what_is_being_published),
         TEST(test_dispatch_a_probe_that_asks_nobody_does_not_spin),
     };
