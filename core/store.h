@@ -42,7 +42,7 @@ bool store_is_tight(const struct store *store); /* less than a tenth is left: ca
 
 /* Why the store takes nothing just now, as its last write found it. */
 struct store_trouble {
-    const char *name; /* disk_full, read_only, disk_fails, damaged, removed, locked */
+    const char *name; /* disk_full, read_only, disk_fails, damaged, removed, locked, open_files */
     const char *text; /* what is wrong, and what to do */
     int64_t since_ms;
 };

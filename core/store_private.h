@@ -34,7 +34,8 @@ enum trouble {
     TROUBLE_DISK_FAILS,
     TROUBLE_DAMAGED,
     TROUBLE_REMOVED,
-    TROUBLE_LOCKED
+    TROUBLE_LOCKED,
+    TROUBLE_OPEN_FILES
 };
 
 struct store {

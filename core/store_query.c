@@ -25,7 +25,8 @@ int session_fail_sqlite(struct store_session *session, const char *doing)
     session_note_trouble(session, system_error);
     if (sqlite3_errcode(session->db) == SQLITE_FULL)
         return session_fail(session, "%s: no room: the disk is full, or the store reached its max_size", doing);
-    if ((sqlite3_errcode(session->db) & 0xff) == SQLITE_IOERR)
+    int code = sqlite3_errcode(session->db) & 0xff;
+    if (code == SQLITE_IOERR || (code == SQLITE_CANTOPEN && system_error != 0))
         return session_fail(session, "%s: %s (%d, %s)", doing, why, sqlite3_extended_errcode(session->db),
                             strerror(system_error));
     return session_fail(session, "%s: %s", doing, why);

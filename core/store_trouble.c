@@ -36,12 +36,18 @@ static const struct store_trouble words[] = {
          0},
     [TROUBLE_LOCKED] = {"locked", "another program holds the store in a transaction: end it, busbar goes on by itself",
                         0},
+    [TROUBLE_OPEN_FILES] = {"open_files",
+                            "too many files are open, of this process (`ulimit -n`, systemd's LimitNOFILE) or of the "
+                            "machine: raise the limit, restart busbar",
+                            0},
 };
 
 static enum trouble of_system_error(int code)
 {
     if (code == ENOSPC || code == EDQUOT)
         return TROUBLE_DISK_FULL;
+    if (code == EMFILE || code == ENFILE)
+        return TROUBLE_OPEN_FILES;
     return code == EROFS || code == EACCES || code == EPERM ? TROUBLE_READ_ONLY : TROUBLE_DISK_FAILS;
 }
 

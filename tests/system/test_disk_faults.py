@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from busbar_harness import ROOT, wait_until
+from busbar_harness import BINARY, ROOT, wait_until
 
 sys.path.insert(0, str(ROOT / "tests" / "disk"))
 from disk import Disk  # noqa: E402
@@ -90,6 +90,7 @@ FAULTS = {
     "over quota": ({"write_errno": errno.EDQUOT}, "disk_full", "disk of the store is full"),
     "writes fail": ({"write_errno": errno.EIO}, "disk_fails", "I/O error"),
     "read only": ({"write_errno": errno.EROFS}, "read_only", "read-only"),
+    "no more files": ({"write_errno": errno.EMFILE}, "open_files", "too many files are open"),
     "fsync fails": ({"sync_errno": errno.EIO}, "disk_fails", "I/O error"),
 }
 
@@ -109,6 +110,15 @@ def test_a_disk_that_takes_nothing(on_disk, disk, sandbox, publisher, subscribe,
     disk.control.heal()
     goes_on(daemon, sandbox, events, 2 * JOBS)
     assert disk.control.hits > 0
+
+
+@pytest.mark.parametrize("limit", [8, 10, 12, 14, 16])
+def test_too_few_open_files_are_no_failing_disk(busbar, limit):
+    daemon = busbar(start=False)
+    done = subprocess.run(["sh", "-c", f'ulimit -n {limit}; exec "{BINARY}" run -c "{daemon.file}"'], capture_output=True,
+                          env=daemon.environment(), timeout=30, check=False, text=True)
+    assert done.returncode == 1 and "the store cannot be opened" in done.stderr, done.stderr
+    assert "oo many" in done.stderr and "I/O error" not in done.stderr
 
 
 def test_a_disk_that_is_slow(on_disk, disk, sandbox, publisher):
