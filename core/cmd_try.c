@@ -26,6 +26,7 @@
 struct trial {
     struct app app;
     bool as_json, all; /* all: ignored ones too */
+    bool alone;        /* one message, as if it were the first */
     const struct message *message;
     int64_t now_ms;
     bool begun; /* the recording */
@@ -97,6 +98,8 @@ static void print_text(const struct trial *trial, const struct route_decision *d
     if (verdict->len > 0)
         printf("      %s\n", verdict->data);
     print_indented(buf_span(request));
+    if (trial->alone && route->trigger.given)
+        printf("    a running busbar may know more of this key: busbar routes keys %s\n", route->name);
 }
 
 static void add_json(struct trial *trial, const struct route_decision *decision, const struct buf *request,
@@ -392,7 +395,8 @@ static int run(int argc, char **argv)
     if (begin(&trial, path) != 0)
         return CMD_NO;
     trial.timeline = picture != NULL ? timeline_create() : NULL;
-    trial.all |= file == NULL;
+    trial.alone = file == NULL;
+    trial.all |= trial.alone;
     rc = file != NULL ? replay(&trial, file) : try_one(&trial, topic, payload, retained);
     if (!trial.as_json && file != NULL)
         print_summary(&trial);
@@ -406,7 +410,7 @@ const struct command cmd_try = {
     .name = "try",
     .usage = "busbar try --topic TOPIC --payload TEXT | --replay FILE.ndjson  [-c FILE] [options]",
     .help = "Dry run: which routes a message takes, what the rules decide, the exact HTTP request.\n"
-            "No network, no store.\n"
+            "No network, no store: one message is judged as the first of its key, nothing tripped or shelved.\n"
             "\n"
             "  -t, --topic TOPIC      one message,\n"
             "  -p, --payload TEXT     with this payload\n"

@@ -89,6 +89,10 @@ def test_try_shows_the_exact_request(busbar, sandbox):
     assert '"value":"m7"' in shown and "Bearing at 90 °C on m7" in shown
     ignored = daemon.cli("try", "--topic", "plant/l1/m7/temperature", "--payload", '{"celsius": 20}').stdout
     assert "bearing-hot" in ignored and "POST" not in ignored
+    hint = "a running busbar may know more of this key: busbar routes keys bearing-hot\n"
+    assert shown.endswith(hint) and hint not in ignored
+    assert hint not in daemon.cli("routes", "fire", "bearing-hot", "-t", "plant/l1/m7/temperature", "-p", "{}", "--dry-run",
+                                  expect=None).stdout
     daemon.cli("try", "--topic", "nowhere", "--payload", "{}", expect=1)
     assert sandbox.requests() == [] and not (daemon.folder / "busbar.db").exists()
 
