@@ -4,6 +4,7 @@
 #include "cmd_try.h"
 #include "json.h"
 #include "listing.h"
+#include "number.h"
 
 #include <json-c/json.h>
 #include <stdio.h>
@@ -174,6 +175,9 @@ static int of_route(const struct words *words, const char *verb, const char *rou
         return cmd_usage(&cmd_routes, "give --payload or --payload-file, not both");
     if (shelves && (words->length == NULL || words->reason == NULL))
         return cmd_usage(&cmd_routes, "to shelve, give --for TIME and --reason TEXT");
+    int64_t length_ms;
+    if (shelves && number_parse_duration(span_of(words->length), &length_ms) && length_ms == 0) /* the API's unshelve */
+        return cmd_usage(&cmd_routes, "--for 0 shelves nothing; unshelve ends it");
     if (!is_name(route))
         return CMD_NO;
     if (fires)

@@ -54,7 +54,8 @@ def test_plugins_names_its_verbs():
 
 @pytest.mark.parametrize("arguments", [
     [], ["paint"], ["queue"], ["queue", "paint"], ["queue", "show"], ["targets", "hold"], ["plugins", "check"],
-    ["check", "--paint"], ["try"], ["run", "extra"]], ids=" ".join)
+    ["check", "--paint"], ["try"], ["run", "extra"],
+    ["routes", "shelve", "job", "--for", "0s", "--reason", "r"], ["routes", "shelve", "job", "--for", "0", "--reason", "r"]], ids=" ".join)
 def test_usage_errors(arguments):
     done = call(*arguments)
     assert done.returncode == 2, done.stdout + done.stderr
