@@ -37,6 +37,7 @@
 #define RETAIN_ROWS 2000
 #define ROOM_LOOK_MS 1000
 #define FILES_LOOK_MS 2000
+#define LOG_LOOK_MS 10    /* while somebody reads what was kept */
 #define TURNS_IN_A_ROW 16 /* before the network is looked at again */
 
 /* ---- running */
@@ -228,6 +229,8 @@ static void wait_for_work(struct daemon *daemon)
         timeout = least(timeout, due > daemon->steady_ms ? due - daemon->steady_ms : 0);
     if (door_has_work(daemon->door)) /* it was heard in the tick, and no descriptor will tell of it again */
         timeout = 0;
+    if (log_flush())
+        timeout = least(timeout, LOG_LOOK_MS);
     http_turn(daemon->http, timeout);
 }
 
@@ -254,7 +257,6 @@ static void run(struct daemon *daemon)
             ;
         daemon->steady_ms = clock_steady_ms();
         upkeep(daemon);
-        log_flush();
         say_store(daemon);
         say_ready(daemon);
         if (daemon->going != RUNNING && (is_drained(daemon) || daemon->steady_ms >= daemon->drain_until_ms))

@@ -238,12 +238,15 @@ void log_never_wait(void)
     pthread_mutex_unlock(&lock);
 }
 
-void log_flush(void)
+bool log_flush(void)
 {
     pthread_mutex_lock(&lock);
+    size_t before = kept.len;
     if (!waits)
         catch_up();
+    bool goes_on = kept.len > 0 && kept.len < before;
     pthread_mutex_unlock(&lock);
+    return goes_on;
 }
 
 void log_close(int64_t wait_ms)

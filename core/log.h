@@ -20,7 +20,7 @@ void log_last_word(const char *text); /* before abort(), also in a signal's hand
 /* From here on no line waits for who reads the log. What is not read is kept up to a limit, beyond that it is lost and
  * counted: busbar_log_lost_total. */
 void log_never_wait(void);
-void log_flush(void); /* what was kept and can be read by now */
+bool log_flush(void); /* what was kept and can be read by now; true: somebody reads, and there is more */
 #define LOG_LAST_TRY_MS 1000
 void log_close(int64_t wait_ms); /* the last try; what is still unread then is told by what exec() makes of us */
 
