@@ -11,6 +11,8 @@
 
 bool api_is_configured(const struct api *api, const char *target)
 {
+    if (target == NULL) /* the row is damaged */
+        return false;
     for (size_t i = 0; i < api->config->target_count; i++)
         if (strcmp(api->config->targets[i].name, target) == 0)
             return true;

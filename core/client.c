@@ -66,7 +66,7 @@ static void on_answer(void *context, const struct http_result *result)
     struct answer *answer = context;
     answer->done = true;
     answer->failure = result->failure;
-    answer->timed_out = result->failure != HTTP_OK && result->duration_us >= CONNECT_MS * 1000;
+    answer->timed_out = result->failure != HTTP_OK && result->duration_us / 1000 >= CONNECT_MS;
     answer->waited_s = (int)(result->duration_us / 1000000);
     snprintf(answer->error, sizeof(answer->error), "%s", result->error);
     answer->reply->status = result->status;

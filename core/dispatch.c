@@ -31,7 +31,7 @@
 
 struct slot *dispatch_slot(const struct dispatch *d, const char *name)
 {
-    for (size_t i = 0; i < d->slot_count; i++)
+    for (size_t i = 0; name != NULL && i < d->slot_count; i++) /* NULL: its row is damaged */
         if (strcmp(d->slots[i].name, name) == 0)
             return &d->slots[i];
     return NULL;

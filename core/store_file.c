@@ -145,13 +145,11 @@ long store_holder(const char *path)
         close(fd);
     long wanted = known ? strtol(text, NULL, 10) : 0, holder = 0;
     FILE *locks = wanted > 0 ? fopen("/proc/locks", "re") : NULL;
-    while (locks != NULL && holder == 0 && fgets(line, sizeof line, locks) != NULL) {
-        long pid = 0;
-        unsigned long inode = 0;
-        if (sscanf(line, "%*d: FLOCK %*s %*s %ld %*x:%*x:%lu", &pid, &inode) == 2 && pid == wanted &&
-            inode == file.st_ino)
-            holder = pid;
-    }
+    cleanup_text char *pid = mem_printf(" %ld ", wanted),
+                      *inode = mem_printf(":%lu ", known ? (unsigned long)file.st_ino : 0);
+    while (locks != NULL && holder == 0 && fgets(line, sizeof line, locks) != NULL)
+        if (strstr(line, " FLOCK ") != NULL && strstr(line, pid) != NULL && strstr(line, inode) != NULL)
+            holder = wanted;
     if (locks != NULL)
         fclose(locks);
     return holder;

@@ -35,6 +35,8 @@ void strays_destroy(struct strays *strays)
 void strays_add(struct strays *strays, const char *target, int64_t count)
 {
     size_t at = 0;
+    if (target == NULL) /* the row is damaged */
+        target = "?";
     while (at < strays->count && strcmp(strays->items[at].target, target) != 0)
         at++;
     if (at == strays->count) {

@@ -65,12 +65,15 @@ def read_until(reader, words):
     os.set_blocking(reader, False)
     text = b""
 
+    def whole():
+        return words in text and b"\n" in text[text.find(words):]
+
     def more():
         nonlocal text
         with contextlib.suppress(BlockingIOError):
-            while words not in text and (some := os.read(reader, 1 << 20)):
+            while not whole() and (some := os.read(reader, 1 << 20)):
                 text += some
-        return words in text
+        return whole()
     wait_until(more, 60, words)
     return text.decode()
 

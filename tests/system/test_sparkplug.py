@@ -76,6 +76,8 @@ def test_births_aliases_restart_and_death(busbar, sandbox, publisher, commands):
               device="m7")
     wait_told(sandbox, "plant/edge-1/m7 Temperature Int32 -40 good DDATA")
     assert commands.messages == [], "nothing is missing"
+    wait_until(lambda: sum(daemon.metrics().sum("busbar_deliveries", state=s) for s in ("pending", "retrying")) == 0, 10,
+               "all answers, or one is asked again")
 
     daemon.kill()
     daemon.start()
