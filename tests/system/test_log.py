@@ -78,6 +78,17 @@ def read_until(reader, words):
     return text.decode()
 
 
+def unread(busbar):
+    """A daemon whose log is full, and the end where nobody reads it."""
+    daemon = busbar([command_route()], start=False)
+    reader, writer = a_pipe()
+    run_with(daemon, writer)
+    os.close(writer)
+    daemon.wait_ready()
+    fill(daemon)
+    return daemon, reader
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_who_does_not_read_the_log_does_not_stop_the_daemon(busbar, sandbox, publisher, tmp_path, kind):
     daemon = busbar([command_route()], start=False)
@@ -107,12 +118,7 @@ def test_who_does_not_read_the_log_does_not_stop_the_daemon(busbar, sandbox, pub
 
 
 def test_a_reload_tells_what_nobody_read_before_it(busbar):
-    daemon = busbar([command_route()], start=False)
-    reader, writer = a_pipe()
-    run_with(daemon, writer)
-    os.close(writer)
-    daemon.wait_ready()
-    fill(daemon)
+    daemon, reader = unread(busbar)
     lost = daemon.metrics().sum("busbar_log_lost_total")
     started = daemon.api("GET", "status").json["started"]
     daemon.write()
@@ -126,12 +132,7 @@ def test_a_reload_tells_what_nobody_read_before_it(busbar):
 
 
 def test_the_last_lines_wait_a_moment_for_their_reader(busbar):
-    daemon = busbar([command_route()], start=False)
-    reader, writer = a_pipe()
-    run_with(daemon, writer)
-    os.close(writer)
-    daemon.wait_ready()
-    fill(daemon)
+    daemon, reader = unread(busbar)
     daemon.process.send_signal(signal.SIGTERM)
     read_until(reader, SAID.encode())  # behind all that was kept
     assert daemon.process.wait(20) == 0
